@@ -1,0 +1,85 @@
+# Settings every target shares, and the three functions with which folders declare themselves.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  # Relative paths, so that another checkout of the same sources hits the same cache.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
+endif()
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+
+# ballast_options carries the warnings and the machine; it is linked privately by every target.
+add_library(ballast_options INTERFACE)
+target_include_directories(ballast_options INTERFACE "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}")
+target_compile_options(ballast_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+                       -Woverloaded-virtual -Wimplicit-fallthrough -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # False alarms of gcc 12 inside its own AVX-512 intrinsics (GCC bug 105593).
+  target_compile_options(ballast_options INTERFACE -Wno-maybe-uninitialized -Wno-uninitialized)
+endif()
+# -ffp-contract=off: an element must get the same bits wherever a span is cut, so the compiler may
+# not fuse a*b+c in a vector body and leave it apart in the tail. Kernels that want FMA say so.
+target_compile_options(ballast_options INTERFACE -ffp-contract=off -fno-fast-math)
+if(BALLAST_NATIVE)
+  target_compile_options(ballast_options INTERFACE -march=native)
+endif()
+if(BALLAST_SANITIZE)
+  target_compile_options(ballast_options INTERFACE -fsanitize=${BALLAST_SANITIZE}
+                         -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1)
+  target_link_options(ballast_options INTERFACE -fsanitize=${BALLAST_SANITIZE})
+endif()
+target_link_libraries(ballast_options INTERFACE Threads::Threads)
+
+# ballast_library(NAME sources... LINK libraries... [PRIVATE_LINK libraries...])
+# LINK is what the headers need (and thus the folder's allowed view of the house); PRIVATE_LINK is for
+# vendor libraries that only this folder's sources see.
+function(ballast_library name)
+  cmake_parse_arguments(arg "" "" "LINK;PRIVATE_LINK" ${ARGN})
+  add_library(${name} STATIC ${arg_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PUBLIC ballast_options ${arg_LINK} PRIVATE ${arg_PRIVATE_LINK})
+endfunction()
+
+# ballast_binary(NAME sources... LINK libraries...)   lands in build/<preset>/bin
+function(ballast_binary name)
+  cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
+  add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE ballast_options ${arg_LINK})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+endfunction()
+
+# ballast_test(NAME sources... LINK libraries... [LABELS labels...])   one ctest entry per binary
+function(ballast_test name)
+  cmake_parse_arguments(arg "" "" "LINK;LABELS" ${ARGN})
+  add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE ballast_options ${arg_LINK} GTest::gmock GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+  if(arg_LABELS)
+    set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}")
+  endif()
+endfunction()
+
+# ballast_schemas(NAME schema.fbs...)   generates build/schemas/<schema>_generated.h
+function(ballast_schemas name)
+  set(outputs)
+  foreach(schema IN LISTS ARGN)
+    get_filename_component(stem ${schema} NAME_WE)
+    set(output "${CMAKE_BINARY_DIR}/schemas/${stem}_generated.h")
+    add_custom_command(
+      OUTPUT "${output}"
+      COMMAND flatc --cpp --scoped-enums --warnings-as-errors -o "${CMAKE_BINARY_DIR}/schemas" "${schema}"
+      DEPENDS "${schema}"
+      COMMENT "flatc ${stem}.fbs")
+    list(APPEND outputs "${output}")
+  endforeach()
+  add_custom_target(${name} DEPENDS ${outputs})
+endfunction()
+
+find_package(GTest REQUIRED)

@@ -1,0 +1,113 @@
+#include "common/base/buffer.h"
+
+#include <cstring>
+#include <new>
+
+#include "common/base/check.h"
+
+namespace ballast {
+namespace {
+
+std::byte* allocate_aligned(size_t bytes) {
+  return static_cast<std::byte*>(::operator new(bytes, std::align_val_t(kBufferAlignment)));
+}
+
+void free_aligned(void* data) {
+  ::operator delete(data, std::align_val_t(kBufferAlignment));
+}
+
+}  // namespace
+
+Buffer Buffer::allocate(size_t bytes) {
+  if (bytes == 0) return Buffer();
+  std::byte* data = allocate_aligned(bytes);
+  std::memset(data, 0, bytes);
+  return adopt(data, bytes, std::shared_ptr<void>(data, free_aligned));
+}
+
+Buffer Buffer::copy_of(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return Buffer();
+  std::byte* data = allocate_aligned(bytes.size());
+  std::memcpy(data, bytes.data(), bytes.size());
+  return adopt(data, bytes.size(), std::shared_ptr<void>(data, free_aligned));
+}
+
+Buffer Buffer::adopt(std::byte* data, size_t bytes, std::shared_ptr<void> keep_alive) {
+  Buffer buffer;
+  buffer.owner_ = std::move(keep_alive);
+  buffer.data_ = data;
+  buffer.bytes_ = bytes;
+  return buffer;
+}
+
+Buffer Buffer::slice(size_t offset, size_t bytes) const {
+  BALLAST_CHECK(offset <= bytes_ && bytes <= bytes_ - offset);
+  Buffer part = *this;
+  part.data_ += offset;
+  part.bytes_ = bytes;
+  return part;
+}
+
+std::span<float> Buffer::floats() {
+  BALLAST_CHECK(bytes_ % sizeof(float) == 0 &&
+                reinterpret_cast<uintptr_t>(data_) % alignof(float) == 0);
+  return {reinterpret_cast<float*>(data_), bytes_ / sizeof(float)};
+}
+
+std::span<const float> Buffer::floats() const {
+  return const_cast<Buffer*>(this)->floats();
+}
+
+struct BufferPool::Shelf {
+  explicit Shelf(size_t spare_max_in) : spare_max(spare_max_in) {}
+  ~Shelf() {
+    for (std::byte* data : spare) free_aligned(data);
+  }
+
+  const size_t spare_max;
+  std::mutex mutex;  // guards all below; held for a push or a pop only
+  std::vector<std::byte*> spare;
+  size_t taken = 0;
+  size_t taken_max = 0;
+};
+
+BufferPool::BufferPool(size_t buffer_bytes, size_t spare_max)
+    : buffer_bytes_(buffer_bytes), shelf_(std::make_shared<Shelf>(spare_max)) {
+  BALLAST_CHECK(buffer_bytes > 0);
+}
+
+Buffer BufferPool::take() {
+  std::byte* data = nullptr;
+  {
+    std::lock_guard lock(shelf_->mutex);
+    shelf_->taken_max = std::max(shelf_->taken_max, ++shelf_->taken);
+    if (!shelf_->spare.empty()) {
+      data = shelf_->spare.back();
+      shelf_->spare.pop_back();
+    }
+  }
+  if (data == nullptr) data = allocate_aligned(buffer_bytes_);
+  auto give_back = [shelf = shelf_](void* returned) {
+    std::unique_lock lock(shelf->mutex);
+    --shelf->taken;
+    if (shelf->spare.size() < shelf->spare_max) {
+      shelf->spare.push_back(static_cast<std::byte*>(returned));
+      return;
+    }
+    lock.unlock();
+    free_aligned(returned);
+  };
+  return Buffer::adopt(data, buffer_bytes_, std::shared_ptr<void>(data, give_back));
+}
+
+size_t BufferPool::taken() const {
+  std::lock_guard lock(shelf_->mutex);
+  return shelf_->taken;
+}
+
+size_t BufferPool::taken_max() const {
+  std::lock_guard lock(shelf_->mutex);
+  return shelf_->taken_max;
+}
+
+}  // namespace ballast

@@ -1,0 +1,54 @@
+// Our own random numbers: the same on every platform and library version, because seeds must replay
+// and bits must be equal. No std:: distribution is used anywhere. Pure values; any thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+
+namespace ballast {
+
+// SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014; constants of Stafford's mix 13).
+[[nodiscard]] constexpr uint64_t mix64(uint64_t x) {
+  x += 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+// A counter-based generator: a pure function of a key and positions, so that dropout and initial
+// weights do not depend on who computes them or in which order.
+[[nodiscard]] constexpr uint64_t hash_numbers(std::initializer_list<uint64_t> numbers) {
+  uint64_t state = 0x243f6a8885a308d3ull;
+  for (uint64_t number : numbers) state = mix64(state ^ mix64(number));
+  return state;
+}
+
+// 64 random bits -> [0, 1) with 24 bits for float, 53 for double: every value is exact.
+[[nodiscard]] constexpr float unit_float(uint64_t bits) {
+  return static_cast<float>(bits >> 40) * 0x1.0p-24f;
+}
+[[nodiscard]] constexpr double unit_double(uint64_t bits) {
+  return static_cast<double>(bits >> 11) * 0x1.0p-53;
+}
+
+// xoshiro256** (Blackman and Vigna, 2018): a sequential generator for simulations and tests.
+class Random {
+ public:
+  explicit Random(uint64_t seed);
+
+  [[nodiscard]] uint64_t next();
+  // Uniform in [0, bound), bound > 0, without modulo bias (Lemire, 2019).
+  [[nodiscard]] uint64_t below(uint64_t bound);
+  // Uniform in [low, high], both included.
+  [[nodiscard]] int64_t between(int64_t low, int64_t high);
+  [[nodiscard]] double uniform() { return unit_double(next()); }
+  [[nodiscard]] bool chance(double probability) { return uniform() < probability; }
+  // Standard normal (Marsaglia's polar method, without caching the second value).
+  [[nodiscard]] double normal();
+
+ private:
+  std::array<uint64_t, 4> state_;
+};
+
+}  // namespace ballast

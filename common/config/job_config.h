@@ -1,0 +1,151 @@
+// JobConfig: a job file after parsing, defaults filled in, every value inside its range. Plain
+// values; the one table of keys (key_table.cc) says what each means, its unit, range and default.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ballast {
+
+enum class Mode { kSync, kSsp, kAsync };
+enum class Device { kCpu, kCuda };
+enum class Order { kFull, kNone };
+enum class Durability { kCheckpoint, kProcess, kMachine };
+enum class OnBadGradient { kStop, kSkip };
+enum class TransportKind { kIpc, kTcp };
+
+enum class LayerKind { kDense, kDropout, kLayerNorm };
+enum class Activation { kNone, kRelu, kGelu, kTanh, kSigmoid };
+enum class LossKind { kSoftmaxCrossEntropy, kSigmoidCrossEntropy, kMeanSquaredError };
+enum class OptimizerKind { kSgd, kMomentum, kNesterov, kAdagrad, kRmsprop, kAdam, kAdamw };
+enum class ScheduleKind { kConstant, kStep, kCosine };
+enum class TransformKind { kScale, kStandardize, kOneHot };
+
+struct TransformConfig {
+  TransformKind kind = TransformKind::kScale;
+  std::string column;
+  double factor = 1;  // scale: x * factor + shift
+  double shift = 0;
+  std::vector<double> mean;  // standardize: (x - mean) / std; one value, or one per feature
+  std::vector<double> std;
+  uint32_t classes = 0;  // one_hot: width of the result
+};
+
+struct DataConfig {
+  std::string train;                  // folder of a chunked data set
+  std::string test;                   // empty: no evaluation
+  std::vector<std::string> features;  // columns joined in this order into one float row
+  std::string label;
+  Order order = Order::kFull;
+  uint64_t memory_mib = 1024;  // budget of one worker's loader
+  uint32_t threads = 1;        // loader threads of one worker
+  std::vector<TransformConfig> transforms;
+};
+
+struct LayerConfig {
+  LayerKind kind = LayerKind::kDense;
+  uint32_t units = 0;                         // dense: width of the output
+  Activation activation = Activation::kNone;  // dense
+  bool bias = true;                           // dense
+  double rate = 0;                            // dropout: share of values set to 0
+  double epsilon = 1e-5;                      // layer_norm
+};
+
+struct ModelConfig {
+  LossKind loss = LossKind::kSoftmaxCrossEntropy;
+  std::vector<LayerConfig> layers;
+};
+
+struct OptimizerConfig {
+  OptimizerKind kind = OptimizerKind::kSgd;
+  double learning_rate = 0.01;
+  double momentum = 0.9;  // momentum, nesterov
+  double beta1 = 0.9;     // adam, adamw
+  double beta2 = 0.999;   // adam, adamw
+  double rho = 0.99;      // rmsprop
+  double epsilon = 1e-8;
+  double weight_decay = 0;  // adamw: decoupled; all others: added to the gradient
+  double clip_value = 0;  // 0: no clipping; otherwise every gradient value is held in +-clip_value
+};
+
+// Learning rate = optimizer.learning_rate * factor(samples_applied / batch).
+struct ScheduleConfig {
+  ScheduleKind kind = ScheduleKind::kConstant;
+  uint64_t warmup_steps = 0;  // linear from 0, before any kind
+  uint64_t every_steps = 0;   // step: multiply by `factor` every so many steps
+  double factor = 0.1;        // step
+  uint64_t decay_steps = 0;   // cosine: steps from 1 down to `floor`; 0: the whole job
+  double floor = 0;           // cosine: the last factor
+};
+
+struct TrainConfig {
+  Mode mode = Mode::kSync;
+  uint32_t staleness = 4;  // ssp: steps a lane may lead the slowest
+  uint32_t epochs = 1;
+  uint32_t batch = 128;             // samples per step over all lanes
+  uint32_t lanes = 0;               // 0: chosen by the mode (DESIGN.md section 1)
+  uint32_t eval_every_epochs = 1;   // 0: only at the end
+  bool scale_by_staleness = false;  // async: step / (1 + staleness)
+  OnBadGradient on_bad_gradient = OnBadGradient::kStop;
+  uint64_t max_steps = 0;    // 0: all epochs; otherwise stop after so many steps of each lane
+  bool replan_lanes = true;  // async, ssp: lanes follow measured speed
+  OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+};
+
+struct ClusterConfig {
+  uint32_t servers = 1;
+  uint32_t shards_per_server = 1;
+  uint32_t workers = 1;
+  Device device = Device::kCpu;
+  uint32_t threads_per_worker = 1;  // threads of one worker's matrix products
+  TransportKind transport = TransportKind::kIpc;
+  std::string host = "127.0.0.1";  // tcp: what servers and the coordinator listen on
+  uint32_t port = 0;               // tcp: first port, coordinator first; 0: any free ports
+  uint64_t heartbeat_ms = 500;
+  uint64_t dead_after_ms = 5000;      // silence after which a process counts as dead
+  uint64_t stuck_after_ms = 60000;    // no progress although alive: named in the log and the status
+  uint64_t join_deadline_ms = 30000;  // start-up: how long to wait for every process
+  uint64_t unit_bytes = 1 << 20;      // target size of a unit
+};
+
+struct CheckpointConfig {
+  uint64_t every_steps = 0;  // 0: only at the end and on Ctrl-C
+  uint32_t keep = 2;
+  Durability durability = Durability::kCheckpoint;
+};
+
+// Disturbances on purpose, for benches and tests.
+struct FaultConfig {
+  int32_t slow_worker = -1;  // this worker computes slow_factor times slower; -1: none
+  double slow_factor = 1;
+  double pause_chance = 0;  // per step of any worker
+  uint64_t pause_ms = 0;
+};
+
+// What only the data can tell; filled in by `ballast-tool resolve`, not by people.
+struct ResolvedConfig {
+  uint64_t train_rows = 0;
+  uint64_t test_rows = 0;
+  uint32_t input_width = 0;  // features after transforms
+  uint32_t label_width = 1;
+  std::string train_manifest_xxh3;
+  std::string test_manifest_xxh3;
+};
+
+struct JobConfig {
+  std::string name = "job";
+  uint64_t seed = 1;
+  DataConfig data;
+  ModelConfig model;
+  TrainConfig train;
+  ClusterConfig cluster;
+  CheckpointConfig checkpoint;
+  FaultConfig fault;
+  ResolvedConfig resolved;
+
+  [[nodiscard]] uint32_t shard_count() const { return cluster.servers * cluster.shards_per_server; }
+};
+
+}  // namespace ballast

@@ -1,0 +1,53 @@
+// LaneSchedule: which rows each lane does at each clock, by arithmetic alone, so that shards,
+// workers and the coordinator agree without a message. Pure values; any thread.
+//
+// Rows 0 .. rows-1 of an epoch are dealt to lanes in turn, so lane lengths differ by at most one. A
+// step takes batch / lanes consecutive positions of each lane; the last step of an epoch may be
+// short, and a lane that has no row left in it is absent from that step. Clocks count steps over
+// all epochs.
+#pragma once
+
+#include <cstdint>
+
+#include "common/base/ids.h"
+
+namespace ballast {
+
+class LaneSchedule {
+ public:
+  // batch must be a multiple of lanes, all numbers > 0. `max_steps` 0: all epochs.
+  LaneSchedule(uint64_t rows, uint32_t lanes, uint32_t batch, uint32_t epochs,
+               uint64_t max_steps = 0);
+
+  [[nodiscard]] uint32_t lanes() const { return lanes_; }
+  [[nodiscard]] uint32_t batch() const { return lanes_ * lane_batch_; }
+  [[nodiscard]] uint32_t lane_batch() const { return lane_batch_; }
+  [[nodiscard]] uint64_t rows() const { return rows_; }
+  [[nodiscard]] uint64_t steps_per_epoch() const { return steps_per_epoch_; }
+  [[nodiscard]] uint64_t steps() const { return steps_; }  // of the whole job
+
+  // Rows the lane has in every epoch.
+  [[nodiscard]] uint64_t lane_rows(LaneId lane) const;
+  // Rows of the lane in the step; 0: absent, or the job is over.
+  [[nodiscard]] uint32_t rows_at(LaneId lane, Clock clock) const;
+  [[nodiscard]] bool present(LaneId lane, Clock clock) const { return rows_at(lane, clock) > 0; }
+  // The first clock >= `clock` at which the lane has rows; kNever when there is none.
+  [[nodiscard]] Clock present_from(LaneId lane, Clock clock) const;
+  // Samples of all lanes in the step.
+  [[nodiscard]] uint64_t samples_at(Clock clock) const;
+
+  [[nodiscard]] uint64_t epoch_of(Clock clock) const { return clock / steps_per_epoch_; }
+  // Position, within the lane and its epoch, of the step's first row.
+  [[nodiscard]] uint64_t first_position(Clock clock) const {
+    return clock % steps_per_epoch_ * lane_batch_;
+  }
+
+ private:
+  uint64_t rows_;
+  uint32_t lanes_;
+  uint32_t lane_batch_;
+  uint64_t steps_per_epoch_;
+  uint64_t steps_;
+};
+
+}  // namespace ballast

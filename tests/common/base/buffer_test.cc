@@ -1,0 +1,58 @@
+#include "common/base/buffer.h"
+
+#include <gtest/gtest.h>
+
+namespace ballast {
+namespace {
+
+TEST(Buffer, IsAlignedAndZeroed) {
+  Buffer buffer = Buffer::allocate(100);
+
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % kBufferAlignment, 0u);
+  for (std::byte byte : buffer.bytes()) EXPECT_EQ(byte, std::byte{0});
+}
+
+TEST(Buffer, ASliceKeepsTheMemoryAlive) {
+  Buffer part;
+  {
+    Buffer whole = Buffer::allocate(128);
+    whole.floats()[16] = 4.5f;
+    part = whole.slice(64, 64);
+  }
+
+  EXPECT_EQ(part.floats()[0], 4.5f);
+}
+
+TEST(BufferDeathTest, ASliceMustLieInside) {
+  Buffer buffer = Buffer::allocate(16);
+
+  EXPECT_DEATH((void)buffer.slice(8, 9), "check failed");
+  EXPECT_DEATH((void)buffer.slice(17, 0), "check failed");
+}
+
+TEST(BufferPool, GivesReturnedMemoryOutAgain) {
+  BufferPool pool(256, 1);
+  Buffer first = pool.take();
+  const std::byte* address = first.data();
+
+  first = Buffer();
+  Buffer second = pool.take();
+
+  EXPECT_EQ(second.data(), address);
+  EXPECT_EQ(pool.taken(), 1u);
+  EXPECT_EQ(pool.taken_max(), 1u);
+}
+
+TEST(BufferPool, BuffersOutliveTheirPool) {
+  Buffer buffer;
+  {
+    BufferPool pool(64, 4);
+    buffer = pool.take();
+  }
+
+  buffer.floats()[0] = 1.0f;
+  EXPECT_EQ(buffer.floats()[0], 1.0f);
+}
+
+}  // namespace
+}  // namespace ballast
