@@ -1,0 +1,44 @@
+// UnitImage: all that is durable of a unit at one moment, and its bytes: what the journal stores,
+// what a checkpoint part is made of, and what one shard hands to another when a unit moves. Marks
+// travel in the same record as the weights, so no kill can part them. Pure values; any thread.
+//
+// Bytes, little-endian, offsets from the start of the image, every section at a multiple of 64:
+//   0   magic "BLUNIT1\0", u64 total bytes, u32 header bytes, u32 zero, u64 XXH3-64 of all the rest
+//   64  header, a FlatBuffer (schemas/checkpoint.fbs)
+//   ..  weights, then each state tensor, raw float32, padded with zeros
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "common/base/buffer.h"
+#include "common/base/ids.h"
+#include "common/base/status.h"
+
+namespace ballast {
+
+struct UnitImage {
+  UnitId unit;
+  Version version = 0;         // sync: steps closed; async: updates applied
+  uint64_t updates = 0;        // Adam's t
+  double samples_applied = 0;  // weights of all applied pushes
+  std::vector<Clock> marks;   // async: the next clock of each lane (kNever: none left); sync: empty
+  Buffer weights;             // float32, element_count of the unit
+  std::vector<Buffer> state;  // optimizer state tensors, each as long as the weights
+};
+
+// The weights must be a multiple of 4 bytes and each state tensor as long as they are. The image's
+// buffers are read during the call only.
+[[nodiscard]] Buffer encode(const UnitImage& image);
+// The same into `scratch`, which is replaced only when it is too small: a warm buffer is written
+// many times faster than a fresh one. Returns the bytes used.
+[[nodiscard]] size_t encode_into(const UnitImage& image, Buffer& scratch);
+// Verified before it is read. The tensors are slices that share the owner of `bytes` where that is
+// aligned for floats, copies otherwise. kDataLoss: what was expected and found, at which offset.
+[[nodiscard]] Result<UnitImage> decode(const Buffer& bytes);
+
+// The hash an encoded image carries of itself; only for bytes from encode or checked by decode.
+[[nodiscard]] uint64_t image_xxh3(std::span<const std::byte> encoded);
+
+}  // namespace ballast

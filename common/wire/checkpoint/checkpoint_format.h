@@ -1,0 +1,71 @@
+// What checkpoints say about themselves, as plain structs, and their bytes
+// (schemas/checkpoint.fbs): the header of a unit image and the manifest of a checkpoint. Decoding
+// verifies size and structure before it reads; hashes belong to the files around (common/storage).
+// Pure; any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/buffer.h"
+#include "common/base/ids.h"
+#include "common/base/status.h"
+#include "common/config/job_config.h"
+
+namespace ballast {
+
+// Names one checkpoint of a job. Rises with every round and is never used twice, also not after a
+// round that failed: the coordinator takes it from its durable state.
+using CutId = uint64_t;
+
+// Everything of a unit image but its floats.
+struct UnitHeader {
+  UnitId unit;
+  Version version = 0;
+  uint64_t updates = 0;
+  double samples_applied = 0;
+  std::vector<Clock> marks;
+  uint64_t element_count = 0;  // floats of the weights and of each state tensor
+  uint32_t state_count = 0;    // optimizer state tensors behind the weights
+};
+
+// Where one unit lies in a part.
+struct CheckpointEntry {
+  UnitId unit;
+  uint64_t offset = 0;  // in the part, a multiple of 64
+  uint64_t bytes = 0;
+  Version version = 0;
+  uint64_t xxh3 = 0;  // the hash the image carries of itself
+};
+
+// What one shard wrote; `file` is a name inside the checkpoint's folder.
+struct CheckpointPart {
+  uint32_t shard = 0;
+  std::string file;
+  uint64_t bytes = 0;
+  uint64_t xxh3 = 0;  // of the entries' hashes in order, eight little-endian bytes each
+  std::vector<CheckpointEntry> entries;
+};
+
+struct CheckpointManifest {
+  CutId id = 0;
+  Clock clock = 0;  // sync: steps closed by every unit; async, ssp: the least mark
+  Mode mode = Mode::kSync;
+  uint64_t lanes = 0;
+  std::string job_hash;
+  std::string config;             // effective TOML
+  std::vector<std::byte> ledger;  // order ledger of the data; empty until strips exist
+  std::vector<CheckpointPart> parts;
+};
+
+[[nodiscard]] Buffer encode_unit_header(const UnitHeader& header);
+[[nodiscard]] Result<UnitHeader> decode_unit_header(std::span<const std::byte> bytes);
+[[nodiscard]] Buffer encode_manifest(const CheckpointManifest& manifest);
+// kDataLoss: not a manifest, or one that contradicts itself (a unit twice, an entry outside its
+// part, a file name with a path in it).
+[[nodiscard]] Result<CheckpointManifest> decode_manifest(std::span<const std::byte> bytes);
+
+}  // namespace ballast
