@@ -1,0 +1,180 @@
+// Backend: door 3, dense maths on one device. Models are written once against it; cpu/ is the
+// readable reference, a device of its own memory matches it within a stated tolerance.
+//
+// Owner thread: one, the computing thread (downloads of another thread go through its own Backend).
+// Operations are put on a stream in order and return at once; the CPU does them at once. They
+// cannot fail on their own: the first failure of the device is kept and returned by every later
+// synchronize(). Shapes that do not fit are our bug (BALLAST_CHECK).
+//
+// All matrices are float32, row-major, without gaps: element (r, c) is data[r * columns + c]. A
+// vector is a matrix of one row. Gradients are sums over rows, never means; outputs are overwritten
+// unless an operation says "adds".
+//
+// Bits: the same calls with the same shapes give the same bits on the same build, kind of
+// processor and options; `threads` is part of the options. Nothing depends on addresses. A row
+// computed among other rows may differ in its last bits from the same row alone.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "common/base/buffer.h"
+#include "common/base/ids.h"
+#include "common/base/status.h"
+#include "common/config/job_config.h"
+
+namespace ballast {
+
+// A view of device memory. Never dereferenced outside the back end.
+struct ConstMatrix {
+  const float* device_data = nullptr;
+  uint32_t rows = 0;
+  uint32_t columns = 0;
+
+  [[nodiscard]] size_t size() const { return size_t{rows} * columns; }
+  [[nodiscard]] bool empty() const { return device_data == nullptr; }
+};
+struct Matrix {
+  float* device_data = nullptr;
+  uint32_t rows = 0;
+  uint32_t columns = 0;
+
+  [[nodiscard]] size_t size() const { return size_t{rows} * columns; }
+  [[nodiscard]] bool empty() const { return device_data == nullptr; }
+  operator ConstMatrix() const { return {device_data, rows, columns}; }  // NOLINT: on purpose
+  // The first `count` rows.
+  [[nodiscard]] Matrix first_rows(uint32_t count) const { return {device_data, count, columns}; }
+};
+
+// Owns device memory; moves only. Freed when dropped, after what was put on streams before.
+class DeviceBuffer {
+ public:
+  using Free = std::function<void(float*)>;
+  DeviceBuffer() = default;
+  DeviceBuffer(float* device_data, size_t floats, Free free)
+      : device_data_(device_data, std::move(free)), floats_(floats) {}
+
+  [[nodiscard]] size_t floats() const { return floats_; }
+  // rows x columns floats from the start.
+  [[nodiscard]] Matrix matrix(uint32_t rows, uint32_t columns) const;
+
+ private:
+  std::unique_ptr<float, Free> device_data_;
+  size_t floats_ = 0;
+};
+
+using StreamId = Id<struct StreamTag>;
+using EventId = Id<struct EventTag>;
+
+// What the mask of a dropout layer may depend on: nothing else, so that whoever owns the lane
+// drops the same values.
+struct DropoutKey {
+  uint64_t seed = 0;
+  uint64_t clock = 0;
+  uint32_t lane = 0;
+  uint32_t layer = 0;
+  bool operator==(const DropoutKey&) const = default;
+};
+
+struct BackendOptions {
+  uint32_t threads = 1;  // cpu: threads of one matrix product
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
+  // "cpu: Eigen 3.4.0, avx2, 1 thread": for logs.
+  [[nodiscard]] virtual std::string description() const = 0;
+
+  // --- memory ---
+  // kExhausted: the device has not that much left. Contents: zero.
+  [[nodiscard]] virtual Result<DeviceBuffer> allocate(size_t floats) = 0;
+  // Host memory that copies fast to and from this device (pinned, where that means something).
+  [[nodiscard]] virtual Buffer allocate_host(size_t bytes) = 0;
+  // The device's address of host memory where the device computes on host memory (the CPU), so that
+  // weights and gradients need no copy; nullptr where it does not, and the caller uploads.
+  [[nodiscard]] virtual float* device_address(float* host_data) = 0;
+  // to = host_from. The host memory must stay until the stream has passed.
+  virtual void upload(StreamId stream, std::span<const float> host_from, Matrix to) = 0;
+  virtual void download(StreamId stream, ConstMatrix from, std::span<float> host_to) = 0;
+
+  // --- streams and events ---
+  [[nodiscard]] virtual StreamId create_stream() = 0;
+  [[nodiscard]] virtual EventId create_event() = 0;
+  // The event happens when all that is on the stream by now is done.
+  virtual void record(EventId event, StreamId stream) = 0;
+  // What is put on the stream from now on starts after the event's last record.
+  virtual void wait(StreamId stream, EventId event) = 0;
+  // Whether the last record has happened; true when never recorded.
+  [[nodiscard]] virtual bool happened(EventId event) = 0;
+  // Blocks the caller. kUnavailable: the device failed; its message.
+  [[nodiscard]] virtual Status synchronize(EventId event) = 0;
+  [[nodiscard]] virtual Status synchronize(StreamId stream) = 0;
+
+  // --- dense layer ---
+  // y[n, out] = act(z), z[n, out] = x[n, in] w[in, out] + bias[1, out] on every row. `bias` may be
+  // empty. z is kept only where the activation's derivative needs it (needs_input()), and may be
+  // empty otherwise.
+  virtual void dense_forward(StreamId stream, ConstMatrix x, ConstMatrix w, ConstMatrix bias,
+                             Activation activation, Matrix z, Matrix y) = 0;
+  // dz[n, out] = dy[n, out] * act'(z), from z or y as above. dz may be dy.
+  virtual void activation_backward(StreamId stream, Activation activation, ConstMatrix z,
+                                   ConstMatrix y, ConstMatrix dy, Matrix dz) = 0;
+  // dw[in, out] = x[n, in]^T dz[n, out];  dbias[1, out] = column sums of dz, or empty.
+  virtual void dense_gradient(StreamId stream, ConstMatrix x, ConstMatrix dz, Matrix dw,
+                              Matrix dbias) = 0;
+  // dx[n, in] = dz[n, out] w[in, out]^T
+  virtual void dense_input_gradient(StreamId stream, ConstMatrix dz, ConstMatrix w, Matrix dx) = 0;
+
+  // --- dropout (Srivastava et al., JMLR 2014; inverted: scaled while training) ---
+  // y[r, c] = keep(key, r, c) ? x[r, c] / (1 - rate) : 0. Its own backward, with dy for x. y may be
+  // x. rate in [0, 1).
+  virtual void dropout(StreamId stream, ConstMatrix x, double rate, const DropoutKey& key,
+                       Matrix y) = 0;
+
+  // --- layer norm (Ba et al., 2016), over the columns of each row ---
+  // y[n, d] = (x - mean) * inverse_std * gain[1, d] + bias[1, d];  mean[1, n] and inverse_std[1, n]
+  // = 1 / sqrt(variance + epsilon) are kept for the backward pass.
+  virtual void layer_norm_forward(StreamId stream, ConstMatrix x, ConstMatrix gain,
+                                  ConstMatrix bias, double epsilon, Matrix mean, Matrix inverse_std,
+                                  Matrix y) = 0;
+  // dgain[1, d], dbias[1, d]: sums over rows. dx[n, d] may be dy or empty (not needed).
+  virtual void layer_norm_backward(StreamId stream, ConstMatrix x, ConstMatrix gain,
+                                   ConstMatrix mean, ConstMatrix inverse_std, ConstMatrix dy,
+                                   Matrix dgain, Matrix dbias, Matrix dx) = 0;
+
+  // --- losses ---
+  // From outputs z[n, units] and labels[n, label_width], per row: row_loss[1, n], row_correct[1, n]
+  // (how many of the row's labels are predicted right; 0 for mean squared error), and dz[n, units],
+  // the derivative of the sum of row losses, or empty (evaluation). dz may be z.
+  // softmax_cross_entropy: label_width 1, a class id in [0, units), checked by the caller;
+  //   loss = log(sum_j exp(z_j)) - z_label; right when z_label is the first largest.
+  // sigmoid_cross_entropy: label_width = units, labels 0 or 1; loss = mean over the columns of
+  //   log(1 + exp(z)) - label * z; right when (z > 0) = label.
+  // mean_squared_error: label_width = units; loss = mean over the columns of (z - label)^2.
+  virtual void loss(StreamId stream, LossKind kind, ConstMatrix z, ConstMatrix labels,
+                    Matrix row_loss, Matrix row_correct, Matrix dz) = 0;
+  // What a user sees: softmax or sigmoid of z[n, units], or z itself. y may be z.
+  virtual void predict(StreamId stream, LossKind kind, ConstMatrix z, Matrix y) = 0;
+
+  // --- checks ---
+  // found[1, 1] = 1 if any value is NaN or infinite, else 0.
+  virtual void find_non_finite(StreamId stream, ConstMatrix values, Matrix found) = 0;
+};
+
+// Whether an activation's derivative is taken from z (gelu) instead of y.
+[[nodiscard]] bool needs_input(Activation activation);
+
+// kInvalidInput: this build has no such device; says what to build.
+[[nodiscard]] Result<std::unique_ptr<Backend>> make_backend(Device device,
+                                                            const BackendOptions& options);
+
+}  // namespace ballast

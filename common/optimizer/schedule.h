@@ -1,0 +1,28 @@
+// Learning-rate schedules: pure functions of how much was trained, not of who trained it, so more
+// workers do not run a schedule faster. Any thread.
+//
+// s = samples_applied / batch, before the update in question: 0 for the first.
+// warm-up   (s + 1) / warmup_steps while s + 1 < warmup_steps       Goyal et al., 2017
+// then, with s counted from the end of the warm-up:
+// constant  1
+// step      factor ^ floor(s / every_steps)
+// cosine    floor + (1 - floor) * (1 + cos(pi * min(1, s / decay_steps))) / 2
+//                                                        Loshchilov and Hutter, ICLR 2017
+#pragma once
+
+#include <cstdint>
+
+#include "common/config/job_config.h"
+
+namespace ballast {
+
+// Multiplies OptimizerConfig::learning_rate. `job_steps` stands in for decay_steps = 0, less the
+// warm-up.
+[[nodiscard]] double schedule_factor(const ScheduleConfig& schedule, double steps,
+                                     uint64_t job_steps);
+
+// The rate of the update that comes after `samples_applied` samples.
+[[nodiscard]] double learning_rate_at(const TrainConfig& train, uint64_t samples_applied,
+                                      uint64_t job_steps);
+
+}  // namespace ballast

@@ -1,0 +1,103 @@
+// TrainStep: the story of one computation: batch -> forward -> loss -> backward -> gradients. It
+// holds the model, its weights and all memory of a step; after create() and a first step nothing is
+// allocated. Owner thread: the computing thread.
+//
+// One lane is one run() over exactly the lane's rows: whoever owns the lane gets the same bits.
+// A worker with several lanes runs them one after another and sums tree nodes with add().
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "common/base/buffer.h"
+#include "common/base/ids.h"
+#include "common/base/status.h"
+#include "common/compute/backend.h"
+#include "common/config/job_config.h"
+#include "common/placement/parameters.h"
+
+namespace ballast {
+
+class Model;
+
+// What dropout may depend on.
+struct StepContext {
+  uint64_t seed = 0;
+  Clock clock = 0;
+  LaneId lane;
+};
+
+// Called on the computing thread. `layer` is the index of [[layer]]; layers without parameters are
+// passed over. Either may be empty. A status that is not ok ends the step and is returned.
+struct StepHooks {
+  // Forward is about to use the layer's weights: returns when weights() holds them.
+  std::function<Status(uint32_t layer)> weights_needed;
+  // The layer's gradients are final, checked, and will not be touched again.
+  std::function<Status(uint32_t layer)> gradient_final;
+};
+
+// One buffer per parameter, in the order of parameters_of(), of element_count() floats.
+struct GradientSet {
+  std::vector<Buffer> parameters;
+};
+
+// into += other, element by element: the left half of a tree node takes in the right half.
+void add(GradientSet& into, const GradientSet& other);
+
+struct StepResult {
+  double loss_sum = 0;       // over rows
+  double weight_sum = 0;     // rows: every sample weighs 1
+  uint64_t correct = 0;      // labels predicted right; 0 for mean squared error
+  uint64_t label_count = 0;  // labels that could be right: accuracy = correct / label_count
+};
+
+class TrainStep {
+ public:
+  // Checks the model (check_model) and takes all memory for up to `rows_max` rows. `backend`
+  // outlives the step. kInvalidInput: the model does not fit. kExhausted: not enough memory.
+  [[nodiscard]] static Result<std::unique_ptr<TrainStep>> create(const ModelConfig& model,
+                                                                 uint32_t input_width,
+                                                                 uint32_t label_width,
+                                                                 uint32_t rows_max,
+                                                                 Backend& backend);
+  ~TrainStep();
+
+  [[nodiscard]] const std::vector<ParameterSpec>& parameters() const;
+  [[nodiscard]] uint32_t input_width() const;
+  [[nodiscard]] uint32_t label_width() const;
+  [[nodiscard]] uint32_t output_width() const;
+
+  // Host memory of a parameter's weights, into which the caller copies what was pulled: before
+  // run(), or inside weights_needed for that layer.
+  [[nodiscard]] std::span<float> weights(uint32_t parameter);
+
+  // Forward, loss and backward over features[rows, input_width] and labels[rows, label_width],
+  // 1 <= rows <= rows_max. Writes every gradient into the buffers of `out` and touches them no more
+  // once gradient_final has been called for their layer; sums over rows, not means.
+  // kInvalidInput: a label is out of range. kDataLoss: the loss or a gradient is NaN or infinite;
+  // names the row or the parameter. The caller adds worker, step, lane and block.
+  [[nodiscard]] Result<StepResult> run(std::span<const float> features,
+                                       std::span<const float> labels, uint32_t rows,
+                                       const StepContext& context, GradientSet& out,
+                                       const StepHooks& hooks = {});
+
+  // Forward and loss only, without dropout. `outputs`[rows, output_width], or empty: the raw
+  // outputs, which is what AUC ranks. Every weight must be there.
+  [[nodiscard]] Result<StepResult> evaluate(std::span<const float> features,
+                                            std::span<const float> labels, uint32_t rows,
+                                            std::span<float> outputs = {});
+
+  // predictions[rows, output_width]: class probabilities, probabilities, or values, as the loss is.
+  [[nodiscard]] Status predict(std::span<const float> features, uint32_t rows,
+                               std::span<float> predictions);
+
+ private:
+  struct Parts;
+  explicit TrainStep(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace ballast
