@@ -1,0 +1,41 @@
+// Batch: the rows of one computation, ready for the first layer. A move-only value: the arrays lie
+// in one pooled buffer that goes back when the batch is dropped. Owner thread: whoever holds it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/buffer.h"
+#include "common/base/ids.h"
+
+namespace ballast {
+
+class Dataset;
+
+struct Batch {
+  Batch() = default;
+  Batch(Batch&&) = default;
+  Batch& operator=(Batch&&) = default;
+
+  uint32_t rows = 0;
+  uint32_t width = 0;                 // features of a row, after transforms
+  uint32_t label_width = 0;           // values of a label, after transforms
+  std::span<const float> features;    // [rows, width], row-major; starts at a multiple of 64 bytes
+  std::span<const float> labels;      // [rows, label_width]; starts at a multiple of 64 bytes
+  std::span<const uint64_t> row_ids;  // [rows]: the row of the data set each one is
+
+  Clock clock = 0;            // the step; an evaluation batch's number within its slice
+  std::vector<LaneId> lanes;  // whose rows these are, one lane after another
+
+  // "data/train/00ab...blc, block 3, row 17" of row i; "row 17" when there is no data set behind
+  // it.
+  [[nodiscard]] std::string row_name(uint32_t i) const;
+
+  Buffer memory;
+  std::shared_ptr<const Dataset> dataset;  // shared: a batch may outlive the loader that made it
+};
+
+}  // namespace ballast

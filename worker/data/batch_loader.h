@@ -1,0 +1,114 @@
+// BatchLoader: the training rows of a worker, lane by lane and step by step, shuffled, verified,
+// transformed and ready when they are asked for.
+//
+// The columns a job uses are read into memory once, in their stored types, and verified (XXH3 of
+// every buffer, finite floats). Loader threads (data.threads) then gather the steps that the worker
+// will ask for next into pooled buffers. Which rows a batch has is LaneSchedule x SampleOrder; the
+// threads, the prefetching and take()'s call order never change it.
+//
+// Any thread may call follow, forget and take. Threads block on condition variables and end with
+// the loader; there are no files, locks or names outside the process.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "common/base/status.h"
+#include "common/config/job_config.h"
+#include "common/placement/lane_schedule.h"
+#include "worker/data/batch.h"
+
+namespace ballast {
+
+// What a loader keeps in memory; open() refuses when it is more than data.memory_mib.
+struct LoaderMemory {
+  uint64_t train_bytes = 0;  // rows x stored bytes of the columns used
+  uint64_t test_bytes = 0;   // the same of the test set
+  uint64_t batch_bytes = 0;  // one pooled batch of the largest step
+  uint32_t batches = 0;      // prepared, in preparation and with the worker
+
+  [[nodiscard]] uint64_t total() const { return train_bytes + test_bytes + batch_bytes * batches; }
+  [[nodiscard]] std::string to_string() const;  // the sum, written out
+};
+
+struct LoaderCounters {
+  uint64_t batches_ready = 0;   // take() found the batch prepared
+  uint64_t batches_waited = 0;  // take() waited for a loader thread
+  uint64_t batches_missed = 0;  // nobody had been told; take() gathered by itself
+  uint64_t rows = 0;
+};
+
+class BatchLoader {
+ public:
+  // Opens and verifies data.train. `schedule` must have been made for its rows. Errors: everything
+  // resolve_shapes refuses; kDataLoss: a damaged chunk; kInvalidInput: NaN, Inf or values that a
+  // transform does not take, with chunk, block, row and column; the memory budget with its sum.
+  static Result<std::unique_ptr<BatchLoader>> open(const JobConfig& config,
+                                                   const LaneSchedule& schedule);
+  ~BatchLoader();
+  BatchLoader(const BatchLoader&) = delete;
+  BatchLoader& operator=(const BatchLoader&) = delete;
+
+  // A hint: these lanes are ours, and `from` is the next clock each of them does. Lanes already
+  // followed and not named keep their clocks.
+  void follow(std::span<const LaneId> lanes, Clock from);
+  // A hint: these lanes went to another worker.
+  void forget(std::span<const LaneId> lanes);
+
+  // The rows of these lanes in this step, one lane after another in the order given. Blocks until
+  // they are there. A lane that is absent from the step adds no rows. Also a hint that the lanes go
+  // on at clock + 1.
+  Result<Batch> take(std::span<const LaneId> lanes, Clock clock);
+
+  [[nodiscard]] uint32_t width() const;
+  [[nodiscard]] uint32_t label_width() const;
+  [[nodiscard]] LoaderMemory memory() const;
+  [[nodiscard]] LoaderCounters counters() const;
+
+ private:
+  struct Core;
+  explicit BatchLoader(std::unique_ptr<Core> core);
+
+  std::unique_ptr<Core> core_;
+};
+
+// The rows of the test set that a lane evaluates: [first, last).
+struct EvalSlice {
+  uint64_t first = 0;
+  uint64_t last = 0;
+
+  [[nodiscard]] uint64_t rows() const { return last - first; }
+};
+[[nodiscard]] EvalSlice eval_slice(uint64_t rows, LaneId lane, uint32_t lanes);
+
+// EvalLoader: the test set in stored order (order `none`), cut into one slice a lane. Gathers in
+// the caller's thread. Any thread.
+class EvalLoader {
+ public:
+  // Opens and verifies `folder` (data.test, or what `ballast-tool evaluate` is given) with the
+  // columns and transforms of the job. `batch_rows_max` bounds every batch.
+  static Result<std::unique_ptr<EvalLoader>> open(const JobConfig& config,
+                                                  const std::string& folder, uint32_t lanes,
+                                                  uint32_t batch_rows_max);
+  ~EvalLoader();
+
+  [[nodiscard]] uint64_t rows() const;
+  [[nodiscard]] uint32_t width() const;
+  [[nodiscard]] uint32_t label_width() const;
+  // How many batches the lane's slice has; 0 when it is empty.
+  [[nodiscard]] uint64_t batches(LaneId lane) const;
+  // Batch `index` of the lane, index < batches(lane).
+  [[nodiscard]] Batch take(LaneId lane, uint64_t index);
+
+ private:
+  struct Core;
+  explicit EvalLoader(std::unique_ptr<Core> core);
+
+  std::unique_ptr<Core> core_;
+};
+
+}  // namespace ballast

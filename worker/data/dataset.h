@@ -1,0 +1,60 @@
+// Dataset: what the manifest of a folder says, and where each row lives. Opening reads the manifest
+// only; chunks are opened as their blocks are read. Immutable after open; any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/wire/chunk_format.h"
+
+namespace ballast {
+
+struct BlockPlace {
+  uint32_t chunk = 0;           // index into the manifest's chunks
+  uint32_t index_in_chunk = 0;  // the block's number inside its chunk
+  uint64_t first_row = 0;       // of the data set
+  ManifestBlock stored;
+};
+
+struct RowPlace {
+  uint64_t block = 0;  // of the data set
+  uint64_t row_in_block = 0;
+};
+
+class Dataset {
+ public:
+  // kNotFound: no such folder, or no manifest in it. kDataLoss: the manifest is damaged.
+  static Result<std::shared_ptr<const Dataset>> open(const std::string& folder);
+
+  [[nodiscard]] const std::string& folder() const { return folder_; }
+  [[nodiscard]] const Manifest& manifest() const { return manifest_; }
+  [[nodiscard]] const std::vector<ColumnSpec>& columns() const { return manifest_.columns; }
+  [[nodiscard]] uint64_t rows() const { return rows_; }
+  // Names the content of the whole data set: it covers every chunk's name and every block's hash.
+  [[nodiscard]] uint64_t manifest_xxh3() const { return manifest_xxh3_; }
+
+  // kNotFound: names the folder, the column, the nearest column and all there are.
+  [[nodiscard]] Result<size_t> find_column(std::string_view name) const;
+
+  [[nodiscard]] uint64_t block_count() const { return places_.size(); }
+  [[nodiscard]] const BlockPlace& block(uint64_t index) const { return places_[index]; }
+  [[nodiscard]] RowPlace place(uint64_t row) const;
+  [[nodiscard]] std::string chunk_path(uint32_t chunk) const;
+  // "data/train/00ab...blc, block 3, row 17": how every message names a row.
+  [[nodiscard]] std::string row_name(uint64_t row) const;
+
+ private:
+  Dataset(std::string folder, Manifest manifest, uint64_t manifest_xxh3);
+
+  std::string folder_;
+  Manifest manifest_;
+  uint64_t manifest_xxh3_;
+  uint64_t rows_ = 0;
+  std::vector<BlockPlace> places_;
+};
+
+}  // namespace ballast

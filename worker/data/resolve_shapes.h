@@ -1,0 +1,15 @@
+// Fills JobConfig.resolved from the manifests of data.train and data.test: rows, widths after
+// transforms, manifest hashes. Reads manifests only. Every error names the folder and the column.
+#pragma once
+
+#include "common/base/status.h"
+#include "common/config/job_config.h"
+
+namespace ballast {
+
+// kNotFound: a folder or a column that does not exist (with the nearest that does). kInvalidInput:
+// a column of a type the transform or the label cannot have, an empty data set, train and test that
+// do not fit each other. kDataLoss: a damaged manifest.
+[[nodiscard]] Status resolve_shapes(JobConfig& config);
+
+}  // namespace ballast
