@@ -1,0 +1,419 @@
+#include "server/shard/shard.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace ballast {
+namespace {
+
+// Checkpoint parts remembered for orders that are repeated because an answer got lost.
+constexpr size_t kPartsRemembered = 4;
+
+LaneSchedule schedule_of(const JobConfig& job) {
+  return LaneSchedule(job.resolved.train_rows, job.train.lanes, job.train.batch, job.train.epochs,
+                      job.train.max_steps);
+}
+
+}  // namespace
+
+Shard::Shard(Journal& journal, ShardConfig config, ManifestReader read_manifest)
+    : journal_(journal),
+      config_(std::move(config)),
+      read_manifest_(std::move(read_manifest)),
+      schedule_(schedule_of(config_.job)),
+      rule_{config_.job.train, config_.job.train.lanes, schedule_.steps()},
+      fences_(schedule_.lanes(), 0),
+      reply_counts_(wire::kReplyCodeCount, 0) {}
+
+Shard::~Shard() = default;
+
+void Shard::start(Time now, ShardEffects& out) {
+  std::vector<UnitId> all;
+  for (const UnitSpec& unit : config_.units) all.push_back(unit.id);
+  survey_ticket_ = journal_.fetch(std::move(all));
+  next_beat_ = now;
+  out.push_back(shard_effect::WakeAt{now});
+}
+
+void Shard::handle(ShardEvent event, Time now, ShardEffects& out) {
+  std::visit([&](auto& one) { on(one, now, out); }, event);
+}
+
+// ---------------------------------------------------------------- events
+
+void Shard::on(shard_event::Received& event, Time now, ShardEffects& out) {
+  if (auto* push = std::get_if<wire::Push>(&event.message)) {
+    on_push(event.from, *push, now, out);
+  } else if (auto* pull = std::get_if<wire::Pull>(&event.message)) {
+    on_pull(event.from, *pull, now, out);
+  } else {
+    on_control(event.message, now, out);
+  }
+}
+
+void Shard::on(shard_event::PeerLost& event, Time, ShardEffects&) {
+  for (auto& [id, hosted] : units_) hosted.unit->forget(event.peer);
+}
+
+void Shard::on(shard_event::Tick&, Time now, ShardEffects& out) {
+  if (now < next_beat_) return;
+  if (surveyed_ && !welcomed_) out.push_back(shard_effect::SendControl{join()});
+  if (welcomed_) out.push_back(shard_effect::SendControl{progress(now)});
+  next_beat_ = now + std::chrono::milliseconds(config_.job.cluster.heartbeat_ms);
+  out.push_back(shard_effect::WakeAt{next_beat_});
+}
+
+void Shard::on(shard_event::Stored& event, Time, ShardEffects& out) {
+  if (const auto* durable = std::get_if<Durable>(&event.event)) {
+    durable_lsn_ = std::max(durable_lsn_, durable->lsn);
+    while (!pending_.empty() && pending_.front().lsn <= durable_lsn_) {
+      UnitAnswer answer = std::move(pending_.front().answer);
+      pending_.pop_front();
+      send(std::move(answer), out);
+    }
+  } else if (auto* fetched = std::get_if<Fetched>(&event.event)) {
+    if (fetched->ticket == survey_ticket_) {
+      survived_ = std::move(fetched->images);
+      surveyed_ = true;
+      out.push_back(shard_effect::SendControl{join()});
+    } else if (fetched->ticket == load_ticket_ && loading_) {
+      install(std::move(fetched->images), out);
+    }
+  } else if (auto* done = std::get_if<CutDone>(&event.event)) {
+    cuts_.erase(done->id);
+    out.push_back(shard_effect::SendControl{wire::PartDone{config_.shard, done->part, done->id}});
+    parts_done_[done->id] = std::move(done->part);
+    if (parts_done_.size() > kPartsRemembered) parts_done_.erase(parts_done_.begin());
+  } else if (auto* failed = std::get_if<StoreFailed>(&event.event)) {
+    const char* doing = failed->cut != 0      ? "while writing a checkpoint"
+                        : failed->ticket != 0 ? "while loading units"
+                                              : "while making updates durable";
+    out.push_back(shard_effect::Fail{
+        std::move(failed->status)
+            .because(fmt::format("{} on shard {}", doing, config_.shard.value()))});
+  }
+}
+
+// ---------------------------------------------------------------- data
+
+void Shard::on_push(const Peer& from, wire::Push& push, Time now, ShardEffects& out) {
+  if (!serving_) return;  // a client asks again
+  for (wire::PushEntry& entry : push.entries) {
+    if (!admit(from, entry, out)) continue;
+    HostedUnit& target = *hosted(entry.unit, entry.epoch);
+    std::vector<UnitAnswer> answers;
+    const bool changed = target.unit->push(from, std::move(entry), now, answers);
+    ++beat_;
+    if (changed) {
+      after_change(target, std::move(answers), out);
+    } else {
+      send(std::move(answers), out);
+    }
+  }
+}
+
+void Shard::on_pull(const Peer& from, wire::Pull& pull, Time now, ShardEffects& out) {
+  if (!serving_) return;
+  for (const wire::PullEntry& entry : pull.entries) {
+    HostedUnit* target = hosted(entry.unit, entry.epoch);
+    if (target == nullptr) {
+      send({from,
+            {.sequence = entry.sequence,
+             .unit = entry.unit,
+             .epoch = entry.epoch,
+             .code = wire::ReplyCode::kMoved,
+             .fences = {},
+             .missing = {},
+             .weights = {}}},
+           out);
+      continue;
+    }
+    std::vector<UnitAnswer> answers;
+    target->unit->pull(from, entry, now, answers);
+    ++beat_;
+    send(std::move(answers), out);
+  }
+}
+
+// Whether the unit may see the entry. A push is compared by unit epoch first, then by the fences of
+// its lanes; one above ours is from a future we have not been told of, and is asked again.
+bool Shard::admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& out) {
+  wire::ReplyEntry refusal{.sequence = entry.sequence,
+                           .unit = entry.unit,
+                           .epoch = entry.epoch,
+                           .fences = {},
+                           .missing = {},
+                           .weights = {}};
+  if (hosted(entry.unit, entry.epoch) == nullptr) {
+    refusal.code = wire::ReplyCode::kMoved;
+    send({from, std::move(refusal)}, out);
+    return false;
+  }
+  bool ahead = false;
+  for (const wire::LaneStamp& stamp : entry.lanes) {
+    if (stamp.lane.value() >= fences_.size()) return false;
+    const Fence known = fences_[stamp.lane.value()];
+    if (stamp.fence < known) refusal.fences.push_back({stamp.lane, known});
+    ahead = ahead || stamp.fence > known;
+  }
+  if (!refusal.fences.empty()) {
+    refusal.code = wire::ReplyCode::kFenced;
+    send({from, std::move(refusal)}, out);
+    return false;
+  }
+  return !ahead;
+}
+
+Shard::HostedUnit* Shard::hosted(UnitId unit, UnitEpoch epoch) {
+  const auto found = units_.find(unit);
+  return found == units_.end() || found->second.epoch != epoch ? nullptr : &found->second;
+}
+
+void Shard::after_change(HostedUnit& hosted, std::vector<UnitAnswer> answers, ShardEffects& out) {
+  if (journal_.durability() != Durability::kCheckpoint) {
+    last_lsn_ = journal_.append(hosted.unit->image());
+  }
+  send(std::move(answers), out);
+  if (config_.job.train.mode == Mode::kSync) cut_published(*hosted.unit);
+}
+
+void Shard::send(std::vector<UnitAnswer> answers, ShardEffects& out) {
+  for (UnitAnswer& answer : answers) send(std::move(answer), out);
+}
+
+void Shard::send(UnitAnswer answer, ShardEffects& out) {
+  if (last_lsn_ > durable_lsn_) {
+    // Whatever is told now may show what is not durable yet.
+    pending_.push_back({last_lsn_, std::move(answer)});
+    return;
+  }
+  ++reply_counts_[static_cast<size_t>(answer.entry.code)];
+  out.push_back(shard_effect::SendReply{answer.to, std::move(answer.entry)});
+}
+
+// ---------------------------------------------------------------- checkpoints
+
+// Sync: each unit copies itself as it publishes version k * every_steps; the part is written when
+// the last unit of this shard has. Nobody stops.
+void Shard::cut_published(const Unit& unit) {
+  const uint64_t every = config_.job.checkpoint.every_steps;
+  const Version version = unit.version();
+  if (every == 0 || version % every != 0 || parts_done_.contains(version)) return;
+  Cut& cut = cuts_[version];
+  if (cut.ordered) return;
+  cut.images.push_back(unit.image());
+  if (cut.images.size() < units_.size()) return;
+  cut.ordered = true;
+  journal_.cut(version, std::exchange(cut.images, {}));
+}
+
+void Shard::on_checkpoint_order(const wire::CheckpointOrder& order, ShardEffects& out) {
+  if (const auto done = parts_done_.find(order.checkpoint); done != parts_done_.end()) {
+    out.push_back(
+        shard_effect::SendControl{wire::PartDone{config_.shard, done->second, order.checkpoint}});
+    return;
+  }
+  Cut& cut = cuts_[order.checkpoint];
+  if (!serving_ || cut.ordered) return;
+  cut.ordered = true;
+  std::vector<UnitImage> images;
+  for (const auto& [id, hosted] : units_) images.push_back(hosted.unit->image());
+  journal_.cut(order.checkpoint, std::move(images));
+}
+
+// ---------------------------------------------------------------- control
+
+void Shard::on_control(wire::Any& message, Time now, ShardEffects& out) {
+  const auto current = [&](const auto& order) {
+    if (refuses_leader(order.leader, leader_)) return false;
+    leader_ = order.leader;
+    ++beat_;
+    return true;
+  };
+  if (const auto* welcome = std::get_if<wire::Welcome>(&message)) {
+    if (current(*welcome)) welcomed_ = true;
+  } else if (const auto* refused = std::get_if<wire::Refused>(&message)) {
+    if (current(*refused)) {
+      out.push_back(shard_effect::Fail{
+          Status(Code::kInvalidInput, refused->reason).because("while joining the coordinator")});
+    }
+  } else if (const auto* load = std::get_if<wire::Load>(&message)) {
+    if (current(*load)) on_load(*load, out);
+  } else if (const auto* order = std::get_if<wire::FenceOrder>(&message)) {
+    if (current(*order)) on_fence_order(*order, out);
+  } else if (const auto* take = std::get_if<wire::TakeSnapshot>(&message)) {
+    if (current(*take) && serving_) {
+      for (auto& [id, hosted] : units_) hosted.unit->take_snapshot(take->snapshot);
+      out.push_back(shard_effect::SendControl{wire::SnapshotTaken{config_.shard, take->snapshot}});
+    }
+  } else if (const auto* release = std::get_if<wire::ReleaseSnapshot>(&message)) {
+    if (current(*release)) {
+      for (auto& [id, hosted] : units_) hosted.unit->release_snapshot(release->snapshot);
+    }
+  } else if (const auto* checkpoint = std::get_if<wire::CheckpointOrder>(&message)) {
+    if (current(*checkpoint)) on_checkpoint_order(*checkpoint, out);
+  } else if (const auto* end = std::get_if<wire::End>(&message)) {
+    if (current(*end)) {
+      out.push_back(shard_effect::SendControl{progress(now)});  // the last figures
+      out.push_back(shard_effect::End{end->kind});
+    }
+  } else if (const auto* answer = std::get_if<wire::BeatAnswer>(&message)) {
+    // A coordinator that restarted knows us only by our joins.
+    if (answer->leader > leader_) out.push_back(shard_effect::SendControl{join()});
+    leader_ = std::max(leader_, answer->leader);
+  }
+}
+
+void Shard::on_load(const wire::Load& load, ShardEffects& out) {
+  if (load.incarnation != config_.incarnation) return;
+  if (serving_) {  // the order was carried out; its answer got lost
+    out.push_back(
+        shard_effect::SendControl{wire::Loaded{config_.shard, config_.incarnation, load.term}});
+    return;
+  }
+  if (loading_) return;
+  if (load.fences.size() != fences_.size()) return;
+  loading_ = true;
+  load_ = load;
+  switch (load.source) {
+    case wire::LoadSource::kInitial:
+      install({}, out);
+      return;
+    case wire::LoadSource::kJournal:
+      install(std::exchange(survived_, {}), out);
+      return;
+    case wire::LoadSource::kCheckpoint: {
+      Result<CheckpointManifest> manifest = read_manifest_(load);
+      if (!manifest.ok()) {
+        out.push_back(shard_effect::Fail{manifest.status().because(fmt::format(
+            "while loading checkpoint {} on shard {}", load.checkpoint, config_.shard.value()))});
+        return;
+      }
+      std::vector<UnitId> wanted;
+      for (const wire::UnitPlace& place : load.units) wanted.push_back(place.unit);
+      load_ticket_ = journal_.open(*manifest, std::move(wanted));
+      return;
+    }
+  }
+}
+
+std::unique_ptr<Unit> Shard::make_unit(UnitId unit) const {
+  const UnitSpec& spec = config_.units.at(unit.value());
+  UnitWeights weights(spec, config_.parameters.at(spec.parameter), config_.job.seed, rule_);
+  const TrainConfig& train = config_.job.train;
+  if (train.mode == Mode::kSync)
+    return make_sync_unit(std::move(weights), schedule_, config_.policy);
+  const auto staleness =
+      train.mode == Mode::kSsp ? std::optional<uint32_t>(train.staleness) : std::nullopt;
+  return make_async_unit(std::move(weights), schedule_, staleness, train.scale_by_staleness,
+                         /*parked_max=*/schedule_.lanes(), config_.policy);
+}
+
+void Shard::install(std::vector<UnitImage> images, ShardEffects& out) {
+  units_.clear();
+  for (const wire::UnitPlace& place : load_.units) {
+    if (place.unit.value() >= config_.units.size()) continue;
+    units_[place.unit] = {make_unit(place.unit), place.epoch};
+  }
+  for (UnitImage& image : images) {
+    const auto found = units_.find(image.unit);
+    if (found == units_.end()) continue;
+    if (Status status = found->second.unit->restore(std::move(image)); !status.ok()) {
+      out.push_back(shard_effect::Fail{std::move(status).because(
+          fmt::format("while loading units on shard {}", config_.shard.value()))});
+      return;
+    }
+  }
+  finish_load(out);
+}
+
+void Shard::finish_load(ShardEffects& out) {
+  // Fences never come from what was stored: the coordinator's are the ones in force.
+  for (size_t lane = 0; lane < fences_.size(); ++lane) {
+    fences_[lane] = std::max(fences_[lane], load_.fences[lane]);
+  }
+  loading_ = false;
+  serving_ = true;
+  out.push_back(shard_effect::Note{fmt::format("serving {} units", units_.size())});
+  out.push_back(
+      shard_effect::SendControl{wire::Loaded{config_.shard, config_.incarnation, load_.term}});
+}
+
+void Shard::on_fence_order(const wire::FenceOrder& order, ShardEffects& out) {
+  if (order.fences.size() != fences_.size()) return;
+  bool rose = false;
+  for (size_t lane = 0; lane < fences_.size(); ++lane) {
+    rose = rose || order.fences[lane] > fences_[lane];
+    fences_[lane] = std::max(fences_[lane], order.fences[lane]);
+  }
+  std::vector<UnitAnswer> answers;
+  for (auto& [id, hosted] : units_) {
+    if (rose) hosted.unit->fences_rose(fences_, answers);
+  }
+  send(std::move(answers), out);
+  if (serving_) send_fence_marks(out);
+}
+
+void Shard::send_fence_marks(ShardEffects& out) {
+  wire::FenceMarks marks{.shard = config_.shard,
+                         .incarnation = config_.incarnation,
+                         .term = 0,
+                         .fences = fences_,
+                         .units = {}};
+  for (const auto& [id, hosted] : units_) {
+    marks.units.push_back({id, hosted.epoch, hosted.unit->version(), hosted.unit->marks()});
+  }
+  out.push_back(shard_effect::SendControl{std::move(marks)});
+}
+
+wire::Join Shard::join() const {
+  const auto mine = [&](const UnitImage& image) { return image.weights.size() > 0; };
+  return {.role = Role::kServer,
+          .index = config_.shard.value(),
+          .incarnation = config_.incarnation,
+          .protocol_min = wire::kProtocolMin,
+          .protocol_max = wire::kProtocolMax,
+          .job_hash = config_.job_hash,
+          .endpoint = config_.endpoint,
+          .host = config_.host,
+          .process = config_.process,
+          .journal_survived = std::any_of(survived_.begin(), survived_.end(), mine)};
+}
+
+wire::ShardProgress Shard::progress(Time now) const {
+  wire::ShardProgress progress{
+      .shard = config_.shard,
+      .incarnation = config_.incarnation,
+      .beat = beat_,
+      .version_min = units_.empty() ? 0 : std::numeric_limits<Version>::max(),
+      .staleness = {},
+      .waiting_for = {}};
+  std::optional<Unit::Waiting> oldest;
+  for (const auto& [id, hosted] : units_) {
+    const Unit& unit = *hosted.unit;
+    progress.version_min = std::min(progress.version_min, unit.version());
+    progress.version_max = std::max(progress.version_max, unit.version());
+    progress.updates += unit.weights().updates();
+    progress.memory_bytes += unit.memory_bytes();
+    const auto counts = unit.staleness();
+    if (counts.size() > progress.staleness.size()) progress.staleness.resize(counts.size(), 0);
+    for (size_t i = 0; i < counts.size(); ++i) progress.staleness[i] += counts[i];
+    const auto waiting = unit.oldest_waiting();
+    if (waiting && (!oldest || waiting->since < oldest->since)) oldest = waiting;
+  }
+  if (oldest) {
+    progress.waiting_for = oldest->text;
+    progress.waiting_seconds = to_seconds(now - oldest->since);
+  }
+  return progress;
+}
+
+std::vector<const Unit*> Shard::units() const {
+  std::vector<const Unit*> all;
+  for (const auto& [id, hosted] : units_) all.push_back(hosted.unit.get());
+  return all;
+}
+
+}  // namespace ballast

@@ -1,0 +1,177 @@
+// Shard: the decider of one shard. It alone owns its units; it checks fences and unit epochs, lets
+// the unit decide, holds answers until what they promise is durable, and takes its part in fence
+// rounds, snapshots and checkpoints. A state machine: no thread, socket, file or clock; the journal
+// it is given returns at once and comes back as events. Same events, same effects.
+// Owner thread: the shard's.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/time.h"
+#include "common/config/job_config.h"
+#include "common/net/message.h"
+#include "common/placement/lane_schedule.h"
+#include "common/placement/parameters.h"
+#include "common/placement/units.h"
+#include "common/storage/journal.h"
+#include "common/wire/messages.h"
+#include "server/shard/unit.h"
+
+namespace ballast {
+
+struct ShardConfig {
+  ShardId shard;
+  Incarnation incarnation = 0;
+  JobConfig job;
+  std::vector<ParameterSpec> parameters;  // parameters_of(job.model, ...)
+  std::vector<UnitSpec> units;            // all units of the job, index = unit id
+  std::string job_hash;
+  std::string endpoint;  // where workers connect
+  std::string host;
+  uint32_t process = 0;
+  UnitPolicy policy;  // the simulator's planted bugs
+};
+
+namespace shard_event {
+struct Received {
+  Peer from;
+  wire::Any message;
+};
+// The life of this peer is over for us: what it asked is forgotten, it asks again when it is back.
+struct PeerLost {
+  Peer peer;
+};
+struct Stored {
+  JournalEvent event;
+};
+struct Tick {};  // a timer that was asked for is due
+}  // namespace shard_event
+using ShardEvent = std::variant<shard_event::Received, shard_event::PeerLost, shard_event::Stored,
+                                shard_event::Tick>;
+
+namespace shard_effect {
+struct SendReply {  // replies to one peer may travel in one message
+  Peer to;
+  wire::ReplyEntry entry;
+};
+struct SendControl {  // to the coordinator
+  wire::Any message;
+};
+struct WakeAt {
+  Time time;
+};
+struct Note {
+  std::string text;
+};
+struct Fail {  // stop with this status
+  Status status;
+};
+struct End {
+  wire::EndKind kind;
+};
+}  // namespace shard_effect
+using ShardEffect =
+    std::variant<shard_effect::SendReply, shard_effect::SendControl, shard_effect::WakeAt,
+                 shard_effect::Note, shard_effect::Fail, shard_effect::End>;
+using ShardEffects = std::vector<ShardEffect>;
+
+class Shard {
+ public:
+  // Reads the committed manifest of a checkpoint; called when a Load names one.
+  using ManifestReader = std::function<Result<CheckpointManifest>(const wire::Load&)>;
+
+  // `journal` outlives the shard. A journal that survived an earlier life is read at once.
+  Shard(Journal& journal, ShardConfig config, ManifestReader read_manifest);
+  ~Shard();
+
+  // The first effects: Join to the coordinator, the first timer.
+  void start(Time now, ShardEffects& out);
+  void handle(ShardEvent event, Time now, ShardEffects& out);
+
+  // Units in id order, for tests and final checks.
+  [[nodiscard]] std::vector<const Unit*> units() const;
+  [[nodiscard]] bool serving() const { return serving_; }
+  [[nodiscard]] uint64_t replies(wire::ReplyCode code) const {
+    return reply_counts_[static_cast<size_t>(code)];
+  }
+
+ private:
+  struct HostedUnit {
+    std::unique_ptr<Unit> unit;
+    UnitEpoch epoch = 0;
+  };
+  // An answer that may leave once `lsn` is durable.
+  struct PendingAnswer {
+    Lsn lsn;
+    UnitAnswer answer;
+  };
+  struct Cut {
+    std::vector<UnitImage> images;  // sync: as units reach the version, one after another
+    bool ordered = false;           // given to the journal
+  };
+
+  void on(shard_event::Received& event, Time now, ShardEffects& out);
+  void on(shard_event::PeerLost& event, Time now, ShardEffects& out);
+  void on(shard_event::Stored& event, Time now, ShardEffects& out);
+  void on(shard_event::Tick& event, Time now, ShardEffects& out);
+
+  void on_push(const Peer& from, wire::Push& push, Time now, ShardEffects& out);
+  void on_pull(const Peer& from, wire::Pull& pull, Time now, ShardEffects& out);
+  void on_control(wire::Any& message, Time now, ShardEffects& out);
+  void on_load(const wire::Load& load, ShardEffects& out);
+  void on_fence_order(const wire::FenceOrder& order, ShardEffects& out);
+  void on_checkpoint_order(const wire::CheckpointOrder& order, ShardEffects& out);
+
+  [[nodiscard]] HostedUnit* hosted(UnitId unit, UnitEpoch epoch);
+  [[nodiscard]] std::unique_ptr<Unit> make_unit(UnitId unit) const;
+  void install(std::vector<UnitImage> images, ShardEffects& out);
+  void finish_load(ShardEffects& out);
+  [[nodiscard]] bool admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& out);
+  void after_change(HostedUnit& hosted, std::vector<UnitAnswer> answers, ShardEffects& out);
+  void cut_published(const Unit& unit);
+  void send(std::vector<UnitAnswer> answers, ShardEffects& out);
+  void send(UnitAnswer answer, ShardEffects& out);
+  void send_fence_marks(ShardEffects& out);
+  [[nodiscard]] wire::Join join() const;
+  [[nodiscard]] wire::ShardProgress progress(Time now) const;
+  [[nodiscard]] static bool refuses_leader(uint64_t leader, uint64_t known) {
+    return leader < known;
+  }
+
+  Journal& journal_;
+  const ShardConfig config_;
+  const ManifestReader read_manifest_;
+  const LaneSchedule schedule_;
+  const UpdateRule rule_;
+
+  std::map<UnitId, HostedUnit> units_;
+  std::vector<Fence> fences_;  // by lane
+  uint64_t leader_ = 0;
+  bool welcomed_ = false;
+  bool serving_ = false;  // the load order has been carried out
+  bool loading_ = false;
+  wire::Load load_;  // the order being carried out, or the last one
+  Ticket load_ticket_ = 0;
+  Ticket survey_ticket_ = 0;  // asks the journal, at start, what survived
+  std::vector<UnitImage> survived_;
+  bool surveyed_ = false;
+
+  Lsn last_lsn_ = 0;  // of the newest image given to the journal
+  Lsn durable_lsn_ = 0;
+  std::deque<PendingAnswer> pending_;           // by lsn
+  std::map<CutId, Cut> cuts_;                   // being collected or written
+  std::map<CutId, CheckpointPart> parts_done_;  // the last few, for orders that are repeated
+  uint64_t beat_ = 0;
+  std::vector<uint64_t> reply_counts_;
+  Time next_beat_{};
+};
+
+}  // namespace ballast

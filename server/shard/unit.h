@@ -1,0 +1,110 @@
+// Unit: who may write and read one unit, and when. The decisions of DESIGN.md section 4 at a single
+// unit; SyncUnit closes steps, AsyncUnit (async and ssp) keeps a mark per lane. Each entry of a
+// message gets one Verdict: an answer now, or "held" until a later change of this unit.
+//
+// A unit owns no clock and sends nothing: the shard keeps held requests' deadlines, checks fences
+// and epochs, and turns answers into messages. Owner thread: the shard.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/time.h"
+#include "common/net/message.h"
+#include "common/placement/lane_schedule.h"
+#include "common/wire/messages.h"
+#include "server/shard/unit_weights.h"
+
+namespace ballast {
+
+struct UnitAnswer {
+  Peer to;
+  wire::ReplyEntry entry;
+};
+
+// Counts by reply code and by what happened without one; the simulator insists that none stays
+// zero.
+struct UnitCounters {
+  uint64_t held = 0;    // pushes until their step closes, reads until they are allowed
+  uint64_t parked = 0;  // early pushes kept until a lane's mark rises
+  uint64_t malformed = 0;
+};
+
+// What differs from rule to rule; the simulator plants bugs through it, the product takes the
+// defaults.
+struct UnitPolicy {
+  uint64_t staleness_slack = 0;  // added to the staleness bound of reads: 0 unless planted
+  bool applies_repeats = false;  // a push that was applied is applied again: never, unless planted
+};
+
+class Unit {
+ public:
+  Unit(UnitWeights weights, const LaneSchedule& schedule, UnitPolicy policy)
+      : weights_(std::move(weights)), schedule_(schedule), policy_(policy) {}
+  virtual ~Unit() = default;
+
+  // Push and pull entries whose fences and epoch hold. Answers (to this request and to held ones it
+  // frees) are appended; nothing appended for it means it is held, or that it made no sense and was
+  // counted as malformed. True: the unit's durable state changed.
+  virtual bool push(const Peer& from, wire::PushEntry entry, Time now,
+                    std::vector<UnitAnswer>& out) = 0;
+  virtual void pull(const Peer& from, const wire::PullEntry& entry, Time now,
+                    std::vector<UnitAnswer>& out) = 0;
+
+  // A fence was stored: requests held for lanes below it are answered kFenced.
+  virtual void fences_rose(std::span<const Fence> fences, std::vector<UnitAnswer>& out) = 0;
+  // The process is gone: its held requests are forgotten.
+  virtual void forget(const Peer& peer) = 0;
+
+  // From now on snapshot `id` is this unit's present state. Idempotent for the newest id.
+  virtual void take_snapshot(uint64_t id) = 0;
+  virtual void release_snapshot(uint64_t id) = 0;
+
+  // The next clock of every lane at this unit.
+  [[nodiscard]] virtual std::vector<Clock> marks() const = 0;
+  [[nodiscard]] virtual Version version() const = 0;
+  [[nodiscard]] virtual UnitImage image() const = 0;
+  [[nodiscard]] virtual Status restore(UnitImage image) = 0;
+  // Updates by staleness; empty in sync.
+  [[nodiscard]] virtual std::span<const uint64_t> staleness() const { return {}; }
+
+  // The oldest held request: since when, and a sentence that says for which lanes it waits.
+  struct Waiting {
+    Time since;
+    std::string text;
+  };
+  [[nodiscard]] virtual std::optional<Waiting> oldest_waiting() const = 0;
+  // Bytes of gradients that wait in slots or parked.
+  [[nodiscard]] virtual uint64_t waiting_bytes() const = 0;
+
+  [[nodiscard]] UnitId id() const { return weights_.spec().id; }
+  [[nodiscard]] uint64_t memory_bytes() const { return weights_.memory_bytes() + waiting_bytes(); }
+  [[nodiscard]] const UnitCounters& counters() const { return counters_; }
+  [[nodiscard]] const UnitWeights& weights() const { return weights_; }
+
+ protected:
+  UnitWeights weights_;
+  const LaneSchedule& schedule_;  // outlives: the shard owns both
+  const UnitPolicy policy_;
+  UnitCounters counters_;
+};
+
+// Bulk-synchronous steps (BSP). One slot per lane and step; the unit closes a step by itself when
+// every lane that has rows has filled its slot. Keeps at most the versions t and t + 1.
+[[nodiscard]] std::unique_ptr<Unit> make_sync_unit(UnitWeights weights,
+                                                   const LaneSchedule& schedule,
+                                                   UnitPolicy policy = {});
+
+// Asynchronous (no staleness bound) or bounded staleness: a push is applied when it comes.
+// `staleness`: steps a reading lane may lead the slowest; nothing: reads never wait.
+// `parked_max`: early pushes kept; one more is answered kEarly.
+[[nodiscard]] std::unique_ptr<Unit> make_async_unit(UnitWeights weights,
+                                                    const LaneSchedule& schedule,
+                                                    std::optional<uint32_t> staleness,
+                                                    bool scale_by_staleness, uint32_t parked_max,
+                                                    UnitPolicy policy = {});
+
+}  // namespace ballast

@@ -1,0 +1,85 @@
+#include "server/shard/unit_weights.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "common/optimizer/schedule.h"
+
+namespace ballast {
+namespace {
+
+// Spare versions a unit keeps warm: fresh memory is written 6-30x slower. Two versions are alive in
+// sync, and one more while the last readers of the older one are being sent to.
+constexpr size_t kSpareVersions = 3;
+
+}  // namespace
+
+UnitWeights::UnitWeights(const UnitSpec& spec, const ParameterSpec& parameter, uint64_t seed,
+                         const UpdateRule& rule)
+    : spec_(spec), decay_(parameter.decay), rule_(rule), pool_(spec.bytes(), kSpareVersions) {
+  current_ = pool_.take();
+  fill_initial(parameter, spec.parameter, seed, spec.first_element, current_.floats());
+  for (uint32_t i = 0; i < state_count(rule.train.optimizer.kind); ++i) {
+    state_.push_back(Buffer::allocate(spec.bytes()));
+  }
+}
+
+Status UnitWeights::restore(UnitImage image) {
+  if (image.weights.size() != bytes() || image.state.size() != state_.size()) {
+    return Status(
+        Code::kDataLoss,
+        fmt::format("unit {}: image has {} bytes and {} state tensors, expected {} and {}",
+                    spec_.id.value(), image.weights.size(), image.state.size(), bytes(),
+                    state_.size()));
+  }
+  for (size_t i = 0; i < state_.size(); ++i) {
+    if (image.state[i].size() != bytes()) {
+      return Status(Code::kDataLoss,
+                    fmt::format("unit {}: state tensor {} has {} bytes, expected {}",
+                                spec_.id.value(), i, image.state[i].size(), bytes()));
+    }
+    state_[i] = Buffer::copy_of(image.state[i].bytes());
+  }
+  current_ = Buffer::copy_of(image.weights.bytes());
+  updates_ = image.updates;
+  samples_applied_ = image.samples_applied;
+  return Status();
+}
+
+void UnitWeights::apply(std::span<const GradientNode> nodes, double weight_sum, double damping) {
+  Buffer next = pool_.take();
+  std::vector<std::span<float>> state;
+  for (Buffer& tensor : state_) state.push_back(tensor.floats());
+  ++updates_;
+  apply_update(rule_.train.optimizer,
+               {.gradients = nodes,
+                .lanes = rule_.lanes,
+                .weight_sum = weight_sum,
+                .updates = updates_,
+                .learning_rate =
+                    damping * learning_rate_at(rule_.train, static_cast<uint64_t>(samples_applied_),
+                                               rule_.job_steps),
+                .decay = decay_,
+                .weights_in = std::as_const(current_).floats(),
+                .weights_out = next.floats(),
+                .state = state});
+  samples_applied_ += weight_sum;
+  current_ = std::move(next);
+}
+
+uint64_t UnitWeights::memory_bytes() const {
+  return (std::max<uint64_t>(1, pool_.taken()) + state_.size()) * bytes();
+}
+
+UnitImage UnitWeights::image() const {
+  UnitImage image;
+  image.unit = spec_.id;
+  image.updates = updates_;
+  image.samples_applied = samples_applied_;
+  image.weights = current_;
+  for (const Buffer& tensor : state_) image.state.push_back(Buffer::copy_of(tensor.bytes()));
+  return image;
+}
+
+}  // namespace ballast

@@ -1,0 +1,65 @@
+// UnitWeights: the numbers of one unit and how one update changes them. Every version is an
+// immutable Buffer: an update writes a fresh one from the pool and the old one lives on as long as
+// a reply, a snapshot or a checkpoint holds it. So nothing is copied to be sent, and nobody ever
+// reads an array that is being written. Optimizer state is updated in place. Owner thread: the
+// shard.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "common/base/buffer.h"
+#include "common/base/status.h"
+#include "common/config/job_config.h"
+#include "common/optimizer/optimizer.h"
+#include "common/placement/parameters.h"
+#include "common/placement/units.h"
+#include "common/storage/unit_image.h"
+
+namespace ballast {
+
+// What every unit of a shard is updated by.
+struct UpdateRule {
+  TrainConfig train;
+  uint32_t lanes = 1;
+  uint64_t job_steps = 0;  // of the whole job, for schedules that decay to its end
+};
+
+class UnitWeights {
+ public:
+  // The first values of the job: a pure function of the seed. `rule` outlives this.
+  UnitWeights(const UnitSpec& spec, const ParameterSpec& parameter, uint64_t seed,
+              const UpdateRule& rule);
+  // Goes on from an image. kDataLoss: its sizes are not those of the unit.
+  [[nodiscard]] Status restore(UnitImage image);
+
+  // One optimizer step. Gradients are sums over samples whose weights add up to weight_sum; nodes
+  // as apply_update() takes them. `damping` multiplies the learning rate (1: none).
+  void apply(std::span<const GradientNode> nodes, double weight_sum, double damping = 1);
+
+  // Nodes as they arrived and their weights, none of it checked: sizes must fit the unit.
+  [[nodiscard]] const Buffer& current() const { return current_; }
+  [[nodiscard]] uint64_t updates() const { return updates_; }
+  [[nodiscard]] double samples_applied() const { return samples_applied_; }
+  [[nodiscard]] size_t bytes() const { return spec_.bytes(); }
+  [[nodiscard]] const UnitSpec& spec() const { return spec_; }
+  // Weights of all live versions, state: what the memory sum is checked against.
+  [[nodiscard]] uint64_t memory_bytes() const;
+
+  // Weights shared, state copied: the image stays as it is while training goes on. Without version
+  // and marks.
+  [[nodiscard]] UnitImage image() const;
+
+ private:
+  const UnitSpec spec_;
+  const bool decay_;
+  const UpdateRule& rule_;  // outlives: the shard owns both
+  BufferPool pool_;
+  Buffer current_;
+  std::vector<Buffer> state_;
+  uint64_t updates_ = 0;
+  double samples_applied_ = 0;
+};
+
+}  // namespace ballast
