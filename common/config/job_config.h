@@ -30,6 +30,8 @@ struct TransformConfig {
   std::vector<double> mean;  // standardize: (x - mean) / std; one value, or one per feature
   std::vector<double> std;
   uint32_t classes = 0;  // one_hot: width of the result
+
+  bool operator==(const TransformConfig&) const = default;
 };
 
 struct DataConfig {
@@ -41,6 +43,8 @@ struct DataConfig {
   uint64_t memory_mib = 1024;  // budget of one worker's loader
   uint32_t threads = 1;        // loader threads of one worker
   std::vector<TransformConfig> transforms;
+
+  bool operator==(const DataConfig&) const = default;
 };
 
 struct LayerConfig {
@@ -50,11 +54,15 @@ struct LayerConfig {
   bool bias = true;                           // dense
   double rate = 0;                            // dropout: share of values set to 0
   double epsilon = 1e-5;                      // layer_norm
+
+  bool operator==(const LayerConfig&) const = default;
 };
 
 struct ModelConfig {
   LossKind loss = LossKind::kSoftmaxCrossEntropy;
   std::vector<LayerConfig> layers;
+
+  bool operator==(const ModelConfig&) const = default;
 };
 
 struct OptimizerConfig {
@@ -67,6 +75,8 @@ struct OptimizerConfig {
   double epsilon = 1e-8;
   double weight_decay = 0;  // adamw: decoupled; all others: added to the gradient
   double clip_value = 0;  // 0: no clipping; otherwise every gradient value is held in +-clip_value
+
+  bool operator==(const OptimizerConfig&) const = default;
 };
 
 // Learning rate = optimizer.learning_rate * factor(samples_applied / batch).
@@ -77,6 +87,8 @@ struct ScheduleConfig {
   double factor = 0.1;        // step
   uint64_t decay_steps = 0;   // cosine: steps from 1 down to `floor`; 0: the whole job
   double floor = 0;           // cosine: the last factor
+
+  bool operator==(const ScheduleConfig&) const = default;
 };
 
 struct TrainConfig {
@@ -92,6 +104,8 @@ struct TrainConfig {
   bool replan_lanes = true;  // async, ssp: lanes follow measured speed
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
+
+  bool operator==(const TrainConfig&) const = default;
 };
 
 struct ClusterConfig {
@@ -108,12 +122,16 @@ struct ClusterConfig {
   uint64_t stuck_after_ms = 60000;    // no progress although alive: named in the log and the status
   uint64_t join_deadline_ms = 30000;  // start-up: how long to wait for every process
   uint64_t unit_bytes = 1 << 20;      // target size of a unit
+
+  bool operator==(const ClusterConfig&) const = default;
 };
 
 struct CheckpointConfig {
   uint64_t every_steps = 0;  // 0: only at the end and on Ctrl-C
   uint32_t keep = 2;
   Durability durability = Durability::kCheckpoint;
+
+  bool operator==(const CheckpointConfig&) const = default;
 };
 
 // Disturbances on purpose, for benches and tests.
@@ -122,6 +140,8 @@ struct FaultConfig {
   double slow_factor = 1;
   double pause_chance = 0;  // per step of any worker
   uint64_t pause_ms = 0;
+
+  bool operator==(const FaultConfig&) const = default;
 };
 
 // What only the data can tell; filled in by `ballast-tool resolve`, not by people.
@@ -132,6 +152,8 @@ struct ResolvedConfig {
   uint32_t label_width = 1;
   std::string train_manifest_xxh3;
   std::string test_manifest_xxh3;
+
+  bool operator==(const ResolvedConfig&) const = default;
 };
 
 struct JobConfig {
@@ -146,6 +168,8 @@ struct JobConfig {
   ResolvedConfig resolved;
 
   [[nodiscard]] uint32_t shard_count() const { return cluster.servers * cluster.shards_per_server; }
+
+  bool operator==(const JobConfig&) const = default;
 };
 
 }  // namespace ballast

@@ -1,0 +1,135 @@
+#include "common/config/job_check.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/common/config/job_text.h"
+
+namespace ballast {
+namespace {
+
+using testing::HasSubstr;
+
+std::string check(const JobConfig& job) {
+  return check_job(job).to_string();
+}
+
+TEST(JobCheck, AcceptsASoundJob) {
+  EXPECT_EQ(check(small_job()), "ok");
+}
+
+TEST(JobCheck, RefusesLanesThatDoNotDivideTheBatch) {
+  JobConfig job = small_job();
+  job.train.lanes = 3;
+
+  EXPECT_EQ(check(job),
+            "train.lanes = 3 does not divide train.batch = 256; nearest legal lanes: 2, 4; nearest "
+            "legal batch: 255, 258");
+  EXPECT_EQ(check_job(job).code(), Code::kInvalidInput);
+}
+
+TEST(JobCheck, RefusesMoreWorkersThanLanes) {
+  JobConfig job = small_job();
+  job.train.lanes = 2;
+  job.cluster.workers = 3;
+
+  EXPECT_THAT(check(job), HasSubstr("cluster.workers = 3 is more than train.lanes = 2"));
+}
+
+TEST(JobCheck, RefusesEmptySizesOfAJobBuiltInCode) {
+  JobConfig job = small_job();
+  job.cluster.workers = 0;
+  job.cluster.servers = 0;
+  job.train.epochs = 0;
+
+  EXPECT_THAT(check(job), HasSubstr("cluster.workers = 0; expected at least 1"));
+  EXPECT_THAT(check(job), HasSubstr("cluster.servers = 0; expected at least 1"));
+  EXPECT_THAT(check(job), HasSubstr("train.epochs = 0; expected at least 1"));
+}
+
+TEST(JobCheck, RefusesAnOutputTheLossCannotUse) {
+  JobConfig job = small_job();
+  job.model.layers[0].units = 1;
+  EXPECT_THAT(check(job), HasSubstr("layer[0].units = 1 leaves softmax_cross_entropy"));
+
+  job.model.loss = LossKind::kSigmoidCrossEntropy;
+  EXPECT_EQ(check(job), "ok");
+  job.model.layers[0].activation = Activation::kSigmoid;
+  EXPECT_THAT(check(job), HasSubstr("layer[0].activation = \"sigmoid\" before "
+                                    "sigmoid_cross_entropy, which applies its own"));
+
+  job.model.loss = LossKind::kMeanSquaredError;
+  EXPECT_EQ(check(job), "ok");
+}
+
+TEST(JobCheck, RefusesALastLayerWithoutUnits) {
+  JobConfig job = small_job();
+  job.model.layers.push_back({.kind = LayerKind::kDropout});
+
+  EXPECT_THAT(check(job), HasSubstr("layer[1].kind = \"dropout\" is the last layer"));
+}
+
+TEST(JobCheck, RefusesAModelWithoutLayers) {
+  JobConfig job = small_job();
+  job.model.layers.clear();
+
+  EXPECT_THAT(check(job), HasSubstr("the model has no [[layer]]"));
+}
+
+TEST(JobCheck, RefusesColumnsThatLeakOrRepeat) {
+  JobConfig job = small_job();
+  job.data.features = {"a", "a", "label"};
+
+  EXPECT_THAT(check(job), HasSubstr("data.features names the column \"a\" twice"));
+  EXPECT_THAT(check(job), HasSubstr("data.features holds \"label\", which is also data.label"));
+}
+
+TEST(JobCheck, RefusesTransformsThatDoNotFit) {
+  JobConfig job = small_job();
+  job.data.transforms.push_back(
+      {.kind = TransformKind::kStandardize, .column = "pixel", .mean = {1, 2}, .std = {1}});
+
+  EXPECT_THAT(check(job), HasSubstr("data.transform[0].column = \"pixel\" is not in data.features; "
+                                    "its columns: pixels"));
+  EXPECT_THAT(check(job), HasSubstr("data.transform[0].mean has 2 values and data.transform[0].std "
+                                    "has 1"));
+}
+
+TEST(JobCheck, RefusesPortsBeyondTheLast) {
+  JobConfig job = small_job();
+  job.cluster.transport = TransportKind::kTcp;
+  job.cluster.servers = 2;
+  job.cluster.shards_per_server = 2;
+  job.cluster.port = 65531;
+  EXPECT_EQ(check(job), "ok");
+
+  job.cluster.port = 65532;
+  EXPECT_THAT(check(job), HasSubstr("cluster.port = 65532 leaves no room below 65536 for 5 ports"));
+  EXPECT_THAT(check(job), HasSubstr("highest legal port: 65531"));
+}
+
+TEST(JobCheck, RefusesADeathBeforeTwoHeartbeats) {
+  JobConfig job = small_job();
+  job.cluster.dead_after_ms = 999;
+
+  EXPECT_THAT(check(job), HasSubstr("cluster.dead_after_ms = 999"));
+  EXPECT_THAT(check(job), HasSubstr("expected at least 1000"));
+}
+
+TEST(JobCheck, RefusesANameThatIsNoFolder) {
+  for (const char* name : {"", "a/b", "..", ".hidden", "with space"}) {
+    JobConfig job = small_job();
+    job.name = name;
+    EXPECT_THAT(check(job), HasSubstr("cannot name a folder")) << name;
+  }
+}
+
+TEST(JobCheck, RefusesASlowWorkerThatDoesNotExist) {
+  JobConfig job = small_job();
+  job.fault.slow_worker = 2;
+
+  EXPECT_THAT(check(job), HasSubstr("fault.slow_worker = 2 does not exist; workers are 0 to 1"));
+}
+
+}  // namespace
+}  // namespace ballast

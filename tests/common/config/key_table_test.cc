@@ -1,0 +1,83 @@
+#include "common/config/key_table.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+namespace ballast {
+namespace {
+
+TEST(KeyTable, NamesEveryKeyOnceAndExplainsIt) {
+  std::set<std::string> paths;
+  for (const Section& section : key_table()) {
+    EXPECT_FALSE(section.text.empty()) << section.name;
+    for (const Key& key : section.keys) {
+      EXPECT_TRUE(paths.insert(section.name + "." + key.name).second) << section.name << key.name;
+      EXPECT_FALSE(key.text.empty()) << key.name;
+      EXPECT_EQ(key.type == KeyType::kChoice, !key.choices.empty()) << key.name;
+    }
+  }
+}
+
+TEST(KeyTable, HoldsEveryDefaultInItsRange) {
+  for (const Section& section : key_table()) {
+    if (section.repeated) continue;
+    for (const Key& key : section.keys) {
+      if (key.required) continue;
+      const KeyValue value = key.get(JobConfig(), 0);
+      if (const auto* integer = std::get_if<int64_t>(&value)) {
+        EXPECT_TRUE(key.range.contains(static_cast<double>(*integer))) << key.name;
+      }
+      if (const auto* number = std::get_if<double>(&value)) {
+        EXPECT_TRUE(key.range.contains(*number)) << key.name;
+      }
+    }
+  }
+}
+
+TEST(KeyTable, GivesBackWhatItSet) {
+  const Key* batch = find_section("train")->find("batch");
+  JobConfig job;
+
+  batch->set(job, 0, int64_t{77});
+
+  EXPECT_EQ(job.train.batch, 77u);
+  EXPECT_EQ(std::get<int64_t>(batch->get(job, 0)), 77);
+}
+
+TEST(KeyTable, KindsOfKeysAreChoicesOfTheirSection) {
+  for (const Section& section : key_table()) {
+    for (const Key& key : section.keys) {
+      for (const std::string& kind : key.kinds) {
+        const Key* kinds = section.find("kind");
+        ASSERT_NE(kinds, nullptr) << section.name;
+        EXPECT_EQ(std::count(kinds->choices.begin(), kinds->choices.end(), kind), 1) << key.name;
+      }
+    }
+  }
+}
+
+TEST(KeyTable, WritesValuesAsToml) {
+  EXPECT_EQ(to_toml(true), "true");
+  EXPECT_EQ(to_toml(int64_t{-3}), "-3");
+  EXPECT_EQ(to_toml(1.0), "1.0");
+  EXPECT_EQ(to_toml(1e-5), "1e-05");
+  EXPECT_EQ(to_toml(std::string("a\"b\n")), "\"a\\\"b\\u000A\"");
+  EXPECT_EQ(to_toml(std::vector<double>{1, 0.5}), "[1.0, 0.5]");
+}
+
+TEST(KeyRange, KnowsItsEnds) {
+  const KeyRange open{0, 1, true, true};
+  EXPECT_FALSE(open.contains(0));
+  EXPECT_TRUE(open.contains(0.5));
+  EXPECT_FALSE(open.contains(1));
+  EXPECT_EQ(open.to_string(), "above 0 and below 1");
+
+  const KeyRange any;
+  EXPECT_FALSE(any.contains(std::numeric_limits<double>::quiet_NaN()));
+  EXPECT_FALSE(any.contains(std::numeric_limits<double>::infinity()));
+}
+
+}  // namespace
+}  // namespace ballast
