@@ -11,7 +11,8 @@
 
 namespace ballast {
 
-// The sum of the gradients of lanes [lane_low, lane_high). `data` points at little-endian floats of
+// The sum of the gradients of lanes [lane_low, lane_high), a node of the tree; a node that comes
+// alone may be any sum (an asynchronous push). `data` points at little-endian floats of
 // any alignment (a received frame lies where the network put it); borrowed for the call.
 struct GradientNode {
   uint32_t lane_low = 0;

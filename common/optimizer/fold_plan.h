@@ -1,0 +1,49 @@
+// FoldPlan: the additions that fold a set of gradient nodes, in the order of the tree, worked out
+// once and then run tile by tile. Internal to this folder. Pure; any thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "common/optimizer/fold.h"
+#include "common/optimizer/vectorize.h"
+
+namespace ballast {
+
+// Floats of a tile: 4 KiB, so that a tile of weights, state, gradients and partial sums shares a
+// first-level cache of 32 KiB.
+inline constexpr size_t kTileFloats = 1024;
+
+class FoldPlan {
+ public:
+  FoldPlan(std::span<const GradientNode> nodes, uint32_t lanes);
+
+  // The fold of elements [first, first + count), count <= kTileFloats: a node's own bytes when
+  // there is only one, otherwise in `scratch`, which holds scratch_floats().
+  [[nodiscard]] const UnalignedFloat* run(size_t first, size_t count, float* scratch) const;
+  [[nodiscard]] size_t scratch_floats() const { return slot_count_ * kTileFloats; }
+
+ private:
+  // A node's bytes, or a tile of the scratch memory.
+  struct Operand {
+    const std::byte* node = nullptr;
+    uint32_t slot = 0;
+  };
+  struct Addition {  // slot = left + right
+    Operand left;
+    Operand right;
+    uint32_t slot;
+  };
+
+  Operand plan(std::span<const GradientNode> nodes, uint32_t low, uint32_t high, uint32_t slot);
+  static const UnalignedFloat* locate(const Operand& operand, size_t first, float* scratch);
+
+  std::vector<Addition> additions_;
+  Operand root_;
+  uint32_t slot_count_ = 0;
+};
+
+}  // namespace ballast
