@@ -146,7 +146,8 @@ class Backend {
   virtual void layer_norm_forward(StreamId stream, ConstMatrix x, ConstMatrix gain,
                                   ConstMatrix bias, double epsilon, Matrix mean, Matrix inverse_std,
                                   Matrix y) = 0;
-  // dgain[1, d], dbias[1, d]: sums over rows. dx[n, d] may be dy or empty (not needed).
+  // dgain[1, d], dbias[1, d]: sums over rows, or both empty (not needed). dx[n, d] may be dy, or
+  // empty (not needed).
   virtual void layer_norm_backward(StreamId stream, ConstMatrix x, ConstMatrix gain,
                                    ConstMatrix mean, ConstMatrix inverse_std, ConstMatrix dy,
                                    Matrix dgain, Matrix dbias, Matrix dx) = 0;

@@ -1,0 +1,29 @@
+#include "common/compute/backend.h"
+
+#include "common/base/check.h"
+#include "common/compute/cpu/cpu_backend.h"
+
+namespace ballast {
+
+Matrix DeviceBuffer::matrix(uint32_t rows, uint32_t columns) const {
+  BALLAST_CHECK(size_t{rows} * columns <= floats_);
+  return {device_data_.get(), rows, columns};
+}
+
+bool needs_input(Activation activation) {
+  return activation == Activation::kGelu;
+}
+
+Result<std::unique_ptr<Backend>> make_backend(Device device, const BackendOptions& options) {
+  switch (device) {
+    case Device::kCpu:
+      return std::unique_ptr<Backend>(std::make_unique<cpu::CpuBackend>(options));
+    case Device::kCuda:
+      break;
+  }
+  return Status(Code::kInvalidInput,
+                "device cuda: this build has no CUDA back end; configure with -DBALLAST_CUDA=ON "
+                "where the CUDA Toolkit is installed, or set cluster.device = \"cpu\"");
+}
+
+}  // namespace ballast

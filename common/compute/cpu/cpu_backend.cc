@@ -1,0 +1,137 @@
+#include "common/compute/cpu/cpu_backend.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <new>
+
+#include "common/base/check.h"
+#include "common/compute/cpu/kernels.h"
+
+namespace ballast::cpu {
+
+CpuBackend::CpuBackend(const BackendOptions& options) {
+  BALLAST_CHECK(options.threads > 0);
+}
+
+std::string CpuBackend::description() const {
+  return fmt::format("cpu: {}", gemm_description());
+}
+
+Result<DeviceBuffer> CpuBackend::allocate(size_t floats) {
+  if (floats == 0) return DeviceBuffer();
+  const size_t bytes = floats * sizeof(float);
+  try {
+    Buffer memory = Buffer::allocate(bytes);
+    auto* data = reinterpret_cast<float*>(memory.data());
+    return DeviceBuffer(data, floats, [keep = std::move(memory)](float*) {});
+  } catch (const std::bad_alloc&) {
+    return Status(Code::kExhausted, fmt::format("cpu: no memory for {} bytes", bytes));
+  }
+}
+
+Buffer CpuBackend::allocate_host(size_t bytes) {
+  return Buffer::allocate(bytes);
+}
+
+float* CpuBackend::device_address(float* host_data) {
+  return host_data;
+}
+
+void CpuBackend::upload(StreamId /*stream*/, std::span<const float> host_from, Matrix to) {
+  BALLAST_CHECK(host_from.size() == to.size());
+  std::memmove(to.device_data, host_from.data(), host_from.size_bytes());
+}
+
+void CpuBackend::download(StreamId /*stream*/, ConstMatrix from, std::span<float> host_to) {
+  BALLAST_CHECK(host_to.size() == from.size());
+  std::memmove(host_to.data(), from.device_data, host_to.size_bytes());
+}
+
+StreamId CpuBackend::create_stream() {
+  return StreamId(streams_++);
+}
+
+EventId CpuBackend::create_event() {
+  return EventId(events_++);
+}
+
+void CpuBackend::record(EventId event, StreamId stream) {
+  BALLAST_CHECK(event.value() < events_ && stream.value() < streams_);
+}
+
+void CpuBackend::wait(StreamId stream, EventId event) {
+  BALLAST_CHECK(event.value() < events_ && stream.value() < streams_);
+}
+
+bool CpuBackend::happened(EventId event) {
+  BALLAST_CHECK(event.value() < events_);
+  return true;
+}
+
+Status CpuBackend::synchronize(EventId event) {
+  BALLAST_CHECK(event.value() < events_);
+  return Status();
+}
+
+Status CpuBackend::synchronize(StreamId stream) {
+  BALLAST_CHECK(stream.value() < streams_);
+  return Status();
+}
+
+void CpuBackend::dense_forward(StreamId /*stream*/, ConstMatrix x, ConstMatrix w, ConstMatrix bias,
+                               Activation activation, Matrix z, Matrix y) {
+  BALLAST_CHECK(!needs_input(activation) || !z.empty());
+  gemm_.multiply(x, w, y);
+  bias_activation(bias, activation, z, y);
+}
+
+void CpuBackend::activation_backward(StreamId /*stream*/, Activation activation, ConstMatrix z,
+                                     ConstMatrix y, ConstMatrix dy, Matrix dz) {
+  cpu::activation_backward(activation, z, y, dy, dz);
+}
+
+void CpuBackend::dense_gradient(StreamId /*stream*/, ConstMatrix x, ConstMatrix dz, Matrix dw,
+                                Matrix dbias) {
+  gemm_.multiply_at_b(x, dz, dw);
+  if (!dbias.empty()) column_sums(dz, dbias);
+}
+
+void CpuBackend::dense_input_gradient(StreamId /*stream*/, ConstMatrix dz, ConstMatrix w,
+                                      Matrix dx) {
+  gemm_.multiply_a_bt(dz, w, dx);
+}
+
+void CpuBackend::dropout(StreamId /*stream*/, ConstMatrix x, double rate, const DropoutKey& key,
+                         Matrix y) {
+  cpu::dropout(x, rate, key, y);
+}
+
+void CpuBackend::layer_norm_forward(StreamId /*stream*/, ConstMatrix x, ConstMatrix gain,
+                                    ConstMatrix bias, double epsilon, Matrix mean,
+                                    Matrix inverse_std, Matrix y) {
+  cpu::layer_norm_forward(x, gain, bias, epsilon, mean, inverse_std, y);
+}
+
+void CpuBackend::layer_norm_backward(StreamId /*stream*/, ConstMatrix x, ConstMatrix gain,
+                                     ConstMatrix mean, ConstMatrix inverse_std, ConstMatrix dy,
+                                     Matrix dgain, Matrix dbias, Matrix dx) {
+  if (!dgain.empty()) layer_norm_parameter_gradient(x, mean, inverse_std, dy, dgain, dbias);
+  if (!dx.empty()) layer_norm_input_gradient(x, gain, mean, inverse_std, dy, dx);
+}
+
+void CpuBackend::loss(StreamId /*stream*/, LossKind kind, ConstMatrix z, ConstMatrix labels,
+                      Matrix row_loss, Matrix row_correct, Matrix dz) {
+  cpu::loss(kind, z, labels, row_loss, row_correct, dz);
+}
+
+void CpuBackend::predict(StreamId /*stream*/, LossKind kind, ConstMatrix z, Matrix y) {
+  cpu::predict(kind, z, y);
+}
+
+void CpuBackend::find_non_finite(StreamId /*stream*/, ConstMatrix values, Matrix found) {
+  BALLAST_CHECK(found.size() == 1);
+  found.device_data[0] = has_non_finite(values) ? 1.0f : 0.0f;
+}
+
+}  // namespace ballast::cpu

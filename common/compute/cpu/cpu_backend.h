@@ -1,0 +1,63 @@
+// CpuBackend: the readable reference of door 3. Device memory is host memory, every operation is
+// done when the call returns, so streams and events are numbers only. Matrix products are Eigen's
+// (gemm.h), the rest are plain loops (kernels.h).
+//
+// Owner thread: the computing thread; with options.threads > 1 it shares a product with helpers,
+// which sleep in between. Bits depend on `threads` (the cut of a product moves its block borders)
+// and on nothing else that varies.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "common/compute/backend.h"
+#include "common/compute/cpu/gemm.h"
+
+namespace ballast::cpu {
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const BackendOptions& options);
+
+  [[nodiscard]] std::string description() const override;
+
+  [[nodiscard]] Result<DeviceBuffer> allocate(size_t floats) override;
+  [[nodiscard]] Buffer allocate_host(size_t bytes) override;
+  [[nodiscard]] float* device_address(float* host_data) override;
+  void upload(StreamId stream, std::span<const float> host_from, Matrix to) override;
+  void download(StreamId stream, ConstMatrix from, std::span<float> host_to) override;
+
+  [[nodiscard]] StreamId create_stream() override;
+  [[nodiscard]] EventId create_event() override;
+  void record(EventId event, StreamId stream) override;
+  void wait(StreamId stream, EventId event) override;
+  [[nodiscard]] bool happened(EventId event) override;
+  [[nodiscard]] Status synchronize(EventId event) override;
+  [[nodiscard]] Status synchronize(StreamId stream) override;
+
+  void dense_forward(StreamId stream, ConstMatrix x, ConstMatrix w, ConstMatrix bias,
+                     Activation activation, Matrix z, Matrix y) override;
+  void activation_backward(StreamId stream, Activation activation, ConstMatrix z, ConstMatrix y,
+                           ConstMatrix dy, Matrix dz) override;
+  void dense_gradient(StreamId stream, ConstMatrix x, ConstMatrix dz, Matrix dw,
+                      Matrix dbias) override;
+  void dense_input_gradient(StreamId stream, ConstMatrix dz, ConstMatrix w, Matrix dx) override;
+  void dropout(StreamId stream, ConstMatrix x, double rate, const DropoutKey& key,
+               Matrix y) override;
+  void layer_norm_forward(StreamId stream, ConstMatrix x, ConstMatrix gain, ConstMatrix bias,
+                          double epsilon, Matrix mean, Matrix inverse_std, Matrix y) override;
+  void layer_norm_backward(StreamId stream, ConstMatrix x, ConstMatrix gain, ConstMatrix mean,
+                           ConstMatrix inverse_std, ConstMatrix dy, Matrix dgain, Matrix dbias,
+                           Matrix dx) override;
+  void loss(StreamId stream, LossKind kind, ConstMatrix z, ConstMatrix labels, Matrix row_loss,
+            Matrix row_correct, Matrix dz) override;
+  void predict(StreamId stream, LossKind kind, ConstMatrix z, Matrix y) override;
+  void find_non_finite(StreamId stream, ConstMatrix values, Matrix found) override;
+
+ private:
+  Gemm gemm_;
+  uint32_t streams_ = 0;
+  uint32_t events_ = 0;
+};
+
+}  // namespace ballast::cpu
