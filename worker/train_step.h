@@ -27,7 +27,7 @@ class Model;
 struct StepContext {
   uint64_t seed = 0;
   Clock clock = 0;
-  LaneId lane;
+  LaneId lane{};
 };
 
 // Called on the computing thread. `layer` is the index of [[layer]]; layers without parameters are

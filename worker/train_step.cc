@@ -1,0 +1,299 @@
+#include "worker/train_step.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+
+#include "common/base/check.h"
+#include "common/optimizer/fold.h"
+#include "worker/model/model.h"
+#include "worker/model/model_check.h"
+
+namespace ballast {
+
+void add(GradientSet& into, const GradientSet& other) {
+  BALLAST_CHECK(into.parameters.size() == other.parameters.size());
+  for (size_t p = 0; p < into.parameters.size(); ++p) {
+    add_into(into.parameters[p].floats(), other.parameters[p].floats());
+  }
+}
+
+// Everything a step holds, and its scenes. Host and device sides of inputs and gradients are the
+// same memory where the device computes on host memory.
+struct TrainStep::Parts {
+  Parts(const ModelConfig& model_config, uint32_t label_width_in, uint32_t rows_max_in,
+        Backend& backend_in)
+      : config(model_config),
+        label_width(label_width_in),
+        rows_max(rows_max_in),
+        backend(backend_in),
+        stream(backend_in.create_stream()) {}
+
+  Status allocate(uint32_t input_width);
+  ConstMatrix on_device(std::span<const float> host, uint32_t rows, uint32_t columns,
+                        DeviceBuffer& memory);
+  Result<ConstMatrix> forward(ConstMatrix x, const Pass& pass, const StepHooks& hooks);
+  Result<StepResult> losses(ConstMatrix outputs, std::span<const float> labels, uint32_t rows,
+                            Matrix dz);
+  Status backward(const Pass& pass, Matrix dy, GradientSet& out, const StepHooks& hooks);
+  void start_gradients(uint32_t layer, const Pass& pass, Matrix dy, GradientSet& out);
+  Status finish_gradients(uint32_t layer, const StepHooks& hooks);
+  Status finish_ready(const StepHooks& hooks, bool wait_for_all);
+
+  const ModelConfig config;
+  const uint32_t label_width;
+  const uint32_t rows_max;
+  Backend& backend;  // outlives the step
+  const StreamId stream;
+  std::unique_ptr<Model> model;
+
+  DeviceBuffer features;     // [rows_max, input], unless the device reads host memory
+  DeviceBuffer labels;       // [rows_max, label_width], likewise
+  DeviceBuffer row_loss;     // [rows_max]
+  DeviceBuffer row_correct;  // [rows_max]
+  DeviceBuffer dy[2];        // [rows_max, widest layer]: backward goes from one to the other
+  Buffer host_row_loss;
+  Buffer host_row_correct;
+
+  std::vector<DeviceBuffer> gradient_memory;  // by parameter, unless the device writes host memory
+  std::vector<Matrix> gradients;              // by parameter, of this step
+  DeviceBuffer found_bad;                     // [parameters]: 1 where a gradient is not finite
+  Buffer host_found_bad;
+  std::vector<EventId> gradient_done;  // by layer: gradients and found_bad are on the host
+  std::deque<uint32_t> unfinished;     // layers whose gradients are under way, backward order
+};
+
+namespace {
+
+Matrix at(const DeviceBuffer& memory, uint32_t index) {
+  return {memory.matrix(1, index + 1).device_data + index, 1, 1};
+}
+
+Status not_finite(std::string what) {
+  return Status(Code::kDataLoss,
+                what +
+                    " is NaN or infinite; lower the learning rate, set clip_value, or check the "
+                    "features");
+}
+
+}  // namespace
+
+Status TrainStep::Parts::allocate(uint32_t input_width) {
+  const bool copies =
+      backend.device_address(backend.allocate_host(sizeof(float)).floats().data()) == nullptr;
+  uint32_t widest = model->output_width();
+  for (uint32_t l = 0; l < model->layer_count(); ++l) {
+    widest = std::max(widest, model->input_width(l));
+  }
+  const auto take = [this](DeviceBuffer& memory, size_t floats) -> Status {
+    BALLAST_ASSIGN(memory, backend.allocate(floats));
+    return Status();
+  };
+  const size_t rows = rows_max;
+  BALLAST_RETURN_IF_ERROR(take(features, copies ? rows * input_width : 0));
+  BALLAST_RETURN_IF_ERROR(take(labels, copies ? rows * label_width : 0));
+  BALLAST_RETURN_IF_ERROR(take(row_loss, rows));
+  BALLAST_RETURN_IF_ERROR(take(row_correct, rows));
+  for (DeviceBuffer& memory : dy) BALLAST_RETURN_IF_ERROR(take(memory, rows * widest));
+  const size_t parameter_count = model->parameters().size();
+  BALLAST_RETURN_IF_ERROR(take(found_bad, parameter_count));
+  gradient_memory.resize(parameter_count);
+  for (size_t p = 0; p < parameter_count; ++p) {
+    const size_t floats = model->parameters()[p].element_count();
+    BALLAST_RETURN_IF_ERROR(take(gradient_memory[p], copies ? floats : 0));
+  }
+  gradients.resize(parameter_count);
+  host_row_loss = backend.allocate_host(rows * sizeof(float));
+  host_row_correct = backend.allocate_host(rows * sizeof(float));
+  host_found_bad = backend.allocate_host(parameter_count * sizeof(float));
+  for (uint32_t l = 0; l < model->layer_count(); ++l) {
+    gradient_done.push_back(backend.create_event());
+  }
+  return Status();
+}
+
+ConstMatrix TrainStep::Parts::on_device(std::span<const float> host, uint32_t rows,
+                                        uint32_t columns, DeviceBuffer& memory) {
+  BALLAST_CHECK(rows > 0 && rows <= rows_max);
+  BALLAST_CHECK(host.size() == size_t{rows} * columns);
+  // The back end only reads through it.
+  if (float* address = backend.device_address(const_cast<float*>(host.data()))) {
+    return {address, rows, columns};
+  }
+  const Matrix copy = memory.matrix(rows, columns);
+  backend.upload(stream, host, copy);
+  return copy;
+}
+
+Result<ConstMatrix> TrainStep::Parts::forward(ConstMatrix x, const Pass& pass,
+                                              const StepHooks& hooks) {
+  for (uint32_t layer = 0; layer < model->layer_count(); ++layer) {
+    if (hooks.weights_needed && !model->parameters_of_layer(layer).empty()) {
+      BALLAST_RETURN_IF_ERROR(hooks.weights_needed(layer));
+    }
+    x = model->forward(layer, pass, x);
+  }
+  return x;
+}
+
+// Row losses are summed on the host in row order, in double: the same on every device that has the
+// same row losses, and a bad row can be named.
+Result<StepResult> TrainStep::Parts::losses(ConstMatrix outputs, std::span<const float> host_labels,
+                                            uint32_t rows, Matrix dz) {
+  const ConstMatrix device_labels = on_device(host_labels, rows, label_width, labels);
+  const std::span<float> loss = host_row_loss.floats().first(rows);
+  const std::span<float> correct = host_row_correct.floats().first(rows);
+  backend.loss(stream, config.loss, outputs, device_labels, row_loss.matrix(1, rows),
+               row_correct.matrix(1, rows), dz);
+  backend.download(stream, row_loss.matrix(1, rows), loss);
+  backend.download(stream, row_correct.matrix(1, rows), correct);
+  BALLAST_RETURN_IF_ERROR(backend.synchronize(stream));
+  StepResult result;
+  result.weight_sum = rows;
+  result.label_count =
+      config.loss == LossKind::kMeanSquaredError ? 0 : uint64_t{rows} * label_width;
+  for (uint32_t r = 0; r < rows; ++r) {
+    if (!std::isfinite(loss[r]))
+      return not_finite(fmt::format("bad gradient: the loss of row {}", r));
+    result.loss_sum += loss[r];
+    result.correct += static_cast<uint64_t>(correct[r]);
+  }
+  return result;
+}
+
+Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, GradientSet& out,
+                                  const StepHooks& hooks) {
+  Matrix layer_dy = last_dy;
+  uint32_t spare = 1;
+  uint32_t first_trained = 0;  // nobody needs the derivative below the first layer with parameters
+  while (model->parameters_of_layer(first_trained).empty()) ++first_trained;
+  for (uint32_t layer = model->layer_count(); layer-- > first_trained;) {
+    if (!model->parameters_of_layer(layer).empty()) {
+      start_gradients(layer, pass, layer_dy, out);
+      BALLAST_RETURN_IF_ERROR(finish_ready(hooks, false));
+    }
+    if (layer == first_trained) break;
+    const Matrix dx = dy[spare].matrix(pass.rows, model->input_width(layer));
+    model->input_gradient(layer, pass, layer_dy, dx);
+    layer_dy = dx;
+    spare = 1 - spare;
+  }
+  return finish_ready(hooks, true);
+}
+
+// Puts the gradients of a layer, their check and their way to the host on the stream.
+void TrainStep::Parts::start_gradients(uint32_t layer, const Pass& pass, Matrix layer_dy,
+                                       GradientSet& out) {
+  const Model::Range range = model->parameters_of_layer(layer);
+  for (uint32_t p = range.first; p < range.last; ++p) {
+    const std::span<float> host = out.parameters[p].floats();
+    BALLAST_CHECK(host.size() == model->parameters()[p].element_count());
+    float* address = backend.device_address(host.data());
+    if (address == nullptr) address = at(gradient_memory[p], 0).device_data;
+    gradients[p] = model->shaped(p, address);
+  }
+  model->gradients(layer, pass, layer_dy,
+                   std::span(gradients).subspan(range.first, range.last - range.first));
+  for (uint32_t p = range.first; p < range.last; ++p) {
+    backend.find_non_finite(stream, gradients[p], at(found_bad, p));
+    backend.download(stream, at(found_bad, p), host_found_bad.floats().subspan(p, 1));
+    if (gradient_memory[p].floats() > 0) {
+      backend.download(stream, gradients[p], out.parameters[p].floats());
+    }
+  }
+  backend.record(gradient_done[layer], stream);
+  unfinished.push_back(layer);
+}
+
+Status TrainStep::Parts::finish_gradients(uint32_t layer, const StepHooks& hooks) {
+  BALLAST_RETURN_IF_ERROR(backend.synchronize(gradient_done[layer]));
+  const Model::Range range = model->parameters_of_layer(layer);
+  for (uint32_t p = range.first; p < range.last; ++p) {
+    if (host_found_bad.floats()[p] != 0) {
+      return not_finite(fmt::format("bad gradient: a value of {}", model->parameters()[p].name));
+    }
+  }
+  return hooks.gradient_final ? hooks.gradient_final(layer) : Status();
+}
+
+// Hands over what has arrived, oldest first; on a device of its own that is a layer or two behind.
+Status TrainStep::Parts::finish_ready(const StepHooks& hooks, bool wait_for_all) {
+  while (!unfinished.empty()) {
+    const uint32_t layer = unfinished.front();
+    if (!wait_for_all && !backend.happened(gradient_done[layer])) break;
+    unfinished.pop_front();
+    BALLAST_RETURN_IF_ERROR(finish_gradients(layer, hooks));
+  }
+  return Status();
+}
+
+Result<std::unique_ptr<TrainStep>> TrainStep::create(const ModelConfig& model, uint32_t input_width,
+                                                     uint32_t label_width, uint32_t rows_max,
+                                                     Backend& backend) {
+  BALLAST_CHECK(rows_max > 0);
+  BALLAST_RETURN_IF_ERROR(check_model(model, input_width, label_width));
+  auto parts = std::make_unique<Parts>(model, label_width, rows_max, backend);
+  BALLAST_ASSIGN(parts->model, Model::create(model, input_width, rows_max, backend));
+  BALLAST_RETURN_IF_ERROR(parts->allocate(input_width));
+  return std::unique_ptr<TrainStep>(new TrainStep(std::move(parts)));
+}
+
+TrainStep::TrainStep(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+TrainStep::~TrainStep() = default;
+
+const std::vector<ParameterSpec>& TrainStep::parameters() const {
+  return parts_->model->parameters();
+}
+uint32_t TrainStep::input_width() const {
+  return parts_->model->input_width(0);
+}
+uint32_t TrainStep::label_width() const {
+  return parts_->label_width;
+}
+uint32_t TrainStep::output_width() const {
+  return parts_->model->output_width();
+}
+std::span<float> TrainStep::weights(uint32_t parameter) {
+  return parts_->model->host_weights(parameter);
+}
+
+Result<StepResult> TrainStep::run(std::span<const float> features, std::span<const float> labels,
+                                  uint32_t rows, const StepContext& context, GradientSet& out,
+                                  const StepHooks& hooks) {
+  BALLAST_CHECK(out.parameters.size() == parameters().size());
+  BALLAST_RETURN_IF_ERROR(check_labels(parts_->config.loss, output_width(), labels, rows));
+  const Pass pass{parts_->stream, rows, true, context.seed, context.clock, context.lane};
+  parts_->unfinished.clear();  // of a step that ended early
+  const ConstMatrix x = parts_->on_device(features, rows, input_width(), parts_->features);
+  BALLAST_ASSIGN(const ConstMatrix outputs, parts_->forward(x, pass, hooks));
+  const Matrix dz = parts_->dy[0].matrix(rows, output_width());
+  BALLAST_ASSIGN(const StepResult result, parts_->losses(outputs, labels, rows, dz));
+  BALLAST_RETURN_IF_ERROR(parts_->backward(pass, dz, out, hooks));
+  return result;
+}
+
+Result<StepResult> TrainStep::evaluate(std::span<const float> features,
+                                       std::span<const float> labels, uint32_t rows,
+                                       std::span<float> outputs) {
+  BALLAST_RETURN_IF_ERROR(check_labels(parts_->config.loss, output_width(), labels, rows));
+  const Pass pass{.stream = parts_->stream, .rows = rows};
+  const ConstMatrix x = parts_->on_device(features, rows, input_width(), parts_->features);
+  BALLAST_ASSIGN(const ConstMatrix z, parts_->forward(x, pass, {}));
+  if (!outputs.empty()) parts_->backend.download(parts_->stream, z, outputs);
+  return parts_->losses(z, labels, rows, Matrix());
+}
+
+Status TrainStep::predict(std::span<const float> features, uint32_t rows,
+                          std::span<float> predictions) {
+  const Pass pass{.stream = parts_->stream, .rows = rows};
+  const ConstMatrix x = parts_->on_device(features, rows, input_width(), parts_->features);
+  BALLAST_ASSIGN(const ConstMatrix z, parts_->forward(x, pass, {}));
+  const Matrix y = parts_->dy[0].matrix(rows, output_width());
+  parts_->backend.predict(parts_->stream, parts_->config.loss, z, y);
+  parts_->backend.download(parts_->stream, y, predictions);
+  return parts_->backend.synchronize(parts_->stream);
+}
+
+}  // namespace ballast
