@@ -1,13 +1,8 @@
 #include "common/config/key_table.h"
 
-#include <fmt/format.h>
+#include <limits>
 
-#include <algorithm>
-#include <cmath>
-#include <type_traits>
-
-#include "common/base/check.h"
-#include "common/config/choices.h"
+#include "common/config/section_builder.h"
 
 namespace ballast {
 namespace {
@@ -21,136 +16,6 @@ constexpr KeyRange kBelowOne{0, 1, false, true};
 // Steps and milliseconds: far beyond any job, far below any overflow.
 constexpr KeyRange kCount{0, 1e12, false, false};
 constexpr KeyRange kSomeMs{1, 1e9, false, false};
-
-// Declares the keys of one section over the struct that holds them. The modifiers (required, of,
-// ...) speak of the key declared last.
-template <typename Owner>
-class SectionBuilder {
- public:
-  using Locate = Owner& (*)(JobConfig&, size_t);
-
-  SectionBuilder(std::string name, bool fixes_result, Locate locate, std::string text)
-      : locate_(locate), fixes_result_(fixes_result) {
-    section_.name = std::move(name);
-    section_.text = std::move(text);
-  }
-
-  template <typename Int>
-  SectionBuilder& integer(std::string name, Int Owner::*field, KeyRange range, std::string unit,
-                          std::string text) {
-    Key& key = add(std::move(name), KeyType::kInteger, std::move(text));
-    key.range = range;
-    key.unit = std::move(unit);
-    bind<int64_t>(key, field);
-    return *this;
-  }
-  SectionBuilder& number(std::string name, double Owner::*field, KeyRange range, std::string unit,
-                         std::string text) {
-    Key& key = add(std::move(name), KeyType::kNumber, std::move(text));
-    key.range = range;
-    key.unit = std::move(unit);
-    bind<double>(key, field);
-    return *this;
-  }
-  SectionBuilder& boolean(std::string name, bool Owner::*field, std::string text) {
-    bind<bool>(add(std::move(name), KeyType::kBoolean, std::move(text)), field);
-    return *this;
-  }
-  SectionBuilder& text(std::string name, std::string Owner::*field, std::string text) {
-    bind<std::string>(add(std::move(name), KeyType::kText, std::move(text)), field);
-    return *this;
-  }
-  SectionBuilder& texts(std::string name, std::vector<std::string> Owner::*field,
-                        std::string text) {
-    bind<std::vector<std::string>>(add(std::move(name), KeyType::kTextList, std::move(text)),
-                                   field);
-    return *this;
-  }
-  SectionBuilder& numbers(std::string name, std::vector<double> Owner::*field, KeyRange range,
-                          std::string text) {
-    Key& key = add(std::move(name), KeyType::kNumberList, std::move(text));
-    key.range = range;
-    bind<std::vector<double>>(key, field);
-    return *this;
-  }
-  template <typename Enum>
-  SectionBuilder& choice(std::string name, Enum Owner::*field, std::string text) {
-    Key& key = add(std::move(name), KeyType::kChoice, std::move(text));
-    for (std::string_view word : choice_names<Enum>()) key.choices.emplace_back(word);
-    key.get = [locate = locate_, field](const JobConfig& job, size_t index) -> KeyValue {
-      return std::string(name_of(read(locate, job, index).*field));
-    };
-    key.set = [locate = locate_, field](JobConfig& job, size_t index, const KeyValue& value) {
-      const auto names = choice_names<Enum>();
-      const auto found = std::find(names.begin(), names.end(), std::get<std::string>(value));
-      BALLAST_CHECK(found != names.end());
-      locate(job, index).*field = static_cast<Enum>(found - names.begin());
-    };
-    return *this;
-  }
-
-  SectionBuilder& required() {
-    section_.keys.back().required = true;
-    return *this;
-  }
-  SectionBuilder& example(std::string toml) {
-    section_.keys.back().example = std::move(toml);
-    return *this;
-  }
-  SectionBuilder& of(std::vector<std::string> kinds) {
-    section_.keys.back().kinds = std::move(kinds);
-    return *this;
-  }
-  SectionBuilder& fixes_result(bool fixes) {
-    section_.keys.back().fixes_result = fixes;
-    return *this;
-  }
-  SectionBuilder& by_tool() {
-    section_.by_tool = true;
-    return *this;
-  }
-  template <typename Tables>
-  SectionBuilder& repeated(Tables tables, std::vector<std::string> example_kinds) {
-    section_.repeated = true;
-    section_.example_kinds = std::move(example_kinds);
-    section_.count = [tables](const JobConfig& job) {
-      return tables(const_cast<JobConfig&>(job)).size();  // only read here
-    };
-    section_.append = [tables](JobConfig& job) { tables(job).emplace_back(); };
-    return *this;
-  }
-
-  Section take() { return std::move(section_); }
-
- private:
-  static const Owner& read(Locate locate, const JobConfig& job, size_t index) {
-    return locate(const_cast<JobConfig&>(job), index);  // only read by the callers
-  }
-
-  Key& add(std::string name, KeyType type, std::string text) {
-    Key& key = section_.keys.emplace_back();
-    key.name = std::move(name);
-    key.type = type;
-    key.text = std::move(text);
-    key.fixes_result = fixes_result_;
-    return key;
-  }
-
-  // `Stored` is the alternative of KeyValue; the field may be a narrower integer.
-  template <typename Stored, typename Field>
-  void bind(Key& key, Field Owner::*field) {
-    key.get = [locate = locate_, field](const JobConfig& job, size_t index) -> KeyValue {
-      return static_cast<Stored>(read(locate, job, index).*field);
-    };
-    key.set = [locate = locate_, field](JobConfig& job, size_t index, const KeyValue& value) {
-      locate(job, index).*field = static_cast<Field>(std::get<Stored>(value));
-    };
-  }
-
-  Locate locate_;
-  bool fixes_result_;
-  Section section_;
-};
 
 Section job_section() {
   return SectionBuilder<JobConfig>(
@@ -202,7 +67,9 @@ Section transform_section() {
              "what is done to a column after reading, in the order of the file")
       .repeated([](JobConfig & job) -> auto& { return job.data.transforms; },
                 {"scale", "standardize", "one_hot"})
-      .choice("kind", &TransformConfig::kind, "what is done")
+      .choice("kind", &TransformConfig::kind,
+              "scale: x * factor + shift; standardize: (x - mean) / std; one_hot: classes as zeros "
+              "and a one")
       .required()
       .text("column", &TransformConfig::column, "a column of data.features")
       .required()
@@ -247,7 +114,9 @@ Section layer_section() {
              "the layers, from the input to the output")
       .repeated([](JobConfig & job) -> auto& { return job.model.layers; },
                 {"dense", "layer_norm", "dropout", "dense"})
-      .choice("kind", &LayerConfig::kind, "dense: y = activation(x W + b)")
+      .choice("kind", &LayerConfig::kind,
+              "dense: activation(x W + b); dropout: some values become 0 while training; "
+              "layer_norm: each row to mean 0 and variance 1, then times a gain plus a bias")
       .required()
       .integer("units", &LayerConfig::units, {1, 1 << 20}, "units", "width of the output")
       .of({"dense"})
@@ -430,111 +299,7 @@ Section resolved_section() {
       .take();
 }
 
-std::string_view type_name(KeyType type) {
-  switch (type) {
-    case KeyType::kInteger:
-      return "integer";
-    case KeyType::kNumber:
-      return "number";
-    case KeyType::kText:
-      return "text";
-    case KeyType::kBoolean:
-      return "true or false";
-    case KeyType::kChoice:
-      return "one of";
-    case KeyType::kTextList:
-      return "list of texts";
-    case KeyType::kNumberList:
-      return "list of numbers";
-  }
-  return "";
-}
-
-// 3.0 -> "3": limits of integers are read by people.
-std::string limit_text(double limit) {
-  if (limit == std::floor(limit) && std::abs(limit) < 1e15) {
-    return fmt::format("{}", static_cast<int64_t>(limit));
-  }
-  return fmt::format("{}", limit);
-}
-
-std::string quoted(std::string_view text) {
-  std::string toml = "\"";
-  for (char c : text) {
-    if (c == '"' || c == '\\') {
-      toml += '\\';
-      toml += c;
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      toml += fmt::format("\\u{:04X}", static_cast<unsigned char>(c));
-    } else {
-      toml += c;
-    }
-  }
-  return toml + '"';
-}
-
-// TOML wants a point or an exponent, or it is an integer.
-std::string number_text(double value) {
-  std::string text = fmt::format("{}", value);
-  if (text.find_first_of(".en") == std::string::npos) text += ".0";
-  return text;
-}
-
 }  // namespace
-
-bool KeyRange::contains(double value) const {
-  if (!std::isfinite(value)) return false;
-  if (low_excluded ? value <= low : value < low) return false;
-  return high_excluded ? value < high : value <= high;
-}
-
-std::string KeyRange::to_string() const {
-  const bool has_low = std::isfinite(low);
-  const bool has_high = std::isfinite(high) && high < 9e18;
-  if (!has_low && !has_high) return "any finite value";
-  if (has_low && has_high && !low_excluded && !high_excluded) {
-    return fmt::format("{} to {}", limit_text(low), limit_text(high));
-  }
-  std::string text;
-  if (has_low) text = fmt::format("{} {}", low_excluded ? "above" : "at least", limit_text(low));
-  if (has_high) {
-    text += fmt::format("{}{} {}", text.empty() ? "" : " and ", high_excluded ? "below" : "at most",
-                        limit_text(high));
-  }
-  return text;
-}
-
-bool Key::belongs_to(std::string_view kind) const {
-  return kinds.empty() || std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
-}
-
-std::string Key::allowed() const {
-  if (type == KeyType::kChoice) {
-    return fmt::format("one of {}", fmt::join(choices, ", "));
-  }
-  std::string words(type_name(type));
-  const bool ranged =
-      type == KeyType::kInteger || type == KeyType::kNumber || type == KeyType::kNumberList;
-  if (ranged) words += fmt::format(", {}", range.to_string());
-  if (!unit.empty()) words += fmt::format(" {}", unit);
-  return words;
-}
-
-const Key* Section::find(std::string_view key) const {
-  for (const Key& candidate : keys) {
-    if (candidate.name == key) return &candidate;
-  }
-  return nullptr;
-}
-
-std::string Section::kind_of(const JobConfig& job, size_t index) const {
-  const Key* kind = find("kind");
-  return kind == nullptr ? "" : std::get<std::string>(kind->get(job, index));
-}
-
-std::string Section::path(std::string_view key, size_t index) const {
-  return repeated ? fmt::format("{}[{}].{}", name, index, key) : fmt::format("{}.{}", name, key);
-}
 
 const std::vector<Section>& key_table() {
   static const std::vector<Section> table = {
@@ -549,25 +314,6 @@ const Section* find_section(std::string_view name) {
     if (section.name == name) return &section;
   }
   return nullptr;
-}
-
-std::string to_toml(const KeyValue& value) {
-  const auto list = [](const auto& items, auto&& write) {
-    std::string text = "[";
-    for (size_t i = 0; i < items.size(); ++i) text += (i == 0 ? "" : ", ") + write(items[i]);
-    return text + "]";
-  };
-  return std::visit(
-      [&](const auto& held) -> std::string {
-        using Held = std::decay_t<decltype(held)>;
-        if constexpr (std::is_same_v<Held, bool>) return held ? "true" : "false";
-        if constexpr (std::is_same_v<Held, int64_t>) return fmt::format("{}", held);
-        if constexpr (std::is_same_v<Held, double>) return number_text(held);
-        if constexpr (std::is_same_v<Held, std::string>) return quoted(held);
-        if constexpr (std::is_same_v<Held, std::vector<std::string>>) return list(held, quoted);
-        if constexpr (std::is_same_v<Held, std::vector<double>>) return list(held, number_text);
-      },
-      value);
 }
 
 }  // namespace ballast

@@ -8,6 +8,39 @@
 namespace ballast {
 namespace {
 
+// Converts to anything: a struct has as many fields as it can be built from.
+struct Anything {
+  template <typename T>
+  operator T() const;  // NOLINT: implicit on purpose
+};
+
+template <typename Struct, typename... Fields>
+consteval size_t field_count() {
+  if constexpr (requires { Struct{Fields{}..., Anything{}}; }) {
+    return field_count<Struct, Fields..., Anything>();
+  } else {
+    return sizeof...(Fields);
+  }
+}
+
+// A field without a key would be lost when the effective config is written.
+TEST(KeyTable, HasAKeyForEveryField) {
+  const auto keys = [](const char* section) { return find_section(section)->keys.size(); };
+
+  EXPECT_EQ(keys("job"), field_count<JobConfig>() - 7) << "two keys, the rest are sections";
+  EXPECT_EQ(keys("data"), field_count<DataConfig>() - 1) << "but the transforms";
+  EXPECT_EQ(keys("data.transform"), field_count<TransformConfig>());
+  EXPECT_EQ(keys("model"), field_count<ModelConfig>() - 1) << "but the layers";
+  EXPECT_EQ(keys("layer"), field_count<LayerConfig>());
+  EXPECT_EQ(keys("train"), field_count<TrainConfig>() - 2) << "but optimizer and schedule";
+  EXPECT_EQ(keys("train.optimizer"), field_count<OptimizerConfig>());
+  EXPECT_EQ(keys("train.schedule"), field_count<ScheduleConfig>());
+  EXPECT_EQ(keys("cluster"), field_count<ClusterConfig>());
+  EXPECT_EQ(keys("checkpoint"), field_count<CheckpointConfig>());
+  EXPECT_EQ(keys("fault"), field_count<FaultConfig>());
+  EXPECT_EQ(keys("resolved"), field_count<ResolvedConfig>());
+}
+
 TEST(KeyTable, NamesEveryKeyOnceAndExplainsIt) {
   std::set<std::string> paths;
   for (const Section& section : key_table()) {
