@@ -1,7 +1,8 @@
 // Transport: door 1, the wall between deciders and the network. Peers are addressed by incarnation:
 // what was meant for a dead process never reaches its successor.
 //
-// Owner thread: every call but wake(). A thread blocks in receive() and nowhere else.
+// Owner thread: every call but wake(). A thread blocks in receive() and nowhere else; connections
+// are made, and made again, while their owners are in receive().
 //
 // Promises: frames arrive whole and unchanged or not at all; a peer is there from its PeerUp to its
 // PeerDown, and only messages between the two are given. Not promised: that a message arrives, that
