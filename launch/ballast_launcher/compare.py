@@ -1,0 +1,46 @@
+"""`compare RUNDIR...`: results of finished runs side by side, with floors they must reach."""
+
+from . import table, text
+from .errors import DONE, FAILED, LauncherError
+from .run_directory import RunDirectory
+
+COLUMNS = ["mode", "test accuracy", "seconds", "samples/s", "staleness", "pushed", "run"]
+
+
+def row(run):
+    summary = run.summary()
+    if summary is None:
+        raise LauncherError(f"{run.shown()} holds no summary.json: its job is not done")
+    accuracy = (summary.get("metrics") or {}).get("test_accuracy")
+    staleness = (summary.get("staleness") or {}).get("mean")
+    return [summary.get("mode", "?"), "" if accuracy is None else f"{accuracy:.4f}",
+            f"{summary.get('wall_seconds', 0):.1f}", text.number(summary.get("samples_per_second", 0)),
+            "" if staleness is None else f"{staleness:.2f}",
+            text.byte_count(summary.get("bytes_pushed", 0)), run.shown()]
+
+
+def parse_floor(floor):
+    """"test_accuracy=0.96" -> (name, value)."""
+    name, _, value = floor.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise LauncherError(f"--at-least {floor}: expected metric=number") from None
+
+
+def below(runs, floor):
+    """One line for each run whose metric misses the floor."""
+    name, least = parse_floor(floor)
+    for run in runs:
+        reached = (run.summary().get("metrics") or {}).get(name)
+        if reached is None or not reached >= least:
+            yield f"{run.shown()}: {name} is {reached}, expected at least {least}"
+
+
+def show(paths, floors):
+    runs = [RunDirectory(path) for path in paths]
+    table.show(COLUMNS, [row(run) for run in runs])
+    missed = [line for floor in floors for line in below(runs, floor)]
+    if missed:
+        raise LauncherError("; ".join(missed), FAILED)
+    return DONE

@@ -1,0 +1,134 @@
+"""The commands and their options. Every failure of the launcher itself is one line, no traceback."""
+
+import argparse
+import os
+import sys
+import traceback
+
+from . import compare, run, smoke, status
+from .binaries import binary, find_bin_dir
+from .errors import BUG, DONE, FAILED, STOPPED_NOW, LauncherError, ToolError
+
+# Handed to ballast-tool as they are.
+TOOL_COMMANDS = {
+    "data": "convert, inspect, verify, head, stats: data sets in chunk files",
+    "doctor": "one line per problem of a job before step 0, and its memory sum",
+    "keys": "every key of a job file: type, unit, range, default, meaning",
+    "predict": "outputs of a trained model for a data set",
+    "evaluate": "metrics of a trained model on a data set",
+    "export": "a trained model as safetensors",
+}
+
+
+def positive(word):
+    value = int(word)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def add_run(commands):
+    parser = commands.add_parser("run", help="train a job, or continue one with --resume")
+    parser.add_argument("job", nargs="?", metavar="JOB.toml")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="overrides a key of the job file; may be repeated")
+    parser.add_argument("--run-dir", metavar="DIR", help="default: runs/<job name>/<UTC time>")
+    parser.add_argument("--resume", metavar="DIR", help="continue the run in DIR")
+    parser.add_argument("--quiet", action="store_true", help="only the result or the error")
+    once = parser.add_mutually_exclusive_group()
+    once.add_argument("--smoke", type=positive, metavar="N",
+                      help="N steps of everything: train, evaluate, checkpoint, resume, export")
+    once.add_argument("--dry-run", action="store_true",
+                      help="shapes, units per shard and the memory sum; starts nothing")
+    parser.set_defaults(handler=handle_run)
+
+
+def handle_run(options):
+    request = run.Request(find_bin_dir(options.bin_dir), options.job, tuple(options.set),
+                          options.run_dir, options.resume, options.quiet)
+    for setting in options.set:
+        if "=" not in setting:
+            raise LauncherError(f"--set {setting}: expected key=value")
+    if options.dry_run:
+        return run.dry_run(request)
+    if options.smoke:
+        return smoke.Smoke(request, options.smoke).run()
+    result = run.run_job(request)
+    result.show()
+    return result.exit_code
+
+
+def add_status(commands):
+    parser = commands.add_parser("status", help="what a run is doing; default: the newest")
+    parser.add_argument("run_dir", nargs="?", metavar="RUNDIR")
+    parser.set_defaults(handler=lambda options: status.show(options.run_dir))
+
+
+def add_compare(commands):
+    parser = commands.add_parser("compare", help="results of finished runs side by side")
+    parser.add_argument("run_dirs", nargs="+", metavar="RUNDIR")
+    parser.add_argument("--at-least", action="append", default=[], metavar="METRIC=NUMBER",
+                        help="fail if a run does not reach it, such as test_accuracy=0.96")
+    parser.set_defaults(handler=lambda options: compare.show(options.run_dirs, options.at_least))
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(prog="ballast", allow_abbrev=False)
+    parser.add_argument("--bin-dir", metavar="DIR",
+                        help="where the programs are; default: build/release/bin")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (add_run, add_status, add_compare):
+        add(commands)
+    for name, text in TOOL_COMMANDS.items():
+        commands.add_parser(name, help=text, add_help=False)
+    return parser
+
+
+def tool_words(words):
+    """(--bin-dir or nothing, words for ballast-tool), or nothing if the command is our own."""
+    bin_dir = None
+    if len(words) > 1 and words[0] == "--bin-dir":
+        bin_dir, words = words[1], words[2:]
+    if words and words[0] in TOOL_COMMANDS:
+        return bin_dir, words
+    return None
+
+
+def dispatch(words):
+    for_tool = tool_words(words)
+    if for_tool:
+        tool = binary(find_bin_dir(for_tool[0]), "ballast-tool")
+        os.execv(tool, [tool, *for_tool[1]])
+    options = build_parser().parse_args(words)
+    return options.handler(options)
+
+
+def say(message, prefix="ballast: "):
+    try:
+        sys.stdout.flush()
+        print(prefix + message, file=sys.stderr)
+    except OSError:
+        pass  # nobody is there to read it
+
+
+def main(words):
+    try:
+        return dispatch(words)
+    except LauncherError as error:
+        say(str(error), "" if isinstance(error, ToolError) else "ballast: ")
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("stopped")
+        return STOPPED_NOW
+    except BrokenPipeError:
+        # The reader of our output went away (| head): not a failure, and nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        say(f"{error.filename or 'operating system'}: {error.strerror or error}")
+        return FAILED
+    except Exception as error:  # pylint: disable=broad-except
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        say(f"a bug of the launcher: {type(error).__name__}: {error} "
+            f"({os.path.basename(place.filename)}:{place.lineno})")
+        return BUG

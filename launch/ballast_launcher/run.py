@@ -1,0 +1,212 @@
+"""The story of one job: resolve, start, watch, end, report."""
+
+import dataclasses
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import tomllib
+
+from . import display as displays
+from . import failure, text
+from .binaries import binary
+from .errors import BAD_INPUT, DONE, FAILED, STOPPED, STOPPED_NOW, LauncherError, ToolError
+from .processes import Cluster, die_with_parent
+from .run_directory import RunDirectory, new_path
+from .supervisor import LINGER_S, Ending, StopSignals, Supervisor
+
+PROGRAMS = ("ballast-tool", "ballast-coordinator", "ballast-server", "ballast-worker")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    bin_dir: pathlib.Path
+    job: str | None = None
+    settings: tuple = ()  # key=value, later ones win
+    run_dir: str | None = None
+    resume: str | None = None
+    quiet: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    run_dir: RunDirectory
+    exit_code: int
+    message: str
+
+    def show(self):
+        """The last words: results to stdout, everything else to stderr."""
+        sys.stdout.flush()
+        print(self.message, file=sys.stdout if self.exit_code == DONE else sys.stderr, flush=True)
+
+
+def command_line(*words):
+    """A command as the user would type it, starting with how they called us."""
+    return shlex.join([sys.argv[0] or "launch/ballast", *words])
+
+
+def job_name(job, settings):
+    """For the folder's name only: whatever is wrong with the job is reported by ballast-tool."""
+    name = pathlib.Path(job).stem
+    try:
+        name = tomllib.loads(pathlib.Path(job).read_text(encoding="utf-8"))["job"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        if key.strip() == "job.name":
+            name = value.strip().strip("\"'")
+    return str(name)
+
+
+def resolve_command(bin_dir, job, settings, run_dir):
+    command = [binary(bin_dir, "ballast-tool"), "resolve", str(job), "--run-dir", str(run_dir.path)]
+    for setting in settings:
+        command += ["--set", setting]
+    return command
+
+
+def call_tool(command, directory, signals=None, show_output=False):
+    """Runs a ballast-tool command that is part of ours. Its own message on stderr is enough."""
+    done = subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL,
+                          stdout=None if show_output else subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, errors="replace", check=False,
+                          preexec_fn=die_with_parent(os.getpid()))
+    if signals and signals.count:
+        raise LauncherError("stopped before the job was started", STOPPED_NOW)
+    if done.returncode == 0:
+        return
+    what = f"{os.path.basename(command[0])} {command[1]}"
+    exit_code = done.returncode if done.returncode > 0 else FAILED
+    if done.stderr.strip():
+        raise ToolError(done.stderr.rstrip(), exit_code)
+    raise LauncherError(f"{what} {failure.how_it_died(done.returncode)}", exit_code)
+
+
+class Job:
+    """One start of one job, new or resumed."""
+
+    def __init__(self, request, signals):
+        self.request = request
+        self.signals = signals
+        self.cluster = Cluster()
+        for program in PROGRAMS:
+            binary(request.bin_dir, program)
+        if request.resume:
+            if request.run_dir:
+                raise LauncherError("--resume continues in its own folder; leave out --run-dir")
+            self.run_dir = RunDirectory.reopen(request.resume)
+            remembered, self.directory = self.run_dir.remembered()
+            self.settings = [*remembered, *request.settings]
+            self.job = os.path.abspath(request.job or self.run_dir.path / "job.toml")
+        else:
+            if not request.job:
+                raise LauncherError("which job? give a JOB.toml, or --resume DIR")
+            self.settings, self.directory = list(request.settings), pathlib.Path.cwd()
+            self.job = os.path.abspath(request.job)
+            self.run_dir = RunDirectory.create(
+                request.run_dir or new_path(job_name(request.job, request.settings)))
+
+    def resolve(self):
+        """Writes job.toml and config.toml; a new folder does not outlive a refused job."""
+        try:
+            self.run_dir.lock()
+            command = resolve_command(self.request.bin_dir, self.job, self.settings, self.run_dir)
+            if self.request.resume:
+                command += ["--resume", str(self.run_dir.path)]
+            call_tool(command, self.directory, self.signals)
+            config = self.run_dir.config()
+        except BaseException:
+            self.run_dir.discard()
+            raise
+        self.run_dir.remember(self.settings, self.directory)
+        return config
+
+    def start(self, config):
+        counts = config.get("cluster") or {}
+        roles = [("coordinator", 1), ("server", counts.get("servers", 1)),
+                 ("worker", counts.get("workers", 1))]
+        for role, count in roles:
+            for index in range(count):
+                command = [binary(self.request.bin_dir, f"ballast-{role}"),
+                           "--run-dir", str(self.run_dir.path)]
+                if role != "coordinator":
+                    command += ["--index", str(index)]
+                self.cluster.start(role, index, command, self.directory, self.run_dir.logs)
+
+    def run(self):
+        config = self.resolve()
+        if self.request.resume:
+            self.run_dir.forget_previous_end()
+        display = displays.choose(self.request.quiet)
+        try:
+            display.note(f"run directory: {self.run_dir.shown()}")
+            self.start(config)
+            display.start()
+            supervisor = Supervisor(self.cluster, self.run_dir, display, self.signals)
+            ending = supervisor.watch()
+        finally:
+            self.cluster.end(grace_s=0)
+            display.stop()
+            self.run_dir.unlock()
+        exit_code, message = self.conclude(ending, supervisor.last_status)
+        return Result(self.run_dir, exit_code, message)
+
+    def conclude(self, ending, status):
+        """-> (exit code, last message)."""
+        if ending is Ending.FINISHED:
+            return self.conclude_finished()
+        if ending is Ending.FAILED:
+            first = failure.earliest(self.cluster, self.run_dir, status)
+            return first.exit_code, failure.describe(first, self.advice())
+        if ending is Ending.LINGERED:
+            names = ", ".join(child.name for child in self.cluster.children
+                              if child.ended_by_launcher)
+            return FAILED, "\n".join([f"ballast: {names} did not end within {LINGER_S:.0f} s after "
+                                      "the coordinator had, and was killed", *self.advice()])
+        at_once = ending is Ending.KILLED
+        has_checkpoint = self.run_dir.newest_checkpoint() is not None
+        what = "stopped at once" if at_once else "stopped on request"
+        code = STOPPED if ending is Ending.STOPPED and has_checkpoint else STOPPED_NOW
+        return code, "\n".join([f"ballast: {what}", *self.advice()])
+
+    def conclude_finished(self):
+        summary = self.run_dir.summary()
+        if summary is None:
+            return FAILED, "\n".join(["ballast: every process ended without an error, but there is "
+                                      "no summary.json, so the job is not done", *self.advice()])
+        lines = [*text.summary_lines(summary), f"run directory: {self.run_dir.shown()}"]
+        return DONE, "\n".join(lines)
+
+    def advice(self):
+        """How to go on: resume if there is a checkpoint, else run again."""
+        checkpoint = self.run_dir.newest_checkpoint()
+        if checkpoint is not None:
+            step = checkpoint.name.lstrip("0") or "0"
+            resume = command_line("run", "--resume", self.run_dir.shown())
+            return [f"  last checkpoint: {step} ({self.run_dir.shown()}/checkpoints/"
+                    f"{checkpoint.name})", f"  to resume: {resume}"]
+        words = ["run", self.request.job or str(self.job)]
+        for setting in self.settings:
+            words += ["--set", setting]
+        return ["  no checkpoint was written", f"  to run again: {command_line(*words)}"]
+
+
+def run_job(request):
+    """Runs one job to its end. No process is left when it returns or raises."""
+    with StopSignals() as signals:
+        return Job(request, signals).run()
+
+
+def dry_run(request):
+    """Shapes, units per shard and the memory sum, without a run directory or a process."""
+    if not request.job:
+        raise LauncherError("which job? give a JOB.toml", BAD_INPUT)
+    command = [binary(request.bin_dir, "ballast-tool"), "resolve", request.job, "--dry-run"]
+    for setting in request.settings:
+        command += ["--set", setting]
+    call_tool(command, None, show_output=True)
+    return DONE

@@ -1,0 +1,199 @@
+"""A run directory: every file the launcher writes or reads in it, and when it may be used.
+
+Never reused but by --resume. `launch.json` is the launcher's own: the settings given on the command
+line and the folder it was called from, so that --resume continues the same job from anywhere. While
+a launcher runs it holds a lock on that file, which the kernel drops however the launcher ends.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import pathlib
+import re
+import shutil
+import tomllib
+
+from .errors import LauncherError
+
+
+def utc_stamp():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
+
+
+def new_path(job_name):
+    """runs/<job name>/<UTC time> below the current folder, not yet there."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", job_name).lstrip(".") or "job"
+    first = pathlib.Path.cwd() / "runs" / safe / utc_stamp()
+    path, count = first, 1
+    while path.exists():
+        count += 1
+        path = first.with_name(f"{first.name}-{count}")
+    return path
+
+
+def read_json(path):
+    """The object in a JSON file; nothing if it is not there (yet) or is not whole."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+class RunDirectory:
+    def __init__(self, path):
+        self.path = pathlib.Path(path).absolute()
+        self.logs = self.path / "logs"
+        self._lock = None
+        self._is_ours = False
+        self._metrics_offset = 0
+
+    @classmethod
+    def create(cls, path):
+        """For a new run: the folder must be empty or not exist."""
+        run_dir = cls(path)
+        try:
+            if run_dir.path.is_dir() and any(run_dir.path.iterdir()):
+                raise LauncherError(f"run directory {path} is not empty; a run directory is never "
+                                    "reused: choose another, or continue it with --resume")
+            run_dir.path.mkdir(parents=True, exist_ok=True)
+            run_dir.path.chmod(0o700)
+            run_dir.logs.mkdir(mode=0o700)
+        except OSError as error:
+            raise LauncherError(f"cannot create run directory {path}: {error.strerror}") from error
+        run_dir._is_ours = True
+        return run_dir
+
+    @classmethod
+    def reopen(cls, path):
+        """For --resume: the folder must hold a run that was started before."""
+        run_dir = cls(path)
+        for name in ("job.toml", "config.toml"):
+            if not (run_dir.path / name).is_file():
+                raise LauncherError(f"cannot resume {path}: it holds no {name}, "
+                                    "so no run was started there")
+        if run_dir.newest_checkpoint() is None:
+            raise LauncherError(f"cannot resume {path}: it holds no checkpoint "
+                                "(checkpoints/*/manifest); run the job again instead")
+        run_dir._metrics_offset = run_dir.metrics_bytes()
+        return run_dir
+
+    def lock(self):
+        """Refuses a folder whose run is going on. The lock lasts until this process ends."""
+        try:
+            self._lock = open(self.path / "launch.json", "a", encoding="utf-8")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LauncherError(f"{self.path} is in use: its run is going on") from error
+        except OSError as error:
+            raise LauncherError(f"cannot write to {self.path}: {error.strerror}") from error
+
+    def unlock(self):
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def is_running(self):
+        with contextlib.suppress(OSError), open(self.path / "launch.json", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def remember(self, settings, directory):
+        """What --resume needs besides job.toml. Written in place: the lock is on this file."""
+        self._lock.truncate(0)
+        json.dump({"settings": settings, "directory": str(directory)}, self._lock)
+        self._lock.flush()
+
+    def remembered(self):
+        """-> (settings, folder the run was started from)."""
+        stored = read_json(self.path / "launch.json") or {}
+        directory = pathlib.Path(stored.get("directory", "."))
+        return list(stored.get("settings", [])), directory if directory.is_dir() else pathlib.Path()
+
+    def forget_previous_end(self):
+        """Before a resume: what the last start left must not be taken for news of this one."""
+        for name in ("status.json", "summary.json"):
+            (self.path / name).unlink(missing_ok=True)
+        for path in self.logs.glob("*.failure.json"):
+            path.rename(path.with_name(path.name.replace(".failure.", ".failure-before-resume.")))
+
+    def discard(self):
+        """Removes a run that never started. What was there before this launcher is not touched."""
+        self.unlock()
+        if self._is_ours:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def config(self):
+        path = self.path / "config.toml"
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise LauncherError(f"cannot read {path}: {error}") from error
+
+    def status(self):
+        return read_json(self.path / "status.json") or {}
+
+    def summary(self):
+        return read_json(self.path / "summary.json")
+
+    def metrics_bytes(self):
+        path = self.path / "metrics.jsonl"
+        return path.stat().st_size if path.exists() else 0
+
+    def new_metrics(self):
+        """Whole lines of metrics.jsonl not returned before."""
+        path = self.path / "metrics.jsonl"
+        if self.metrics_bytes() <= self._metrics_offset:
+            return []
+        with path.open("rb") as file:
+            file.seek(self._metrics_offset)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._metrics_offset += len(whole) + len(newline)
+        return parse_lines(whole)
+
+    def metrics(self):
+        """All of metrics.jsonl."""
+        path = self.path / "metrics.jsonl"
+        return parse_lines(path.read_bytes()) if path.exists() else []
+
+    def failures(self):
+        """The failure reports of processes, in no order."""
+        found = [read_json(path) for path in sorted(self.logs.glob("*.failure.json"))]
+        return [failure for failure in found if failure]
+
+    def newest_checkpoint(self):
+        """The folder of the newest checkpoint that was committed, or nothing."""
+        manifests = (self.path / "checkpoints").glob("*/manifest")
+        return max((path.parent for path in manifests), key=checkpoint_key, default=None)
+
+    def shown(self):
+        """The path as a user would type it here."""
+        relative = os.path.relpath(self.path)
+        return str(self.path) if relative.startswith("..") else relative
+
+
+def checkpoint_key(folder):
+    digits = re.search(r"\d+", folder.name)
+    return (int(digits.group()) if digits else -1, folder.name)
+
+
+def parse_lines(text):
+    records = []
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict):
+                records.append(record)
+    return records
+
+
+def newest(runs):
+    """The run below the folder `runs` whose status was written last, or nothing."""
+    found = [path for depth in ("*", "*/*") for path in runs.glob(depth + "/status.json")]
+    last = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    return RunDirectory(last.parent) if last else None

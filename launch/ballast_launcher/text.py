@@ -1,0 +1,61 @@
+"""Numbers and lines as people read them. Pure."""
+
+
+def number(value):
+    """Four significant digits, whole numbers whole, thousands apart from 10,000 on."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if value != value or value in (float("inf"), float("-inf")):
+        return str(value)
+    if abs(value) >= 10_000 or float(value).is_integer():
+        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}"
+    return f"{value:.4g}"
+
+
+def byte_count(value):
+    """1536 -> 1.5 KiB."""
+    value = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def status_line(status, with_state=True):
+    """One line of status.json; what it does not say is left out."""
+    parts = [str(status.get("state", "starting"))] if with_state else []
+    for name, total in (("epoch", "epochs"), ("step", "steps")):
+        if status.get(name) is not None:
+            parts.append(f"{name} {status[name]}" + (f"/{status[total]}" if status.get(total) else ""))
+    if status.get("loss") is not None:
+        parts.append(f"loss {number(status['loss'])}")
+    if status.get("samples_per_second"):
+        parts.append(f"{status['samples_per_second']:,.0f} samples/s")
+    if status.get("staleness_mean") is not None:
+        parts.append(f"staleness {status['staleness_mean']:.2f}")
+    if status.get("waiting_for"):
+        parts.append(f"waiting for {status['waiting_for']}")
+    return "  ".join(parts)
+
+
+def record_line(record):
+    """One line of metrics.jsonl."""
+    first = [f"{key} {record[key]}" for key in ("epoch", "step") if key in record]
+    rest = [f"{key} {number(value)}" for key, value in record.items()
+            if key not in ("epoch", "step", "time") and isinstance(value, (int, float))]
+    return "  ".join(first + rest)
+
+
+def summary_lines(summary):
+    """The result of a job."""
+    steps = f"{summary.get('steps', 0):,} steps"
+    rate = summary.get("samples_per_second") or 0
+    lines = [f"done: {summary.get('mode', '')}, {steps}, {number(summary.get('epochs', 0))} epochs in "
+             f"{summary.get('wall_seconds', 0):.1f} s ({rate:,.0f} samples/s)"]
+    metrics = summary.get("metrics") or {}
+    if metrics:
+        lines.append("  ".join(f"{key} {number(value)}" for key, value in metrics.items()))
+    if summary.get("weights_xxh3"):
+        lines.append(f"weights xxh3 {summary['weights_xxh3']}")
+    return lines

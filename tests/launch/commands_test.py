@@ -1,0 +1,60 @@
+"""The commands besides a plain run."""
+
+import launching
+from launcher_case import LONG, LauncherTest
+
+
+class OtherCommands(LauncherTest):
+    def test_commands_of_the_tool_are_passed_on_with_their_exit_code(self):
+        for command in ("data", "doctor", "keys", "predict", "evaluate", "export"):
+            done = self.run_launcher(command, "--x", "y")
+            self.assertEqual(done.stdout, f"tool called with {command} --x y\n")
+        self.assertEqual(self.run_launcher("data", "fail").returncode, 4)
+
+    def test_dry_run_starts_nothing_and_makes_no_folder(self):
+        done = self.run_launcher("run", self.write_job(), "--dry-run")
+
+        self.assertEqual((done.returncode, done.stdout), (0, "shapes\n"))
+        self.assertFalse((self.folder / "runs").exists())
+
+    def test_smoke_reports_each_stage(self):
+        done = self.run_job("--smoke", "2")
+
+        self.assertEqual(done.returncode, 0, done.stderr)
+        stages = [line.split()[1] for line in done.stdout.splitlines() if line.endswith(" ok")]
+        self.assertEqual(stages, ["train", "evaluate", "checkpoint", "resume", "export"])
+
+    def test_smoke_names_the_stage_that_failed(self):
+        done = self.run_job("--smoke", "2", steps=LONG, who="worker-0", at_step=1,
+                            misfortune="report", code=3)
+
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("failed", launching.last_line(done.stdout))
+        self.assertIn("loss is nan on worker-0", done.stderr)
+
+    def test_status_shows_the_newest_run(self):
+        self.run_launcher("run", self.write_job(), "--quiet")
+
+        done = self.run_launcher("status")
+
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("not running", done.stdout)
+        self.assertRegex(done.stdout, r"worker +state +clock +samples/s")
+
+    def test_status_knows_a_run_that_is_going_on(self):
+        self.start_job()
+
+        done = self.run_launcher("status", "r")
+
+        self.assertIn("r: running", done.stdout)
+
+    def test_compare_fails_below_its_floor_and_names_the_run(self):
+        self.run_job("--quiet")
+
+        good = self.run_launcher("compare", "r", "--at-least", "test_accuracy=0.96")
+        bad = self.run_launcher("compare", "r", "--at-least", "test_accuracy=0.98")
+
+        self.assertEqual(good.returncode, 0, good.stderr)
+        self.assertRegex(good.stdout, r"sync +0\.9700 +1\.5 +66\.7 +0\.50 +4\.0 KiB +r")
+        self.assertEqual(bad.returncode, 3)
+        self.assertIn("r: test_accuracy is 0.97, expected at least 0.98", bad.stderr)

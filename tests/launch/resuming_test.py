@@ -1,0 +1,46 @@
+"""--resume: what it keeps, what it forgets, what it refuses."""
+
+import json
+
+import launching
+from launcher_case import LONG, LauncherTest
+
+
+class Resuming(LauncherTest):
+    def test_a_resume_keeps_the_settings_and_forgets_the_old_failure(self):
+        self.run_job("--set", "train.mode=async", steps=LONG, checkpoint_at=2, who="worker-1",
+                     at_step=9, misfortune="report")
+
+        done = self.run_launcher("run", "--resume", "r", "--set", "fake.who=nobody",
+                                 "--set", "fake.steps=4")
+
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("done: async, 4 steps", done.stdout)
+        called = json.loads((self.folder / "r/called.json").read_text())
+        self.assertEqual(called[-2:], ["--resume", str(self.folder / "r")])
+
+    def test_a_folder_without_a_checkpoint_cannot_be_resumed(self):
+        self.run_job(steps=LONG, who="worker-1", at_step=2, misfortune="kill")
+
+        done = self.run_launcher("run", "--resume", "r")
+
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("it holds no checkpoint", done.stderr)
+
+    def test_a_run_that_is_going_on_cannot_be_resumed(self):
+        self.start_job(checkpoint_at=1)
+        launching.wait_until(lambda: list((self.folder / "r").glob("checkpoints/*/manifest")),
+                             "a checkpoint")
+
+        done = self.run_launcher("run", "--resume", "r")
+
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("its run is going on", done.stderr)
+
+    def test_a_refused_resume_leaves_the_folder_as_it_was(self):
+        self.run_job("--quiet")
+
+        done = self.run_launcher("run", "--resume", "r", "--set", "fake.refuse=no")
+
+        self.assertEqual((done.returncode, done.stderr), (2, "no\n"))
+        self.assertTrue((self.folder / "r/summary.json").exists())
