@@ -37,7 +37,8 @@ class MemoryStore {
   // The shard's next order fails with this status once it is carried out.
   void fail_next(ShardId shard, Status status);
 
-  // Checkpoints, as the coordinator sees them (checkpoint.h).
+  // Checkpoints, as the coordinator sees them (checkpoint.h). newest_checkpoint passes over damaged
+  // ones; kNotFound: there is no whole one.
   Status commit_manifest(const CheckpointManifest& manifest);
   [[nodiscard]] Result<CheckpointManifest> read_manifest(CutId id) const;
   [[nodiscard]] Result<CheckpointManifest> newest_checkpoint() const;
@@ -50,8 +51,9 @@ class MemoryStore {
   friend class MemoryJournal;
   struct AppendOrder {
     Lsn lsn;
-    Buffer image;
     UnitId unit;
+    Buffer image;  // encoded
+    bool kept;     // false: durability "checkpoint"
   };
   struct FetchOrder {
     Ticket ticket;
@@ -67,21 +69,21 @@ class MemoryStore {
     std::vector<UnitId> units;
   };
   using Order = std::variant<AppendOrder, FetchOrder, CutOrder, OpenOrder>;
-  struct Disk {  // of one shard
+  struct Disk {  // of one shard; std::map keeps its address
     std::map<UnitId, Buffer> units;
     std::deque<Order> orders;
     std::deque<JournalEvent> events;
-    std::optional<Status> failure;         // of the next order
-    std::optional<Status> append_failure;  // of every append from the first that failed
-    std::function<void()> notify;
+    Status failure;  // of the next order
+    bool appends_failed = false;
+    std::function<void()> notify;  // empty: no journal lives
   };
 
-  void carry_out(ShardId shard, Disk& disk, Order order);
-  [[nodiscard]] JournalEvent perform(ShardId shard, Disk& disk, Order order);
-  [[nodiscard]] JournalEvent append(Disk& disk, AppendOrder order);
-  [[nodiscard]] JournalEvent fetch(const Disk& disk, const FetchOrder& order) const;
-  [[nodiscard]] JournalEvent cut(ShardId shard, const CutOrder& order);
-  [[nodiscard]] JournalEvent open(const OpenOrder& order) const;
+  std::optional<JournalEvent> perform_next(ShardId shard, Disk& disk);
+  static std::optional<JournalEvent> perform(Disk& disk, AppendOrder& order, const Status& failure);
+  JournalEvent perform(const Disk& disk, const FetchOrder& order, const Status& failure) const;
+  JournalEvent perform(ShardId shard, const CutOrder& order, const Status& failure);
+  JournalEvent perform(const OpenOrder& order, const Status& failure) const;
+  [[nodiscard]] Result<UnitImage> load(const CheckpointManifest& manifest, UnitId unit) const;
 
   std::map<ShardId, Disk> disks_;
   std::map<std::pair<CutId, uint32_t>, Buffer> parts_;
@@ -105,8 +107,7 @@ class MemoryJournal final : public Journal {
   [[nodiscard]] std::optional<JournalEvent> poll() override;
 
  private:
-  MemoryStore& store_;
-  const ShardId shard_;
+  MemoryStore::Disk& disk_;
   const Durability durability_;
   Lsn last_lsn_ = 0;
   Ticket last_ticket_ = 0;

@@ -31,14 +31,23 @@ struct UnitImage {
 // The weights must be a multiple of 4 bytes and each state tensor as long as they are. The image's
 // buffers are read during the call only.
 [[nodiscard]] Buffer encode(const UnitImage& image);
-// The same into `scratch`, which is replaced only when it is too small: a warm buffer is written
-// many times faster than a fresh one. Returns the bytes used.
-[[nodiscard]] size_t encode_into(const UnitImage& image, Buffer& scratch);
+// The same bytes as a list of pieces that borrow the image's tensors, for writers that need no
+// copy.
+struct ImagePieces {
+  Buffer head;                                    // what is not tensors: prelude and header
+  std::vector<std::span<const std::byte>> spans;  // in order; the first is `head`
+  uint64_t bytes = 0;
+  uint64_t xxh3 = 0;  // the hash the image carries of itself
+};
+[[nodiscard]] ImagePieces pieces_of(const UnitImage& image);
+
 // Verified before it is read. The tensors are slices that share the owner of `bytes` where that is
 // aligned for floats, copies otherwise. kDataLoss: what was expected and found, at which offset.
 [[nodiscard]] Result<UnitImage> decode(const Buffer& bytes);
 
-// The hash an encoded image carries of itself; only for bytes from encode or checked by decode.
-[[nodiscard]] uint64_t image_xxh3(std::span<const std::byte> encoded);
+// Checks magic, size and hash without reading further; returns the hash the image carries.
+[[nodiscard]] Result<uint64_t> verify_image(std::span<const std::byte> bytes);
+// The hash that bytes checked by decode carry of themselves.
+[[nodiscard]] uint64_t carried_xxh3(std::span<const std::byte> verified);
 
 }  // namespace ballast

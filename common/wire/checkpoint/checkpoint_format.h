@@ -46,7 +46,7 @@ struct CheckpointPart {
   uint32_t shard = 0;
   std::string file;
   uint64_t bytes = 0;
-  uint64_t xxh3 = 0;  // of the entries' hashes in order, eight little-endian bytes each
+  uint64_t xxh3 = 0;  // part_xxh3 of the entries
   std::vector<CheckpointEntry> entries;
 };
 
@@ -61,8 +61,12 @@ struct CheckpointManifest {
   std::vector<CheckpointPart> parts;
 };
 
+// The hash of a part: XXH3-64 of its entries' hashes in order.
+[[nodiscard]] uint64_t part_xxh3(const std::vector<CheckpointEntry>& entries);
+
 [[nodiscard]] Buffer encode_unit_header(const UnitHeader& header);
 [[nodiscard]] Result<UnitHeader> decode_unit_header(std::span<const std::byte> bytes);
+// The parts must not contradict themselves or each other (our bug if they do).
 [[nodiscard]] Buffer encode_manifest(const CheckpointManifest& manifest);
 // kDataLoss: not a manifest, or one that contradicts itself (a unit twice, an entry outside its
 // part, a file name with a path in it).
