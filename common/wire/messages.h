@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -15,7 +16,7 @@
 #include "common/base/ids.h"
 #include "common/base/status.h"
 #include "common/net/message.h"
-#include "common/storage/checkpoint.h"
+#include "common/wire/checkpoint/checkpoint_format.h"
 
 namespace ballast::wire {
 

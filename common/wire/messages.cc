@@ -1,0 +1,94 @@
+#include "common/wire/messages.h"
+
+#include <array>
+
+namespace ballast::wire {
+namespace {
+
+template <typename M>
+constexpr std::string_view kName = "";
+template <>
+constexpr std::string_view kName<Push> = "Push";
+template <>
+constexpr std::string_view kName<Pull> = "Pull";
+template <>
+constexpr std::string_view kName<Reply> = "Reply";
+template <>
+constexpr std::string_view kName<Join> = "Join";
+template <>
+constexpr std::string_view kName<WorkerProgress> = "WorkerProgress";
+template <>
+constexpr std::string_view kName<ShardProgress> = "ShardProgress";
+template <>
+constexpr std::string_view kName<FenceMarks> = "FenceMarks";
+template <>
+constexpr std::string_view kName<Loaded> = "Loaded";
+template <>
+constexpr std::string_view kName<Assigned> = "Assigned";
+template <>
+constexpr std::string_view kName<Handing> = "Handing";
+template <>
+constexpr std::string_view kName<EvalPart> = "EvalPart";
+template <>
+constexpr std::string_view kName<SnapshotTaken> = "SnapshotTaken";
+template <>
+constexpr std::string_view kName<PartDone> = "PartDone";
+template <>
+constexpr std::string_view kName<Paused> = "Paused";
+template <>
+constexpr std::string_view kName<Failed> = "Failed";
+template <>
+constexpr std::string_view kName<View> = "View";
+template <>
+constexpr std::string_view kName<Welcome> = "Welcome";
+template <>
+constexpr std::string_view kName<Refused> = "Refused";
+template <>
+constexpr std::string_view kName<Assign> = "Assign";
+template <>
+constexpr std::string_view kName<Handover> = "Handover";
+template <>
+constexpr std::string_view kName<FenceOrder> = "FenceOrder";
+template <>
+constexpr std::string_view kName<Load> = "Load";
+template <>
+constexpr std::string_view kName<TakeSnapshot> = "TakeSnapshot";
+template <>
+constexpr std::string_view kName<ReleaseSnapshot> = "ReleaseSnapshot";
+template <>
+constexpr std::string_view kName<Evaluate> = "Evaluate";
+template <>
+constexpr std::string_view kName<EvalAck> = "EvalAck";
+template <>
+constexpr std::string_view kName<CheckpointOrder> = "CheckpointOrder";
+template <>
+constexpr std::string_view kName<Pause> = "Pause";
+template <>
+constexpr std::string_view kName<StopAt> = "StopAt";
+template <>
+constexpr std::string_view kName<End> = "End";
+template <>
+constexpr std::string_view kName<BeatAnswer> = "BeatAnswer";
+
+constexpr std::array<std::string_view, kReplyCodeCount> kReplyCodeNames = {
+    "closed", "applied", "already", "split",   "early", "weights",
+    "passed", "fenced",  "moved",   "rewound", "busy",
+};
+
+}  // namespace
+
+std::string_view reply_code_name(ReplyCode code) {
+  const auto index = static_cast<size_t>(code);
+  return index < kReplyCodeNames.size() ? kReplyCodeNames[index] : "unknown";
+}
+
+std::string_view message_name(const Any& message) {
+  return std::visit(
+      []<typename M>(const M&) {
+        static_assert(!kName<M>.empty(), "a message without a name");
+        return kName<M>;
+      },
+      message);
+}
+
+}  // namespace ballast::wire
