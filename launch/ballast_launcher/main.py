@@ -2,10 +2,11 @@
 
 import argparse
 import os
+import pathlib
 import sys
 import traceback
 
-from . import compare, run, smoke, status
+from . import bench, compare, run, smoke, status
 from .binaries import binary, find_bin_dir
 from .errors import BUG, DONE, FAILED, STOPPED_NOW, LauncherError, ToolError
 
@@ -72,12 +73,48 @@ def add_compare(commands):
     parser.set_defaults(handler=lambda options: compare.show(options.run_dirs, options.at_least))
 
 
+def add_bench(commands):
+    parser = commands.add_parser("bench", help="sync-async: the modes against each other")
+    benches = parser.add_subparsers(required=True, metavar="BENCH")
+    both = benches.add_parser("sync-async", help="sync, ssp and async, with and without stragglers")
+    both.add_argument("job", nargs="?", metavar="JOB.toml", default=str(bench.DEFAULT_JOB),
+                      help="default: the digits example")
+    both.add_argument("--out", type=pathlib.Path, metavar="DIR",
+                      help="default: runs/bench-sync-async/<UTC time>")
+    both.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    both.add_argument("--repeats", type=positive, default=3, help="runs of each kind (3)")
+    both.add_argument("--slow-factor", type=float, default=4.0,
+                      help="how much slower worker 0 computes (4)")
+    both.add_argument("--pause-chance", type=float, default=0.05,
+                      help="chance that a step of any worker pauses (0.05)")
+    both.add_argument("--pause-ms", type=int, default=50, help="length of a pause (50)")
+    both.add_argument("--target", type=float,
+                      help="score to time; default: the highest that every run reached")
+    both.set_defaults(handler=handle_sync_async)
+    plots = benches.add_parser("plots", help="draw the plots of a results.json again")
+    plots.add_argument("results", type=pathlib.Path, metavar="RESULTS.json")
+    plots.set_defaults(handler=handle_plots)
+
+
+def handle_sync_async(options):
+    return bench.sync_async(bench.Options(
+        find_bin_dir(options.bin_dir), options.job, (options.out or bench.default_out()).absolute(),
+        tuple(options.set), options.repeats, options.slow_factor, options.pause_chance,
+        options.pause_ms, options.target))
+
+
+def handle_plots(options):
+    for path in bench.draw(options.results):
+        print(f"plot: {path}")
+    return DONE
+
+
 def build_parser():
     parser = argparse.ArgumentParser(prog="ballast", allow_abbrev=False)
     parser.add_argument("--bin-dir", metavar="DIR",
                         help="where the programs are; default: build/release/bin")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_run, add_status, add_compare):
+    for add in (add_run, add_bench, add_status, add_compare):
         add(commands)
     for name, text in TOOL_COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)

@@ -1,5 +1,7 @@
 """The commands besides a plain run."""
 
+import json
+
 import launching
 from launcher_case import LONG, LauncherTest
 
@@ -58,3 +60,19 @@ class OtherCommands(LauncherTest):
         self.assertRegex(good.stdout, r"sync +0\.9700 +1\.5 +66\.7 +0\.50 +4\.0 KiB +r")
         self.assertEqual(bad.returncode, 3)
         self.assertIn("r: test_accuracy is 0.97, expected at least 0.98", bad.stderr)
+
+    def test_bench_writes_every_run_a_row_for_each_kind_and_four_plots(self):
+        done = self.run_launcher("bench", "sync-async", self.write_job(), "--out", "b",
+                                 "--repeats", "2")
+
+        self.assertEqual(done.returncode, 0, done.stderr)
+        results = json.loads((self.folder / "b/results.json").read_text())
+        self.assertEqual(len(results["runs"]), 18)
+        kinds = {(row["condition"], row["mode"], row["runs"]) for row in results["rows"]}
+        self.assertEqual(len(kinds), 9)
+        self.assertIn(("slow worker", "async", 2), kinds)
+        self.assertEqual(results["target"], 0.97)
+        self.assertRegex(done.stdout, r"slow worker / async +2 +0\.9700 +0\.30 +1\.50 +1\.00")
+        plots = sorted(path.name for path in (self.folder / "b").glob("*.png"))
+        self.assertEqual(plots, ["accuracy_over_time.png", "samples_per_second.png",
+                                 "staleness.png", "step_shares.png"])
