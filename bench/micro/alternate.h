@@ -1,0 +1,52 @@
+// Alternate: times contenders in turn, round by round, in one run, so that a machine that slows
+// down slows all of them; reports medians and the median absolute deviation (MAD).
+#pragma once
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "common/base/time.h"
+
+namespace ballast::bench {
+
+struct Contender {
+  std::string name;
+  std::function<void()> block;  // the work of one measurement
+};
+
+struct Timing {
+  std::string name;
+  double median_seconds = 0;
+  double mad_seconds = 0;
+};
+
+inline double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+inline std::vector<Timing> alternate(const std::vector<Contender>& contenders, int rounds) {
+  std::vector<std::vector<double>> seconds(contenders.size());
+  for (int round = -1; round < rounds; ++round) {  // round -1 warms up
+    for (size_t c = 0; c < contenders.size(); ++c) {
+      const Time start = monotonic_now();
+      contenders[c].block();
+      if (round >= 0) seconds[c].push_back(to_seconds(monotonic_now() - start));
+    }
+  }
+  std::vector<Timing> timings;
+  for (size_t c = 0; c < contenders.size(); ++c) {
+    const double middle = median(seconds[c]);
+    std::vector<double> deviations;
+    for (double s : seconds[c]) deviations.push_back(std::abs(s - middle));
+    timings.push_back({contenders[c].name, middle, median(deviations)});
+  }
+  return timings;
+}
+
+}  // namespace ballast::bench
