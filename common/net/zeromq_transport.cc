@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <deque>
+#include <limits>
 #include <map>
 #include <set>
 #include <vector>
@@ -24,10 +25,10 @@
 // raise PeerUp. A first frame that is empty marks what is the transport's own; a message never
 // starts so.
 //
-// A DEALER lives for one connection only: libzmq's own reconnecting is off, because it would hand
-// what is queued for a dead process to its successor. When the monitor says that the connection is
-// gone, what it still delivered is read, PeerDown is raised, and a new DEALER is made after a
-// pause.
+// A DEALER lives for one connection only: libzmq's own reconnecting is put off for days, because it
+// would hand what is queued for a dead process to its successor. When the monitor says that the
+// connection is gone, what it still delivered is read, PeerDown is raised, and a new DEALER is made
+// after a pause.
 //
 // On the ROUTER's side the monitor names file descriptors; the probe's frame tells which one is
 // whose. Both ways of learning come from the same I/O thread in order, so the monitor is read
@@ -71,6 +72,13 @@ struct Outgoing {
   Time act_at;             // give the attempt up, or start the next one
   Duration pause;          // after the next failure
   bool warned = false;     // that somebody else lives there
+
+  // Only a connection that stands has anything to wait for.
+  void close() {
+    if (dealer && !up) dealer.set(ZMQ_LINGER, 0);
+    dealer.close();
+    monitor.close();
+  }
 };
 
 class ZeroMqTransport final : public Transport {
@@ -155,13 +163,16 @@ ZeroMqTransport::ZeroMqTransport(const Peer& self, const ZeroMqOptions& options)
 }
 
 ZeroMqTransport::~ZeroMqTransport() {
+  for (auto& [place, link] : outgoing_) link.close();
   ::close(wake_descriptor_);
 }
 
 void ZeroMqTransport::configure(ZmqSocket& socket) const {
   socket.set(ZMQ_LINGER, milliseconds(options_.linger));
-  socket.set(ZMQ_SNDHWM, static_cast<int>(options_.queue_messages_max));
-  socket.set(ZMQ_RCVHWM, static_cast<int>(options_.queue_messages_max));
+  // libzmq gives room back in halves, and a probe or welcome takes a place.
+  const int high_water_mark = static_cast<int>(2 * options_.queue_messages_max + 2);
+  socket.set(ZMQ_SNDHWM, high_water_mark);
+  socket.set(ZMQ_RCVHWM, high_water_mark);
   socket.set(ZMQ_MAXMSGSIZE, static_cast<int64_t>(options_.frame_bytes_max));
   // A machine that vanished is noticed by the kernel after 10 + 3 * 5 s, without waking anybody.
   socket.set(ZMQ_TCP_KEEPALIVE, 1);
@@ -212,7 +223,10 @@ Status ZeroMqTransport::connect(const Peer& peer, const std::string& endpoint) {
 }
 
 void ZeroMqTransport::disconnect(const Peer& peer) {
-  outgoing_.erase(place_of(peer));  // closing lingers in the background
+  if (auto link = outgoing_.find(place_of(peer)); link != outgoing_.end()) {
+    link->second.close();  // lingers in the background
+    outgoing_.erase(link);
+  }
   incoming_.erase(place_of(peer));
   std::erase_if(pending_, [&](const TransportEvent& event) {
     if (const auto* in = std::get_if<MessageIn>(&event)) return in->from.same_place(peer);
@@ -229,8 +243,9 @@ void ZeroMqTransport::attempt(Outgoing& link, Time now) {
   const PeerCode code = encode_peer(self_);
   dealer.set(ZMQ_ROUTING_ID, std::string(reinterpret_cast<const char*>(code.data()), code.size()));
   dealer.set(ZMQ_PROBE_ROUTER, 1);
-  dealer.set(ZMQ_IMMEDIATE, 1);
-  dealer.set(ZMQ_RECONNECT_IVL, -1);
+  // Never by libzmq itself. Not -1 and not ZMQ_IMMEDIATE: both take away what a broken connection
+  // has delivered but we have not read (seen with 4.3.4).
+  dealer.set(ZMQ_RECONNECT_IVL, std::numeric_limits<int>::max() / 4);
   ZmqMonitor monitor(context_, dealer, kDealerEvents);
   if (!monitor.socket() || zmq_connect(dealer.get(), link.endpoint.c_str()) != 0) {
     return fail(link, options_.retry_max);
@@ -243,9 +258,7 @@ void ZeroMqTransport::attempt(Outgoing& link, Time now) {
 void ZeroMqTransport::fail(Outgoing& link, Duration pause) {
   if (link.up) pending_.push_back(PeerDown{*link.up});
   link.up.reset();
-  if (link.dealer) link.dealer.set(ZMQ_LINGER, 0);
-  link.dealer.close();
-  link.monitor.close();
+  link.close();
   // A quarter of jitter either way, so that a crowd does not come back at once.
   const int64_t quarter = pause.count() / 4;
   link.act_at = monotonic_now() + pause + Duration(random_.between(-quarter, quarter));
@@ -267,8 +280,8 @@ void ZeroMqTransport::run_timers(Time now) {
 
 Status ZeroMqTransport::busy(const Peer& to) {
   ++stats_.busy;
-  return Status(Code::kExhausted, fmt::format("{} is busy: {} messages wait for it", to_string(to),
-                                              options_.queue_messages_max));
+  return Status(Code::kExhausted, fmt::format("{} is busy: {} or more messages wait for it",
+                                              to_string(to), options_.queue_messages_max));
 }
 
 Status ZeroMqTransport::gone(const Peer& to) {
@@ -567,7 +580,7 @@ void ZeroMqTransport::read_dealer_monitor(Outgoing& link) {
   bool broken = false;
   while (link.monitor.next()) broken = true;  // every event asked for is an end
   if (!broken) return;
-  read_dealer(link, static_cast<int>(options_.queue_messages_max) + kReadAheadMax);
+  read_dealer(link, static_cast<int>(2 * options_.queue_messages_max + 2));
   if (link.dealer) fail(link, link.pause);
 }
 

@@ -9,8 +9,9 @@
 namespace ballast {
 
 struct ZeroMqOptions {
-  // Messages that may wait for one peer, each way. Must lie above the sum of its users: requests
-  // in flight (credits), their reserved replies, heartbeats and control messages.
+  // So many messages may always wait for one peer, and again as many unread from it; the limit
+  // bites somewhere below twice that. Must lie above the sum of its users: requests in flight
+  // (credits), their reserved replies, heartbeats and control messages.
   uint32_t queue_messages_max = 1024;
   // A larger frame breaks the connection of whoever sends it.
   uint64_t frame_bytes_max = uint64_t{256} << 20;

@@ -9,7 +9,7 @@
 namespace ballast::testing {
 namespace {
 
-constexpr uint32_t kQueueMessagesMax = 64;
+constexpr uint32_t kQueueMessagesMax = 40;
 
 class ZeroMqHarness : public TransportHarness {
  public:
