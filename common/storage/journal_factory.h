@@ -16,8 +16,8 @@ struct JournalOptions {
   Durability durability = Durability::kCheckpoint;
 };
 
-// kCheckpoint: CheckpointJournal. kProcess, kMachine: RocksJournal. `notify` is called from the
-// journal's writer thread and must not block. kExhausted, kUnavailable, kDataLoss: the folder could
+// A DiskJournal (disk_journal.h). `notify` is called from any thread, also within a call of the
+// owner, and must not block. kExhausted, kUnavailable, kDataLoss: the folder could
 // not be opened and why; kConflict: another process has it open.
 [[nodiscard]] Result<std::unique_ptr<Journal>> open_journal(const JournalOptions& options,
                                                             std::function<void()> notify);

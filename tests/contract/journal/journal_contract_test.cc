@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "tests/common/storage/images.h"
+#include "tests/contract/journal/disk_world.h"
 #include "tests/contract/journal/memory_world.h"
 
 namespace ballast {
@@ -298,6 +299,8 @@ std::vector<NamedWorld> worlds(std::initializer_list<Durability> durabilities) {
   for (Durability durability : durabilities) {
     all.push_back({"memory_" + names.at(durability), durability,
                    [durability] { return std::make_unique<MemoryWorld>(durability); }});
+    all.push_back({"disk_" + names.at(durability), durability,
+                   [durability] { return std::make_unique<DiskWorld>(durability); }});
   }
   return all;
 }
