@@ -82,6 +82,7 @@ void finish_envelope(Packer& packer, const M& message, Offset<void> body) {
 
 template <typename M>
 Message encode_one(const M& message) {
+  if constexpr (DataMessage<M>) BALLAST_CHECK(message.entries.size() <= kEntriesMax);
   Packer packer(envelope_bytes_guess(message));
   finish_envelope(packer, message, pack(packer, message).Union());
   // Copied out, because a builder fills its memory from the back and so aligns the end only.

@@ -24,6 +24,10 @@ namespace ballast::wire {
 inline constexpr uint32_t kProtocolMin = 1;
 inline constexpr uint32_t kProtocolMax = 1;
 
+// Entries of one data message; whoever has more sends several. Each brings at most one payload
+// frame, and the transport carries at most so many (kPayloadsMax in transport.h).
+inline constexpr size_t kEntriesMax = 4096;
+
 // ---------------------------------------------------------------- data: worker -> shard
 
 // Names one gradient's part: the push is (unit, lane, clock), whoever sends it.

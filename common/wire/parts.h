@@ -12,12 +12,11 @@
 
 #include "common/base/buffer.h"
 #include "common/base/status.h"
+#include "common/wire/messages.h"
 
 namespace ballast::wire {
 
-// Counts that a foreign envelope may claim.
-inline constexpr size_t kEntriesMax = 4096;    // of one data message: at most one payload each, and
-                                               // the transport carries at most so many frames
+// Counts that a foreign envelope may claim, besides kEntriesMax.
 inline constexpr size_t kLanesMax = 65536;     // the range of the key train.lanes
 inline constexpr size_t kUnitsMax = 1u << 20;  // 1 TiB of weights in units of 1 MiB
 inline constexpr size_t kShardsMax = 65536;    // processes times shards, far above any cluster
