@@ -60,10 +60,12 @@ void check_transforms(const DataConfig& data, Problems& out) {
   for (size_t i = 0; i < data.transforms.size(); ++i) {
     const TransformConfig& transform = data.transforms[i];
     const std::string path = fmt::format("data.transform[{}]", i);
-    const bool known = std::count(data.features.begin(), data.features.end(), transform.column) > 0;
+    const bool known = transform.column == data.label ||
+                       std::count(data.features.begin(), data.features.end(), transform.column) > 0;
     if (!known) {
       out.push_back({{path + ".column", "data.features"},
-                     fmt::format("{}.column = \"{}\" is not in data.features; its columns: {}",
+                     fmt::format("{}.column = \"{}\" is neither in data.features ({}) nor "
+                                 "data.label",
                                  path, transform.column, fmt::join(data.features, ", "))});
     }
     if (transform.kind != TransformKind::kStandardize) continue;

@@ -71,7 +71,7 @@ Section transform_section() {
               "scale: x * factor + shift; standardize: (x - mean) / std; one_hot: classes as zeros "
               "and a one")
       .required()
-      .text("column", &TransformConfig::column, "a column of data.features")
+      .text("column", &TransformConfig::column, "a column of data.features, or data.label")
       .required()
       .example("\"pixels\"")
       .number("factor", &TransformConfig::factor, kAny, "", "x becomes x * factor + shift")

@@ -89,8 +89,9 @@ TEST(JobCheck, RefusesTransformsThatDoNotFit) {
   job.data.transforms.push_back(
       {.kind = TransformKind::kStandardize, .column = "pixel", .mean = {1, 2}, .std = {1}});
 
-  EXPECT_THAT(check(job), HasSubstr("data.transform[0].column = \"pixel\" is not in data.features; "
-                                    "its columns: pixels"));
+  EXPECT_THAT(
+      check(job),
+      HasSubstr("data.transform[0].column = \"pixel\" is neither in data.features (pixels)"));
   EXPECT_THAT(check(job), HasSubstr("data.transform[0].mean has 2 values and data.transform[0].std "
                                     "has 1"));
 }

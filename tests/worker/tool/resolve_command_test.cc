@@ -1,0 +1,136 @@
+#include "worker/tool/resolve_command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/config/job_dump.h"
+#include "common/config/job_file.h"
+#include "tests/worker/tool/run_folder.h"
+
+namespace ballast {
+namespace {
+
+using testing::HasSubstr;
+
+class ResolveCommand : public RunFolder {};
+
+TEST_F(ResolveCommand, WritesTheJobAsGivenAndTheEffectiveConfig) {
+  options_.overrides = {"train.batch=32"};
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  ASSERT_TRUE(status.ok()) << status.to_string();
+  EXPECT_EQ(read(folder_ / "run/job.toml"), read(options_.job_path));
+  const Result<JobConfig> config = load_job(folder_ / "run/config.toml");
+  ASSERT_TRUE(config.ok()) << config.status().to_string();
+  EXPECT_EQ(config->train.batch, 32u);
+  EXPECT_EQ(config->train.lanes, 2u);
+  EXPECT_EQ(config->resolved.input_width, 64u);
+  EXPECT_EQ(config->resolved.train_manifest_xxh3, "00000000000000aa");
+  EXPECT_EQ(out_.str(), "");
+}
+
+TEST_F(ResolveCommand, WritesNothingOnADryRunAndPrintsThePlan) {
+  options_.dry_run = true;
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  ASSERT_TRUE(status.ok()) << status.to_string();
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
+  EXPECT_THAT(out_.str(), HasSubstr("1000 train rows"));
+  EXPECT_THAT(out_.str(), HasSubstr("sync: 1 epochs, 16 steps of 64 samples, 2 lanes over 2"));
+  EXPECT_THAT(out_.str(), HasSubstr("[64 -> 100] relu, 6500 parameters"));
+  EXPECT_THAT(out_.str(), HasSubstr("4 units on 2 shards"));
+  EXPECT_THAT(out_.str(), HasSubstr("memory of a server (2 of them): weights 2 x"));
+}
+
+TEST_F(ResolveCommand, WritesNothingForABadJobAndNamesTheLine) {
+  options_.overrides = {"train.lanes=3"};
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(), HasSubstr("does not divide train.batch = 64"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
+}
+
+TEST_F(ResolveCommand, RefusesAModelThatDoesNotFitTheLabels) {
+  options_.overrides = {"model.loss=mean_squared_error"};
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(), HasSubstr("mean_squared_error"));
+}
+
+TEST_F(ResolveCommand, PassesOnWhatIsWrongWithTheData) {
+  const ShapeResolver no_data = [](JobConfig& job) {
+    return Status(Code::kNotFound, job.data.train + ": no such folder");
+  };
+
+  const Status status = run_resolve(options_, no_data, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(), HasSubstr("/data/train: no such folder"));
+}
+
+TEST_F(ResolveCommand, RefusesARunDirectoryThatCannotBeMade) {
+  options_.run_dir = options_.job_path + "/run";  // below a file
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(), HasSubstr("cannot be written: Not a directory"));
+}
+
+class Resume : public RunFolder {
+ protected:
+  void SetUp() override {
+    RunFolder::SetUp();
+    ASSERT_TRUE(run_resolve(options_, data_, out_).ok());
+    before_ = load_job(folder_ / "run/config.toml").value();
+    options_.resume = options_.run_dir;
+  }
+
+  JobConfig before_;
+};
+
+TEST_F(Resume, MayChangeTheClusterAndKeepsTheHash) {
+  options_.overrides = {"cluster.servers=3", "cluster.workers=1", "checkpoint.keep=5"};
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  ASSERT_TRUE(status.ok()) << status.to_string();
+  const JobConfig now = load_job(folder_ / "run/config.toml").value();
+  EXPECT_EQ(now.cluster.servers, 3u);
+  EXPECT_EQ(now.train.lanes, before_.train.lanes) << "lanes stay, whatever the workers";
+  EXPECT_EQ(job_hash(now), job_hash(before_));
+}
+
+TEST_F(Resume, NamesTheKeyThatMayNotChange) {
+  options_.overrides = {"train.batch=128", "cluster.servers=1"};
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(), HasSubstr("train.batch: 64 -> 128"));
+  EXPECT_EQ(load_job(folder_ / "run/config.toml").value(), before_) << "nothing was written";
+}
+
+TEST_F(Resume, RefusesOtherData) {
+  const Status status = run_resolve(options_, data_with_hash("00000000000000bb"), out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(), HasSubstr("resolved.train_manifest_xxh3: \"00000000000000aa\" -> "
+                                            "\"00000000000000bb\""));
+}
+
+TEST_F(Resume, RefusesMoreWorkersThanLanes) {
+  options_.overrides = {"cluster.workers=3"};
+
+  EXPECT_THAT(run_resolve(options_, data_, out_).to_string(),
+              HasSubstr("cluster.workers = 3 is more than train.lanes = 2"));
+}
+
+}  // namespace
+}  // namespace ballast

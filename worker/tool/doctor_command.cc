@@ -1,0 +1,116 @@
+#include "worker/tool/doctor_command.h"
+
+#include <fmt/format.h>
+
+#include <sstream>
+
+#include "worker/tool/job_plan.h"
+#include "worker/tool/memory_sum.h"
+
+namespace ballast {
+namespace {
+
+// A coordinator or a shard holds a few descriptors per peer (ZeroMQ: a socket and an eventfd each)
+// and some of its own (log, journal, epoll).
+constexpr uint64_t kDescriptorsOwn = 64;
+constexpr uint64_t kDescriptorsPerPeer = 4;
+// sockaddr_un.sun_path, less the end and the longest socket name.
+constexpr size_t kSocketPathMax = 107 - 24;
+
+using Findings = std::vector<Finding>;
+
+void judge_disk(const JobConfig& job, const HostFacts& facts, Findings& out) {
+  if (!facts.run_dir_writable) {
+    out.push_back(
+        {true, fmt::format("{}: no permission to write; choose another --run-dir", facts.run_dir)});
+  }
+  // One more than is kept: the old one goes when the new one is whole.
+  const uint64_t needed = checkpoint_bytes(job) * (job.checkpoint.keep + 1);
+  if (facts.free_disk_bytes < needed) {
+    out.push_back({true, fmt::format("{}: {} free, but {} checkpoints need {}; free the disk, "
+                                     "choose another --run-dir or lower checkpoint.keep",
+                                     facts.run_dir, bytes_text(facts.free_disk_bytes),
+                                     job.checkpoint.keep + 1, bytes_text(needed))});
+  }
+  if (!facts.tmp_writable) out.push_back({true, "/tmp: no permission to write"});
+}
+
+void judge_memory(const JobConfig& job, const HostFacts& facts, Findings& out) {
+  const uint64_t needed = job_memory_bytes(job);
+  if (needed <= facts.available_memory_bytes) return;
+  out.push_back({true, fmt::format("memory: the job needs {}, {} are available; lower "
+                                   "data.memory_mib, cluster.workers or the model",
+                                   bytes_text(needed), bytes_text(facts.available_memory_bytes))});
+}
+
+void judge_descriptors(const JobConfig& job, const HostFacts& facts, Findings& out) {
+  const uint64_t peers = job.cluster.workers + job.shard_count() + 1;
+  const uint64_t needed = kDescriptorsOwn + kDescriptorsPerPeer * peers;
+  if (needed <= facts.file_descriptors_max) return;
+  out.push_back({true, fmt::format("file descriptors: the limit is {}, a process with {} peers "
+                                   "needs {}; raise it with ulimit -n",
+                                   facts.file_descriptors_max, peers, needed)});
+}
+
+void judge_sockets(const JobConfig& job, const HostFacts& facts, Findings& out) {
+  if (job.cluster.transport == TransportKind::kIpc && facts.run_dir.size() > kSocketPathMax) {
+    out.push_back({true, fmt::format("{}: {} bytes are too long for sockets in it; expected at "
+                                     "most {}; choose a shorter --run-dir",
+                                     facts.run_dir, facts.run_dir.size(), kSocketPathMax)});
+  }
+  for (uint32_t port : facts.used_ports) {
+    out.push_back({true, fmt::format("{}:{} cannot be listened on; set cluster.port to another, or "
+                                     "0 for any",
+                                     job.cluster.host, port)});
+  }
+}
+
+void judge_cores(const JobConfig& job, const HostFacts& facts, Findings& out) {
+  const uint64_t threads =
+      uint64_t{job.cluster.workers} * job.cluster.threads_per_worker + job.shard_count();
+  if (threads <= 2 * uint64_t{facts.cores}) return;
+  out.push_back({false, fmt::format("{} computing threads (workers and shards) share {} cores",
+                                    threads, facts.cores)});
+}
+
+size_t print_problems(const Status& status, std::ostream& out) {
+  size_t count = 0;
+  std::istringstream lines(status.to_string());
+  for (std::string line; std::getline(lines, line); ++count) out << "problem: " << line << '\n';
+  return count;
+}
+
+Status verdict(const ResolveOptions& options, size_t problems) {
+  if (problems == 0) return Status();
+  return Status(Code::kInvalidInput, fmt::format("{}: {} problem{}", options.job_path, problems,
+                                                 problems == 1 ? "" : "s"));
+}
+
+}  // namespace
+
+Findings judge_host(const JobConfig& job, const HostFacts& facts) {
+  Findings findings;
+  judge_disk(job, facts, findings);
+  judge_memory(job, facts, findings);
+  judge_descriptors(job, facts, findings);
+  judge_sockets(job, facts, findings);
+  judge_cores(job, facts, findings);
+  return findings;
+}
+
+Status run_doctor(const ResolveOptions& options, const ShapeResolver& resolve_shapes,
+                  std::ostream& out) {
+  const Result<JobConfig> job = resolve_job(options, resolve_shapes);
+  if (!job.ok()) return verdict(options, print_problems(job.status(), out));
+  const std::string run_dir = options.run_dir.empty() ? "runs/" + job->name : options.run_dir;
+  size_t problems = 0;
+  for (const Finding& finding : judge_host(*job, read_host_facts(*job, run_dir))) {
+    out << (finding.stops ? "problem: " : "note: ") << finding.text << '\n';
+    problems += finding.stops ? 1 : 0;
+  }
+  if (problems == 0) out << "no problem found\n";
+  out << describe_memory(*job);
+  return verdict(options, problems);
+}
+
+}  // namespace ballast

@@ -1,0 +1,114 @@
+#include "worker/tool/resolve_command.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "common/config/job_dump.h"
+#include "common/config/job_file.h"
+#include "worker/model/model_check.h"
+#include "worker/tool/job_plan.h"
+
+namespace ballast {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kConfigName = "config.toml";
+constexpr const char* kJobName = "job.toml";
+
+Status write_failed(const std::string& path, int error) {
+  const Code code = error == ENOSPC || error == EDQUOT ? Code::kExhausted : Code::kInvalidInput;
+  return Status(code, fmt::format("{}: cannot be written: {}; free the disk or choose another "
+                                  "--run-dir",
+                                  path, std::strerror(error)));
+}
+
+// Never half a file: written beside, then renamed.
+Status write_file(const fs::path& path, const std::string& text) {
+  const std::string part = path.string() + ".part";
+  errno = 0;
+  std::ofstream file(part, std::ios::binary | std::ios::trunc);
+  file << text;
+  file.close();
+  if (!file) {
+    const Status failure = write_failed(path, errno != 0 ? errno : EIO);
+    std::error_code ignored;
+    fs::remove(part, ignored);
+    return failure;
+  }
+  std::error_code error;
+  fs::rename(part, path, error);
+  return error ? write_failed(path, error.value()) : Status();
+}
+
+Status make_folder(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  return error ? write_failed(path, error.value()) : Status();
+}
+
+Result<std::string> read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file) text << file.rdbuf();
+  if (!file) return Status(Code::kInvalidInput, fmt::format("{}: cannot be read", path));
+  return text.str();
+}
+
+// The job goes on as it was but for what may change.
+Status check_resumed(const JobConfig& before, const JobConfig& now, const std::string& run_dir) {
+  const std::vector<std::string> changes = changed_result_keys(before, now);
+  if (changes.empty()) return Status();
+  return Status(Code::kInvalidInput,
+                fmt::format("{}: cannot be resumed with other keys that fix its result: {}; "
+                            "only [cluster] but unit_bytes, [checkpoint], [fault] and folders may "
+                            "change; start a new job, or take the change back",
+                            run_dir, fmt::join(changes, ", ")));
+}
+
+std::string source_path(const ResolveOptions& options) {
+  if (options.resume.empty()) return options.job_path;
+  return (fs::path(options.resume) / kConfigName).string();
+}
+
+}  // namespace
+
+Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver& resolve_shapes) {
+  const std::string path = source_path(options);
+  BALLAST_ASSIGN(JobConfig job, load_job(path, options.overrides));
+  job.resolved = ResolvedConfig();  // read anew: the data may not be what it was
+  BALLAST_RETURN_IF_ERROR(resolve_shapes(job));
+  BALLAST_RETURN_IF_ERROR(
+      check_model(job.model, job.resolved.input_width, job.resolved.label_width));
+  if (!options.resume.empty()) {
+    BALLAST_ASSIGN(const JobConfig before, load_job(path));
+    BALLAST_RETURN_IF_ERROR(check_resumed(before, job, options.resume));
+  }
+  return job;
+}
+
+Status run_resolve(const ResolveOptions& options, const ShapeResolver& resolve_shapes,
+                   std::ostream& out) {
+  BALLAST_ASSIGN(const JobConfig job, resolve_job(options, resolve_shapes));
+  if (options.dry_run) {
+    out << describe_plan(job);
+    return Status();
+  }
+  const std::string& folder = options.run_dir.empty() ? options.resume : options.run_dir;
+  if (folder.empty()) {
+    return Status(Code::kInvalidInput, "resolve: expected --run-dir, --resume or --dry-run");
+  }
+  BALLAST_RETURN_IF_ERROR(make_folder(folder));
+  if (options.resume.empty()) {
+    BALLAST_ASSIGN(const std::string given, read_file(options.job_path));
+    BALLAST_RETURN_IF_ERROR(write_file(fs::path(folder) / kJobName, given));
+  }
+  return write_file(fs::path(folder) / kConfigName, dump_job(job));
+}
+
+}  // namespace ballast
