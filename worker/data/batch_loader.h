@@ -21,24 +21,14 @@
 #include "common/config/job_config.h"
 #include "common/placement/lane_schedule.h"
 #include "worker/data/batch.h"
+#include "worker/data/memory_budget.h"
 
 namespace ballast {
 
-// What a loader keeps in memory; open() refuses when it is more than data.memory_mib.
-struct LoaderMemory {
-  uint64_t train_bytes = 0;  // rows x stored bytes of the columns used
-  uint64_t test_bytes = 0;   // the same of the test set
-  uint64_t batch_bytes = 0;  // one pooled batch of the largest step
-  uint32_t batches = 0;      // prepared, in preparation and with the worker
-
-  [[nodiscard]] uint64_t total() const { return train_bytes + test_bytes + batch_bytes * batches; }
-  [[nodiscard]] std::string to_string() const;  // the sum, written out
-};
-
 struct LoaderCounters {
   uint64_t batches_ready = 0;   // take() found the batch prepared
-  uint64_t batches_waited = 0;  // take() waited for a loader thread
-  uint64_t batches_missed = 0;  // nobody had been told; take() gathered by itself
+  uint64_t batches_waited = 0;  // take() waited for a loader thread to finish it
+  uint64_t batches_missed = 0;  // not begun; take() gathered by itself
   uint64_t rows = 0;
 };
 
@@ -59,7 +49,9 @@ class BatchLoader {
   // A hint: these lanes went to another worker.
   void forget(std::span<const LaneId> lanes);
 
-  // The rows of these lanes in this step, one lane after another in the order given. Blocks until
+  // The rows of these lanes in this step, one lane after another in the order given. What is
+  // prepared: sync, each followed lane by itself; async and ssp, the followed lanes at the lowest
+  // clock together, ascending; anything else is gathered on the spot. Blocks until
   // they are there. A lane that is absent from the step adds no rows. Also a hint that the lanes go
   // on at clock + 1.
   Result<Batch> take(std::span<const LaneId> lanes, Clock clock);
@@ -72,41 +64,6 @@ class BatchLoader {
  private:
   struct Core;
   explicit BatchLoader(std::unique_ptr<Core> core);
-
-  std::unique_ptr<Core> core_;
-};
-
-// The rows of the test set that a lane evaluates: [first, last).
-struct EvalSlice {
-  uint64_t first = 0;
-  uint64_t last = 0;
-
-  [[nodiscard]] uint64_t rows() const { return last - first; }
-};
-[[nodiscard]] EvalSlice eval_slice(uint64_t rows, LaneId lane, uint32_t lanes);
-
-// EvalLoader: the test set in stored order (order `none`), cut into one slice a lane. Gathers in
-// the caller's thread. Any thread.
-class EvalLoader {
- public:
-  // Opens and verifies `folder` (data.test, or what `ballast-tool evaluate` is given) with the
-  // columns and transforms of the job. `batch_rows_max` bounds every batch.
-  static Result<std::unique_ptr<EvalLoader>> open(const JobConfig& config,
-                                                  const std::string& folder, uint32_t lanes,
-                                                  uint32_t batch_rows_max);
-  ~EvalLoader();
-
-  [[nodiscard]] uint64_t rows() const;
-  [[nodiscard]] uint32_t width() const;
-  [[nodiscard]] uint32_t label_width() const;
-  // How many batches the lane's slice has; 0 when it is empty.
-  [[nodiscard]] uint64_t batches(LaneId lane) const;
-  // Batch `index` of the lane, index < batches(lane).
-  [[nodiscard]] Batch take(LaneId lane, uint64_t index);
-
- private:
-  struct Core;
-  explicit EvalLoader(std::unique_ptr<Core> core);
 
   std::unique_ptr<Core> core_;
 };

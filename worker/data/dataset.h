@@ -4,12 +4,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/base/status.h"
-#include "common/wire/chunk_format.h"
+#include "common/wire/chunk/chunk_format.h"
 
 namespace ballast {
 
@@ -42,6 +43,8 @@ class Dataset {
 
   [[nodiscard]] uint64_t block_count() const { return places_.size(); }
   [[nodiscard]] const BlockPlace& block(uint64_t index) const { return places_[index]; }
+  // The blocks of one chunk, in order.
+  [[nodiscard]] std::span<const BlockPlace> blocks_of(uint32_t chunk) const;
   [[nodiscard]] RowPlace place(uint64_t row) const;
   [[nodiscard]] std::string chunk_path(uint32_t chunk) const;
   // "data/train/00ab...blc, block 3, row 17": how every message names a row.
@@ -55,6 +58,7 @@ class Dataset {
   uint64_t manifest_xxh3_;
   uint64_t rows_ = 0;
   std::vector<BlockPlace> places_;
+  std::vector<uint64_t> first_blocks_;  // one a chunk, and the end
 };
 
 }  // namespace ballast

@@ -35,6 +35,8 @@ class KeyedPermutation {
   uint64_t size_;
   uint64_t high_;  // index = left * low_ + right, left < high_, right < low_
   uint64_t low_;   // high_ * low_ >= size_, as near as whole numbers allow
+  uint64_t
+      start_;  // added to every index first: each lands anywhere equally often, also for tiny sizes
   uint64_t keys_[kRounds];
 };
 

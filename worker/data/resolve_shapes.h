@@ -2,8 +2,12 @@
 // transforms, manifest hashes. Reads manifests only. Every error names the folder and the column.
 #pragma once
 
+#include <memory>
+#include <string>
+
 #include "common/base/status.h"
 #include "common/config/job_config.h"
+#include "worker/data/dataset.h"
 
 namespace ballast {
 
@@ -11,5 +15,8 @@ namespace ballast {
 // a column of a type the transform or the label cannot have, an empty data set, train and test that
 // do not fit each other. kDataLoss: a damaged manifest.
 [[nodiscard]] Status resolve_shapes(JobConfig& config);
+
+// Dataset::open, and kInvalidInput when it has no rows.
+Result<std::shared_ptr<const Dataset>> open_filled_dataset(const std::string& folder);
 
 }  // namespace ballast

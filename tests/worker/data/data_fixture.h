@@ -1,0 +1,76 @@
+// Small data sets in a folder that goes with the test.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "worker/data/dataset_writer.h"
+
+namespace ballast {
+
+class DataFixture : public testing::Test {
+ protected:
+  DataFixture() {
+    std::string name = testing::TempDir() + "ballast-data-XXXXXX";
+    root_ = mkdtemp(name.data());
+  }
+  ~DataFixture() override { std::filesystem::remove_all(root_); }
+
+  [[nodiscard]] std::string path(const std::string& name) const { return root_ + "/" + name; }
+
+  // Stores a value and returns where the next one goes.
+  template <typename Value>
+  static std::byte* put(std::byte* at, Value value) {
+    std::memcpy(at, &value, sizeof value);
+    return at + sizeof value;
+  }
+
+  // Columns "pixels" u8 [width], value = (row * 7 + k) mod 256, and "label" i32 = row mod classes.
+  // Small blocks and chunks, so that there are several of each.
+  std::string write_pixels(const std::string& name, uint64_t rows, uint32_t width,
+                           int32_t classes = 10, uint64_t block_rows = 50) {
+    DatasetWriterOptions options;
+    options.block_bytes = block_rows * (width + sizeof(int32_t));
+    options.chunk_bytes = 4 * (options.block_bytes + 4096);
+    options.label = "label";
+    auto writer = DatasetWriter::create(
+        path(name), {{"pixels", ColumnType::kU8, {width}}, {"label", ColumnType::kI32, {}}},
+        options);
+    EXPECT_TRUE(writer.ok()) << writer.status().to_string();
+    std::vector<std::byte> row(writer->row_bytes());
+    for (uint64_t i = 0; i < rows; ++i) {
+      std::byte* at = row.data();
+      for (uint32_t k = 0; k < width; ++k) at = put(at, static_cast<uint8_t>(i * 7 + k));
+      at = put(at, static_cast<int32_t>(i) % classes);
+      EXPECT_TRUE(writer->add_row(row).ok());
+    }
+    EXPECT_TRUE(writer->commit().ok());
+    return path(name);
+  }
+
+  // One f32 column "values" [width] and a label of zeros.
+  std::string write_floats(const std::string& name, const std::vector<float>& values,
+                           uint32_t width) {
+    auto writer = DatasetWriter::create(
+        path(name), {{"values", ColumnType::kF32, {width}}, {"label", ColumnType::kI32, {}}}, {});
+    EXPECT_TRUE(writer.ok()) << writer.status().to_string();
+    std::vector<std::byte> row(writer->row_bytes());
+    for (size_t first = 0; first < values.size(); first += width) {
+      std::byte* at = row.data();
+      for (uint32_t k = 0; k < width; ++k) at = put(at, values[first + k]);
+      at = put(at, int32_t{0});
+      EXPECT_TRUE(writer->add_row(row).ok());
+    }
+    EXPECT_TRUE(writer->commit().ok());
+    return path(name);
+  }
+
+  std::string root_;
+};
+
+}  // namespace ballast

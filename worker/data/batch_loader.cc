@@ -1,0 +1,258 @@
+#include "worker/data/batch_loader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "worker/data/batch_shape.h"
+#include "worker/data/memory_table.h"
+#include "worker/data/order.h"
+#include "worker/data/prefetch_plan.h"
+#include "worker/data/resolve_shapes.h"
+#include "worker/data/transform.h"
+
+// thread   owns                          takes from               gives to
+// loader   the slot it works on          slots_ (queued)          slots_ (ready)
+// caller   the batch it was given        slots_ (ready)           plan_, hence slots_ (queued)
+namespace ballast {
+
+namespace {
+
+constexpr uint32_t kStepsAhead = 2;  // one being made while one waits
+
+}  // namespace
+
+struct BatchLoader::Core {
+  Core(std::unique_ptr<const MemoryTable> loaded, const LaneSchedule& lane_schedule,
+       const JobConfig& config, const LoaderMemory& planned);
+  ~Core();
+
+  // A batch that will be asked for. The plan, a loader thread and a taker may hold it at once, and
+  // the plan may drop it while a thread still fills it: hence shared.
+  struct Slot {
+    enum class State { kQueued, kWorking, kReady };
+    BatchRequest request;
+    State state = State::kQueued;
+    Batch batch;
+  };
+
+  void replan();  // mutex held
+  std::shared_ptr<Slot> take_slot(const BatchRequest& request);
+  void work();
+  [[nodiscard]] Batch gather(const BatchRequest& request);
+  [[nodiscard]] Buffer take_buffer(uint64_t bytes);
+
+  const std::unique_ptr<const MemoryTable> table;
+  const LaneSchedule schedule;
+  const SampleOrder order;
+  const LoaderMemory memory;
+  BufferPool pool;
+
+  std::mutex mutex;  // guards all below but the batch of a working slot
+  std::condition_variable queued;
+  std::condition_variable ready;
+  PrefetchPlan plan;
+  std::vector<std::shared_ptr<Slot>> slots;  // soonest first
+  LoaderCounters counters;
+  bool stopping = false;
+  std::vector<std::jthread> threads;  // last: they use what is above
+};
+
+BatchLoader::Core::Core(std::unique_ptr<const MemoryTable> loaded,
+                        const LaneSchedule& lane_schedule, const JobConfig& config,
+                        const LoaderMemory& planned)
+    : table(std::move(loaded)),
+      schedule(lane_schedule),
+      order(config.data.order, lane_schedule.rows(), lane_schedule.lanes(), config.seed),
+      memory(planned),
+      pool(planned.batch_bytes, planned.batches),
+      plan(lane_schedule, config.train.mode != Mode::kSync) {
+  for (uint32_t i = 0; i < std::max(1u, config.data.threads); ++i) {
+    threads.emplace_back([this] { work(); });
+  }
+}
+
+BatchLoader::Core::~Core() {
+  {
+    std::lock_guard lock(mutex);
+    stopping = true;
+  }
+  queued.notify_all();
+}
+
+// Keeps what is still wanted, drops what is not, adds what is new.
+void BatchLoader::Core::replan() {
+  std::vector<std::shared_ptr<Slot>> wanted;
+  for (BatchRequest& request : plan.upcoming(kStepsAhead)) {
+    const auto known = std::find_if(slots.begin(), slots.end(),
+                                    [&](const auto& slot) { return slot->request == request; });
+    if (known != slots.end()) {
+      wanted.push_back(*known);
+      continue;
+    }
+    wanted.push_back(std::make_shared<Slot>());
+    wanted.back()->request = std::move(request);
+  }
+  slots = std::move(wanted);
+  queued.notify_all();
+}
+
+// The slot of this request, out of the plan; null when there is none.
+std::shared_ptr<BatchLoader::Core::Slot> BatchLoader::Core::take_slot(const BatchRequest& request) {
+  const auto found = std::find_if(slots.begin(), slots.end(),
+                                  [&](const auto& slot) { return slot->request == request; });
+  if (found == slots.end()) return nullptr;
+  std::shared_ptr<Slot> slot = *found;
+  slots.erase(found);
+  return slot;
+}
+
+void BatchLoader::Core::work() {
+  std::unique_lock lock(mutex);
+  for (;;) {
+    std::shared_ptr<Slot> slot;
+    queued.wait(lock, [&] {
+      for (const auto& candidate : slots) {
+        if (candidate->state != Slot::State::kQueued) continue;
+        slot = candidate;
+        break;
+      }
+      return stopping || slot != nullptr;
+    });
+    if (stopping) return;
+    slot->state = Slot::State::kWorking;
+    lock.unlock();
+    slot->batch = gather(slot->request);
+    lock.lock();
+    slot->state = Slot::State::kReady;
+    ready.notify_all();
+  }
+}
+
+Buffer BatchLoader::Core::take_buffer(uint64_t bytes) {
+  return bytes <= pool.buffer_bytes() ? pool.take() : Buffer::allocate(bytes);
+}
+
+Batch BatchLoader::Core::gather(const BatchRequest& request) {
+  uint32_t rows = 0;
+  for (LaneId lane : request.lanes) rows += schedule.rows_at(lane, request.clock);
+  const BatchShape shape{rows, table->plan().width, table->plan().label.width};
+  Batch batch;
+  const auto arrays = shape.lay_out(take_buffer(shape.bytes()), batch);
+  std::span<uint64_t> ids(arrays.ids, rows);
+  for (LaneId lane : request.lanes) {
+    const uint32_t count = schedule.rows_at(lane, request.clock);
+    order.positions(schedule.epoch_of(request.clock), lane, schedule.first_position(request.clock),
+                    ids.first(count));
+    ids = ids.subspan(count);
+  }
+  table->read(batch.row_ids, arrays.features, arrays.labels);
+  batch.clock = request.clock;
+  batch.lanes = request.lanes;
+  batch.dataset = table->dataset();
+  return batch;
+}
+
+namespace {
+
+LoaderMemory plan_memory(const JobConfig& config, const LaneSchedule& schedule,
+                         const Dataset& dataset, const RowPlan& plan) {
+  const bool together = config.train.mode != Mode::kSync;
+  const uint32_t rows = together ? schedule.batch() : schedule.lane_batch();
+  const uint32_t requests = kStepsAhead * (together ? 1 : schedule.lanes());
+  LoaderMemory memory;
+  memory.train_rows = dataset.rows();
+  memory.train_row_bytes = plan.stored_row_bytes();
+  memory.batch_bytes = BatchShape{rows, plan.width, plan.label.width}.bytes();
+  memory.batches = requests + std::max(1u, config.data.threads) + 1;
+  return memory;
+}
+
+Status add_test_set(const JobConfig& config, LoaderMemory& memory) {
+  if (config.data.test.empty()) return {};
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> test, open_filled_dataset(config.data.test));
+  BALLAST_ASSIGN(const RowPlan plan, plan_rows(*test, config.data));
+  memory.test_rows = test->rows();
+  memory.test_row_bytes = plan.stored_row_bytes();
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const JobConfig& config,
+                                                       const LaneSchedule& schedule) {
+  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset, open_filled_dataset(config.data.train));
+  if (dataset->rows() != schedule.rows()) {
+    return Status(
+        Code::kInvalidInput,
+        fmt::format("data set {}: {} rows expected by the schedule, {} found: did it change "
+                    "since the job was made?",
+                    dataset->folder(), schedule.rows(), dataset->rows()));
+  }
+  BALLAST_ASSIGN(RowPlan plan, plan_rows(*dataset, config.data));
+  LoaderMemory memory = plan_memory(config, schedule, *dataset, plan);
+  BALLAST_RETURN_IF_ERROR(add_test_set(config, memory));
+  BALLAST_RETURN_IF_ERROR(memory.check(config.data.memory_mib));
+  BALLAST_ASSIGN(std::unique_ptr<const MemoryTable> table,
+                 MemoryTable::load(std::move(dataset), std::move(plan), config.data.threads));
+  log::info("data {} is held in memory: {}", config.data.train, memory.to_string());
+  auto core = std::make_unique<Core>(std::move(table), schedule, config, memory);
+  return std::unique_ptr<BatchLoader>(new BatchLoader(std::move(core)));
+}
+
+BatchLoader::BatchLoader(std::unique_ptr<Core> core) : core_(std::move(core)) {}
+BatchLoader::~BatchLoader() = default;
+
+void BatchLoader::follow(std::span<const LaneId> lanes, Clock from) {
+  std::lock_guard lock(core_->mutex);
+  core_->plan.follow(lanes, from);
+  core_->replan();
+}
+
+void BatchLoader::forget(std::span<const LaneId> lanes) {
+  std::lock_guard lock(core_->mutex);
+  core_->plan.forget(lanes);
+  core_->replan();
+}
+
+Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
+  const BatchRequest request{{lanes.begin(), lanes.end()}, clock};
+  std::unique_lock lock(core_->mutex);
+  const std::shared_ptr<Core::Slot> slot = core_->take_slot(request);
+  core_->plan.follow(lanes, clock + 1);
+  core_->replan();
+  if (slot == nullptr || slot->state == Core::Slot::State::kQueued) {
+    ++core_->counters.batches_missed;
+    lock.unlock();
+    Batch batch = core_->gather(request);
+    lock.lock();
+    core_->counters.rows += batch.rows;
+    return batch;
+  }
+  const bool waits = slot->state == Core::Slot::State::kWorking;
+  ++(waits ? core_->counters.batches_waited : core_->counters.batches_ready);
+  core_->ready.wait(lock, [&] { return slot->state == Core::Slot::State::kReady; });
+  core_->counters.rows += slot->batch.rows;
+  return std::move(slot->batch);
+}
+
+uint32_t BatchLoader::width() const {
+  return core_->table->plan().width;
+}
+uint32_t BatchLoader::label_width() const {
+  return core_->table->plan().label.width;
+}
+LoaderMemory BatchLoader::memory() const {
+  return core_->memory;
+}
+LoaderCounters BatchLoader::counters() const {
+  std::lock_guard lock(core_->mutex);
+  return core_->counters;
+}
+
+}  // namespace ballast

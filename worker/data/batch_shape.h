@@ -1,0 +1,47 @@
+// How a batch lies in its buffer: features, labels, row ids, each at a multiple of 64 bytes. Pure.
+#pragma once
+
+#include <cstdint>
+
+#include "common/base/buffer.h"
+#include "worker/data/batch.h"
+
+namespace ballast {
+
+struct BatchShape {
+  uint32_t rows = 0;
+  uint32_t width = 0;
+  uint32_t label_width = 0;
+
+  [[nodiscard]] uint64_t labels_offset() const { return padded(uint64_t{rows} * width * 4); }
+  [[nodiscard]] uint64_t ids_offset() const {
+    return labels_offset() + padded(uint64_t{rows} * label_width * 4);
+  }
+  [[nodiscard]] uint64_t bytes() const { return ids_offset() + padded(uint64_t{rows} * 8); }
+
+  // The arrays of `batch` inside `memory`, which has at least bytes().
+  struct Arrays {
+    float* features;
+    float* labels;
+    uint64_t* ids;
+  };
+  [[nodiscard]] Arrays lay_out(Buffer memory, Batch& batch) const {
+    batch.rows = rows;
+    batch.width = width;
+    batch.label_width = label_width;
+    std::byte* base = memory.data();
+    const Arrays arrays{reinterpret_cast<float*>(base),
+                        reinterpret_cast<float*>(base + labels_offset()),
+                        reinterpret_cast<uint64_t*>(base + ids_offset())};
+    batch.features = {arrays.features, uint64_t{rows} * width};
+    batch.labels = {arrays.labels, uint64_t{rows} * label_width};
+    batch.row_ids = {arrays.ids, rows};
+    batch.memory = std::move(memory);
+    return arrays;
+  }
+
+ private:
+  [[nodiscard]] static uint64_t padded(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
+};
+
+}  // namespace ballast

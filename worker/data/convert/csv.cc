@@ -1,0 +1,240 @@
+#include "worker/data/convert/csv.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "worker/data/convert/byte_source.h"
+#include "worker/data/convert/number.h"
+#include "worker/data/nearest_name.h"
+
+namespace ballast {
+
+namespace {
+
+constexpr uint64_t kProgressRows = 10'000;
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+// One quoted field from `line` at `at` (on the opening quote); leaves `at` behind the closing one.
+std::string unquoted(std::string_view line, size_t& at) {
+  std::string text;
+  for (++at; at < line.size(); ++at) {
+    if (line[at] != '"') {
+      text += line[at];
+    } else if (at + 1 < line.size() && line[at + 1] == '"') {
+      text += line[at++];
+    } else {
+      ++at;
+      break;
+    }
+  }
+  return text;
+}
+
+// Views into `line`, or into `quoted` for fields in quotes.
+void split(std::string_view line, char separator, std::vector<std::string_view>& fields,
+           std::vector<std::string>& quoted) {
+  fields.clear();
+  quoted.clear();
+  quoted.reserve(line.size() / 2 + 1);  // views into it stay valid
+  size_t at = 0;
+  for (;;) {
+    if (at < line.size() && line[at] == '"') {
+      quoted.push_back(unquoted(line, at));
+      fields.push_back(quoted.back());
+      at = std::min(line.find(separator, at), line.size());
+    } else {
+      const size_t end = std::min(line.find(separator, at), line.size());
+      fields.push_back(trimmed(line.substr(at, end - at)));
+      at = end;
+    }
+    if (at >= line.size()) return;
+    ++at;
+  }
+}
+
+// Where each field of a line goes in the row.
+struct Layout {
+  std::vector<std::string> names;  // of the fields; their numbers when there is no header
+  std::vector<ColumnType> types;
+  std::vector<size_t> offsets;  // of the field's value in the row
+  std::vector<ColumnSpec> columns;
+};
+
+Result<size_t> find_field(const std::string& which, const std::vector<std::string>& names,
+                          const std::string& path) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (names[i] == which) return i;
+  }
+  std::byte bytes[8];
+  if (parse_number(which, ColumnType::kI64, false, bytes)) {
+    int64_t number = 0;
+    std::memcpy(&number, bytes, sizeof number);
+    const auto count = static_cast<int64_t>(names.size());
+    if (number < 0) number += count;
+    if (number >= 0 && number < count) return static_cast<size_t>(number);
+    return Status(Code::kInvalidInput,
+                  fmt::format("{}: column {}: -{} to {} expected", path, which, count, count - 1));
+  }
+  return Status(Code::kInvalidInput,
+                fmt::format("{}: no column \"{}\"; did you mean \"{}\"? it has: {}", path, which,
+                            nearest_name(which, names), fmt::join(names, ", ")));
+}
+
+Status check_shape(const ColumnSpec& column, uint64_t values, const std::string& path) {
+  if (column.width() == values) return {};
+  return Status(Code::kInvalidInput,
+                fmt::format("{}: shape [{}] has {} values, a line has {} "
+                            "feature columns",
+                            path, fmt::join(column.shape, ", "), column.width(), values));
+}
+
+// Columns: the joined features, the columns of their own, the label.
+Result<Layout> make_layout(const CsvOptions& options, std::vector<std::string> names,
+                           const std::string& path) {
+  BALLAST_ASSIGN(const size_t label, find_field(options.label, names, path));
+  constexpr size_t kJoined = ~size_t{0};
+  std::vector<size_t> column_of(names.size(), kJoined);
+  Layout layout;
+  layout.types.assign(names.size(), options.features_type);
+  for (const OwnColumn& own : options.own_columns) {
+    BALLAST_ASSIGN(const size_t field, find_field(own.which, names, path));
+    if (field == label || column_of[field] != kJoined) {
+      return Status(Code::kInvalidInput,
+                    fmt::format("{}: column \"{}\" is used twice", path, names[field]));
+    }
+    column_of[field] = layout.columns.size();
+    layout.columns.push_back(
+        {options.header ? names[field] : "column_" + names[field], own.type, {}});
+    layout.types[field] = own.type;
+  }
+  column_of[label] = layout.columns.size();
+  layout.columns.push_back({options.header ? names[label] : "label", options.label_type, {}});
+  layout.types[label] = options.label_type;
+
+  const uint64_t joined = names.size() - layout.columns.size();
+  ColumnSpec features{options.features, options.features_type, options.shape};
+  if (features.shape.empty()) features.shape = {static_cast<uint32_t>(joined)};
+  uint64_t joined_offset = 0;
+  uint64_t own_offset = joined * element_bytes(options.features_type);
+  if (joined > 0) BALLAST_RETURN_IF_ERROR(check_shape(features, joined, path));
+  std::vector<uint64_t> own_offsets;
+  for (const ColumnSpec& column : layout.columns) {
+    own_offsets.push_back(own_offset);
+    own_offset += column.row_bytes();
+  }
+  for (size_t field = 0; field < names.size(); ++field) {
+    const bool is_joined = column_of[field] == kJoined;
+    layout.offsets.push_back(is_joined ? joined_offset : own_offsets[column_of[field]]);
+    if (is_joined) joined_offset += element_bytes(options.features_type);
+  }
+  if (joined > 0) layout.columns.insert(layout.columns.begin(), features);
+  layout.names = std::move(names);
+  return layout;
+}
+
+// Reads the lines of all files one after another; the first line fixes the layout.
+class CsvReader {
+ public:
+  CsvReader(const std::string& folder, const CsvOptions& options, const ConvertProgress& progress)
+      : folder_(folder), options_(options), progress_(progress) {}
+
+  [[nodiscard]] Status read(const std::string& path) {
+    BALLAST_ASSIGN(ByteSource bytes, ByteSource::open(path));
+    LineSource lines(std::move(bytes));
+    bool header_due = options_.header;
+    for (;;) {
+      BALLAST_ASSIGN(const std::optional<std::string_view> line, lines.next());
+      if (!line) return {};
+      if (trimmed(*line).empty()) continue;
+      split(*line, options_.separator, fields_, quoted_);
+      if (!writer_) BALLAST_RETURN_IF_ERROR(start(lines));
+      BALLAST_RETURN_IF_ERROR(check_fields(lines));
+      if (std::exchange(header_due, false)) continue;
+      BALLAST_RETURN_IF_ERROR(write_row(lines));
+    }
+  }
+
+  Result<uint64_t> finish() {
+    if (!writer_) return Status(Code::kInvalidInput, "no lines in the files given");
+    BALLAST_RETURN_IF_ERROR(writer_->commit());
+    return writer_->rows();
+  }
+
+ private:
+  [[nodiscard]] Status start(const LineSource& lines) {
+    std::vector<std::string> names;
+    for (size_t i = 0; i < fields_.size(); ++i) {
+      names.push_back(options_.header ? std::string(fields_[i]) : std::to_string(i));
+    }
+    BALLAST_ASSIGN(layout_, make_layout(options_, std::move(names), lines.path()));
+    DatasetWriterOptions writer = options_.writer;
+    writer.label = layout_.columns.back().name;
+    BALLAST_ASSIGN(writer_, DatasetWriter::create(folder_, layout_.columns, writer));
+    row_.resize(writer_->row_bytes());
+    return {};
+  }
+
+  [[nodiscard]] Status check_fields(const LineSource& lines) const {
+    if (fields_.size() == layout_.names.size()) return {};
+    return Status(Code::kInvalidInput,
+                  fmt::format("{} line {}: {} columns expected, {} found", lines.path(),
+                              lines.number(), layout_.names.size(), fields_.size()));
+  }
+
+  [[nodiscard]] Status write_row(const LineSource& lines) {
+    for (size_t i = 0; i < fields_.size(); ++i) {
+      if (parse_number(fields_[i], layout_.types[i], options_.allow_nonfinite,
+                       row_.data() + layout_.offsets[i])) {
+        continue;
+      }
+      return Status(Code::kInvalidInput,
+                    fmt::format("{} line {}, column {}: {} expected, \"{}\" found{}", lines.path(),
+                                lines.number(), layout_.names[i], expected_number(layout_.types[i]),
+                                fields_[i].substr(0, 60),
+                                writer_->rows() == 0 && !options_.header
+                                    ? "; if the first line names the columns, add --header"
+                                    : ""));
+    }
+    BALLAST_RETURN_IF_ERROR(writer_->add_row(row_));
+    if (progress_ && writer_->rows() % kProgressRows == 0) progress_(writer_->rows());
+    return {};
+  }
+
+  const std::string& folder_;
+  const CsvOptions& options_;
+  const ConvertProgress& progress_;
+  std::vector<std::string_view> fields_;
+  std::vector<std::string> quoted_;
+  Layout layout_;
+  std::optional<DatasetWriter> writer_;
+  std::vector<std::byte> row_;
+};
+
+}  // namespace
+
+Result<uint64_t> convert_csv(const std::vector<std::string>& sources, const std::string& folder,
+                             const CsvOptions& options, const ConvertProgress& progress) {
+  CsvReader reader(folder, options, progress);
+  for (const std::string& source : sources) BALLAST_RETURN_IF_ERROR(reader.read(source));
+  return reader.finish();
+}
+
+Result<ColumnType> parse_column_type(const std::string& name) {
+  for (ColumnType type :
+       {ColumnType::kU8, ColumnType::kI32, ColumnType::kI64, ColumnType::kF16, ColumnType::kF32}) {
+    if (name == column_type_name(type)) return type;
+  }
+  return Status(Code::kInvalidInput,
+                "type \"" + name + "\": one of u8, i32, i64, f16, f32 expected");
+}
+
+}  // namespace ballast

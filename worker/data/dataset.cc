@@ -1,0 +1,90 @@
+#include "worker/data/dataset.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "common/base/hash.h"
+#include "worker/data/file.h"
+#include "worker/data/nearest_name.h"
+#include "worker/data/sealed.h"
+
+namespace ballast {
+
+namespace {
+
+Status no_manifest(const std::string& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(folder, ignored)) {
+    return Status(Code::kNotFound, fmt::format("data set {}: no such folder; make one with "
+                                               "`ballast data convert`",
+                                               folder));
+  }
+  return Status(Code::kNotFound,
+                fmt::format("data set {}: no {} in it; a folder made by `ballast data convert` "
+                            "expected",
+                            folder, kManifestName));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Dataset>> Dataset::open(const std::string& folder) {
+  const std::string path = folder + "/" + std::string(kManifestName);
+  Result<File> file = File::open(path);
+  if (!file.ok() && file.status().code() == Code::kNotFound) return no_manifest(folder);
+  if (!file.ok()) return file.status();
+  BALLAST_ASSIGN(const SealedPart part, read_sealed(*file, kManifestMagic, "manifest"));
+  const std::string where = fmt::format("manifest {} at byte {}", path, part.offset);
+  BALLAST_ASSIGN(Manifest manifest, decode_manifest(part.bytes, where));
+  return std::shared_ptr<const Dataset>(new Dataset(folder, std::move(manifest), part.xxh3));
+}
+
+Dataset::Dataset(std::string folder, Manifest manifest, uint64_t manifest_xxh3)
+    : folder_(std::move(folder)), manifest_(std::move(manifest)), manifest_xxh3_(manifest_xxh3) {
+  for (const ManifestBlock& block : manifest_.blocks) {
+    while (first_blocks_.size() <= block.chunk) first_blocks_.push_back(places_.size());
+    const auto index = static_cast<uint32_t>(places_.size() - first_blocks_[block.chunk]);
+    places_.push_back({block.chunk, index, rows_, block});
+    rows_ += block.rows;
+  }
+  while (first_blocks_.size() <= manifest_.chunks.size()) first_blocks_.push_back(places_.size());
+}
+
+Result<size_t> Dataset::find_column(std::string_view name) const {
+  std::vector<std::string> names;
+  for (const ColumnSpec& column : columns()) {
+    if (column.name == name) return names.size();
+    names.push_back(column.name);
+  }
+  return Status(Code::kNotFound,
+                fmt::format("data set {}: no column \"{}\"; did you mean \"{}\"? it has: {}",
+                            folder_, name, nearest_name(name, names), fmt::join(names, ", ")));
+}
+
+std::span<const BlockPlace> Dataset::blocks_of(uint32_t chunk) const {
+  const uint64_t first = first_blocks_[chunk];
+  return std::span(places_).subspan(first, first_blocks_[chunk + 1] - first);
+}
+
+RowPlace Dataset::place(uint64_t row) const {
+  BALLAST_CHECK(row < rows_);
+  const auto after = std::upper_bound(
+      places_.begin(), places_.end(), row,
+      [](uint64_t wanted, const BlockPlace& block) { return wanted < block.first_row; });
+  const auto block = static_cast<uint64_t>(after - places_.begin()) - 1;
+  return {block, row - places_[block].first_row};
+}
+
+std::string Dataset::chunk_path(uint32_t chunk) const {
+  return fmt::format("{}/{}.blc", folder_, hex64(manifest_.chunks[chunk].footer_xxh3));
+}
+
+std::string Dataset::row_name(uint64_t row) const {
+  const RowPlace found = place(row);
+  const BlockPlace& block = places_[found.block];
+  return fmt::format("{}, block {}, row {}", chunk_path(block.chunk), block.index_in_chunk,
+                     found.row_in_block);
+}
+
+}  // namespace ballast

@@ -1,0 +1,65 @@
+// DatasetWriter: rows in, a data set out. Blocks are cut by size, chunks are written and named as
+// they fill, and the manifest appears last and at once: a writer killed at any instant leaves the
+// folder with its old data set or with the new one. The same rows and options give the same bytes.
+// Owner thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/wire/chunk/chunk_format.h"
+#include "worker/data/file.h"
+
+namespace ballast {
+
+struct DatasetWriterOptions {
+  uint64_t block_bytes = 2u << 20;   // target; a row that is larger gets its own block
+  uint64_t chunk_bytes = 32u << 20;  // target
+  std::string label;                 // integer column whose values each block counts; may be empty
+  bool overwrite = false;            // replace a data set that stands in the folder
+};
+
+class DatasetWriter {
+ public:
+  // kInvalidInput: no permission, two columns of one name, a data set is already there.
+  static Result<DatasetWriter> create(const std::string& folder, std::vector<ColumnSpec> columns,
+                                      const DatasetWriterOptions& options);
+
+  // Bytes of one row: the columns' values one after another, in schema order.
+  [[nodiscard]] uint64_t row_bytes() const { return row_bytes_; }
+  [[nodiscard]] Status add_row(std::span<const std::byte> row);
+  // Writes what is left and the manifest; removes chunks only the replaced manifest named.
+  [[nodiscard]] Status commit();
+
+  [[nodiscard]] uint64_t rows() const { return rows_; }
+  [[nodiscard]] const Manifest& manifest() const { return manifest_; }
+
+ private:
+  DatasetWriter(std::string folder, std::vector<ColumnSpec> columns,
+                const DatasetWriterOptions& options);
+
+  [[nodiscard]] Status close_block();
+  [[nodiscard]] Status open_chunk();
+  [[nodiscard]] Status close_chunk();
+  [[nodiscard]] std::vector<LabelCount> count_labels() const;
+  void remove_unnamed(const Manifest& replaced) const;
+
+  std::string folder_;
+  DatasetWriterOptions options_;
+  uint64_t row_bytes_ = 0;
+  uint64_t block_rows_ = 1;  // rows of a full block
+  uint64_t rows_ = 0;
+
+  std::vector<std::vector<std::byte>> staged_;  // one a column: the rows of the block to come
+  uint64_t staged_rows_ = 0;
+  std::optional<NewFile> file_;  // the chunk being written
+  ChunkFooter footer_;
+  Manifest manifest_;
+};
+
+}  // namespace ballast

@@ -1,0 +1,198 @@
+#include "worker/data/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+namespace ballast {
+
+namespace {
+
+// errno as a Status: what the caller does next decides the code.
+Status system_error(const std::string& attempted) {
+  const int error = errno;
+  const std::string message = attempted + ": " + std::strerror(error);
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return Status(Code::kNotFound, message);
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case EISDIR:
+      return Status(Code::kInvalidInput, message);
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return Status(Code::kExhausted, message);
+    default:
+      return Status(Code::kUnavailable, message);
+  }
+}
+
+Status write_all(int descriptor, std::span<const std::byte> bytes, const std::string& attempted) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return system_error(attempted);
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  return {};
+}
+
+// The names in a folder are as durable as its last fsync.
+Status sync_folder(const std::string& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return system_error("open folder " + folder);
+  const int result = ::fsync(descriptor);
+  const int error = errno;
+  ::close(descriptor);
+  errno = error;
+  if (result < 0 && errno != EINVAL) return system_error("fsync folder " + folder);
+  return {};
+}
+
+}  // namespace
+
+Result<File> File::open(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return system_error("open " + path);
+  struct stat about {};
+  if (::fstat(descriptor, &about) < 0 || !S_ISREG(about.st_mode)) {
+    ::close(descriptor);
+    return Status(Code::kInvalidInput, "open " + path + ": not a regular file");
+  }
+  return File(path, descriptor, static_cast<uint64_t>(about.st_size));
+}
+
+File::File(std::string path, int descriptor, uint64_t size)
+    : path_(std::move(path)), descriptor_(descriptor), size_(size) {}
+
+File::~File() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+File::File(File&& other) noexcept
+    : path_(std::move(other.path_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      size_(other.size_) {}
+
+File& File::operator=(File&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+Status File::read_at(uint64_t offset, std::span<std::byte> bytes) const {
+  const uint64_t end = offset + bytes.size();
+  while (!bytes.empty()) {
+    const ssize_t got =
+        ::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return system_error(fmt::format("read {} at byte {}", path_, offset));
+    if (got == 0) {
+      return Status(Code::kDataLoss, fmt::format("{} is cut short: byte {} expected, it ends at {}",
+                                                 path_, end, offset));
+    }
+    offset += static_cast<uint64_t>(got);
+    bytes = bytes.subspan(static_cast<size_t>(got));
+  }
+  return {};
+}
+
+Result<NewFile> NewFile::create(const std::string& folder) {
+  int descriptor = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+  if (descriptor >= 0) return NewFile(folder, "", descriptor);
+  if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) {
+    return system_error("create a file in " + folder);
+  }
+  std::string temporary = folder + "/.new-XXXXXX";
+  descriptor = ::mkostemp(temporary.data(), O_CLOEXEC);
+  if (descriptor < 0) return system_error("create a file in " + folder);
+  return NewFile(folder, temporary, descriptor);
+}
+
+NewFile::NewFile(std::string folder, std::string temporary, int descriptor)
+    : folder_(std::move(folder)), temporary_(std::move(temporary)), descriptor_(descriptor) {}
+
+NewFile::~NewFile() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+NewFile::NewFile(NewFile&& other) noexcept
+    : folder_(std::move(other.folder_)),
+      temporary_(std::move(other.temporary_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      size_(other.size_) {}
+
+NewFile& NewFile::operator=(NewFile&& other) noexcept {
+  std::swap(folder_, other.folder_);
+  std::swap(temporary_, other.temporary_);
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+Status NewFile::append(std::span<const std::byte> bytes) {
+  BALLAST_RETURN_IF_ERROR(
+      write_all(descriptor_, bytes, fmt::format("write a file in {} at byte {}", folder_, size_)));
+  size_ += bytes.size();
+  return {};
+}
+
+Status NewFile::publish(const std::string& name) {
+  const std::string path = folder_ + "/" + name;
+  if (::fsync(descriptor_) < 0) return system_error("fsync " + path);
+  const std::string source =
+      temporary_.empty() ? fmt::format("/proc/self/fd/{}", descriptor_) : temporary_;
+  const int follow = temporary_.empty() ? AT_SYMLINK_FOLLOW : 0;
+  if (::linkat(AT_FDCWD, source.c_str(), AT_FDCWD, path.c_str(), follow) < 0) {
+    if (errno != EEXIST) return system_error("name " + path);
+    BALLAST_ASSIGN(const File existing, File::open(path));
+    if (existing.size() != size_) {
+      return Status(Code::kDataLoss, fmt::format("{} exists with {} bytes, {} expected: remove it",
+                                                 path, existing.size(), size_));
+    }
+  }
+  return sync_folder(folder_);
+}
+
+Status replace_file(const std::string& folder, const std::string& name,
+                    std::span<const std::byte> bytes) {
+  const std::string path = folder + "/" + name;
+  const std::string temporary = folder + "/." + name + ".new";
+  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor < 0) return system_error("create " + temporary);
+  Status written = write_all(descriptor, bytes, "write " + temporary);
+  if (written.ok() && ::fsync(descriptor) < 0) written = system_error("fsync " + temporary);
+  ::close(descriptor);
+  if (written.ok() && ::rename(temporary.c_str(), path.c_str()) < 0) {
+    written = system_error("rename " + temporary + " to " + path);
+  }
+  if (!written.ok()) {
+    ::unlink(temporary.c_str());
+    return written;
+  }
+  return sync_folder(folder);
+}
+
+Status make_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return Status(Code::kInvalidInput, "make folder " + folder + ": " + error.message());
+  if (std::filesystem::is_directory(folder, error)) return {};
+  return Status(Code::kInvalidInput, "make folder " + folder + ": a file of that name is there");
+}
+
+}  // namespace ballast

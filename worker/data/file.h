@@ -1,0 +1,70 @@
+// Files as the container needs them: whole reads and writes at an offset, new files that appear all
+// at once or not at all, and errors that name file, byte, expected and found. Owner thread, except
+// read_at(), which any thread may call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/status.h"
+
+namespace ballast {
+
+class File {
+ public:
+  // kNotFound: no such file.
+  static Result<File> open(const std::string& path);
+  ~File();
+  File(File&& other) noexcept;
+  File& operator=(File&& other) noexcept;
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] uint64_t size() const { return size_; }
+  // Fills `bytes` from `offset`. kDataLoss: the file ends before.
+  [[nodiscard]] Status read_at(uint64_t offset, std::span<std::byte> bytes) const;
+
+ private:
+  File(std::string path, int descriptor, uint64_t size);
+
+  std::string path_;
+  int descriptor_;
+  uint64_t size_;
+};
+
+// A file without a name (O_TMPFILE) that gets one when it is complete: kill -9 leaves nothing.
+class NewFile {
+ public:
+  // `folder` must exist. kInvalidInput: no permission. File systems without O_TMPFILE get a hidden
+  // named file, removed with this object.
+  static Result<NewFile> create(const std::string& folder);
+  ~NewFile();
+  NewFile(NewFile&& other) noexcept;
+  NewFile& operator=(NewFile&& other) noexcept;
+
+  [[nodiscard]] uint64_t size() const { return size_; }
+  // kExhausted: the disk is full.
+  [[nodiscard]] Status append(std::span<const std::byte> bytes);
+  // fsync, then the name. A file of that name must have the same content and is kept.
+  [[nodiscard]] Status publish(const std::string& name);
+
+ private:
+  NewFile(std::string folder, std::string temporary, int descriptor);
+
+  std::string folder_;
+  std::string temporary_;  // empty: O_TMPFILE
+  int descriptor_;
+  uint64_t size_ = 0;
+};
+
+// Writes folder/name through folder/.name.new, fsync and rename: readers see the old content or the
+// new one, never a part.
+[[nodiscard]] Status replace_file(const std::string& folder, const std::string& name,
+                                  std::span<const std::byte> bytes);
+
+// mkdir -p. kInvalidInput: no permission, or a file stands in the way.
+[[nodiscard]] Status make_folder(const std::string& folder);
+
+}  // namespace ballast

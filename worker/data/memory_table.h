@@ -1,0 +1,62 @@
+// MemoryTable: the columns of a RowPlan, all rows of a data set, in their stored types, verified.
+// Immutable after load; any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "common/base/status.h"
+#include "worker/data/dataset.h"
+#include "worker/data/transform.h"
+
+namespace ballast {
+
+// Fresh pages straight from the system: not touched before they are filled, huge where it may be.
+class PageMemory {
+ public:
+  PageMemory() = default;
+  // kExhausted: the system has no more.
+  static Result<PageMemory> map(uint64_t bytes);
+  ~PageMemory();
+  PageMemory(PageMemory&& other) noexcept;
+  PageMemory& operator=(PageMemory&& other) noexcept;
+
+  [[nodiscard]] std::byte* data() const { return data_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  uint64_t bytes_ = 0;
+};
+
+class MemoryTable {
+ public:
+  // Reads with `threads` threads. Errors: those of ChunkReader; kInvalidInput: a value that
+  // training cannot use, with chunk, block, row and column.
+  static Result<std::unique_ptr<const MemoryTable>> load(std::shared_ptr<const Dataset> dataset,
+                                                         RowPlan plan, uint32_t threads);
+
+  [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const { return dataset_; }
+  [[nodiscard]] const RowPlan& plan() const { return plan_; }
+  // features[rows.size(), plan.width] and labels[rows.size(), plan.label.width].
+  void read(std::span<const uint64_t> rows, float* features, float* labels) const;
+
+ private:
+  struct Column {
+    ColumnPlan plan;
+    PageMemory memory;
+  };
+
+  MemoryTable(std::shared_ptr<const Dataset> dataset, RowPlan plan);
+  [[nodiscard]] Status load_chunk(uint32_t chunk);
+  [[nodiscard]] Status check_values(const ColumnPlan& plan, const BlockPlace& block,
+                                    std::span<const std::byte> raw) const;
+
+  std::shared_ptr<const Dataset> dataset_;  // shared: batches keep it for row names
+  RowPlan plan_;
+  std::vector<Column> columns_;  // the features, then the label
+};
+
+}  // namespace ballast

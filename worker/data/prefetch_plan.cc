@@ -1,0 +1,40 @@
+#include "worker/data/prefetch_plan.h"
+
+#include <algorithm>
+
+namespace ballast {
+
+PrefetchPlan::PrefetchPlan(const LaneSchedule& schedule, bool lanes_together)
+    : schedule_(schedule), lanes_together_(lanes_together) {}
+
+void PrefetchPlan::follow(std::span<const LaneId> lanes, Clock from) {
+  for (LaneId lane : lanes) next_[lane] = from;
+}
+
+void PrefetchPlan::forget(std::span<const LaneId> lanes) {
+  for (LaneId lane : lanes) next_.erase(lane);
+}
+
+std::vector<BatchRequest> PrefetchPlan::upcoming(uint32_t steps) const {
+  std::map<LaneId, Clock> next = next_;
+  std::vector<BatchRequest> requests;
+  for (uint32_t step = 0; step < steps; ++step) {
+    Clock lowest = kNever;
+    for (auto& [lane, clock] : next) {
+      clock = schedule_.present_from(lane, clock);
+      lowest = std::min(lowest, clock);
+    }
+    if (lowest == kNever) break;
+    BatchRequest together{{}, lowest};
+    for (auto& [lane, clock] : next) {
+      if (clock != lowest) continue;
+      ++clock;
+      together.lanes.push_back(lane);
+      if (!lanes_together_) requests.push_back({{lane}, lowest});
+    }
+    if (lanes_together_) requests.push_back(std::move(together));
+  }
+  return requests;
+}
+
+}  // namespace ballast

@@ -1,0 +1,40 @@
+// PrefetchPlan: which batches a worker will ask for next. Sync: every lane by itself; async and
+// ssp: all its lanes that stand at the lowest clock together, in ascending order. Owner: whoever
+// guards it; pure but for its own state.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "common/placement/lane_schedule.h"
+
+namespace ballast {
+
+struct BatchRequest {
+  std::vector<LaneId> lanes;
+  Clock clock = 0;
+  bool operator==(const BatchRequest&) const = default;
+};
+
+class PrefetchPlan {
+ public:
+  PrefetchPlan(const LaneSchedule& schedule, bool lanes_together);
+
+  // The lanes' next clock is `from`.
+  void follow(std::span<const LaneId> lanes, Clock from);
+  void forget(std::span<const LaneId> lanes);
+
+  [[nodiscard]] size_t lane_count() const { return next_.size(); }
+  // The requests of the next `steps` steps, soonest first.
+  [[nodiscard]] std::vector<BatchRequest> upcoming(uint32_t steps) const;
+
+ private:
+  LaneSchedule schedule_;
+  bool lanes_together_;
+  std::map<LaneId, Clock> next_;
+};
+
+}  // namespace ballast

@@ -1,0 +1,334 @@
+#include "worker/data/transform.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include "worker/data/half.h"
+
+namespace ballast {
+
+namespace {
+
+std::string_view kind_name(TransformKind kind) {
+  constexpr std::string_view kNames[] = {"scale", "standardize", "one_hot"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+Status refused(const TransformConfig& transform, const std::string& what) {
+  return Status(Code::kInvalidInput,
+                fmt::format("data.transform {} of column \"{}\": {}", kind_name(transform.kind),
+                            transform.column, what));
+}
+
+// The composition so far, in double: (x - center) * factor + shift, a value for each feature.
+struct Affine {
+  std::vector<double> center, factor, shift;
+};
+
+void widen(Affine& affine, size_t width) {
+  for (auto* values : {&affine.center, &affine.factor, &affine.shift}) {
+    if (values->size() < width) values->resize(width, values->front());
+  }
+}
+
+void apply_scale(const TransformConfig& transform, Affine& affine) {
+  for (size_t i = 0; i < affine.factor.size(); ++i) {
+    affine.factor[i] *= transform.factor;
+    affine.shift[i] = affine.shift[i] * transform.factor + transform.shift;
+  }
+}
+
+Status apply_standardize(const TransformConfig& transform, uint64_t width, Affine& affine) {
+  for (const auto* values : {&transform.mean, &transform.std}) {
+    if (values->size() == 1 || values->size() == width) continue;
+    return refused(transform,
+                   fmt::format("1 or {} values of {} expected, {} found", width,
+                               values == &transform.mean ? "mean" : "std", values->size()));
+  }
+  widen(affine, std::max(transform.mean.size(), transform.std.size()));
+  for (size_t i = 0; i < affine.factor.size(); ++i) {
+    const double mean = transform.mean[transform.mean.size() == 1 ? 0 : i];
+    const double std = transform.std[transform.std.size() == 1 ? 0 : i];
+    if (!(std > 0)) {
+      return refused(transform, fmt::format("std[{}] > 0 expected, {} found; use 1 for a feature "
+                                            "that never changes",
+                                            i, std));
+    }
+    if (affine.factor[i] != 0) {
+      affine.center[i] += (mean - affine.shift[i]) / affine.factor[i];
+      affine.shift[i] = 0;
+    } else {
+      affine.shift[i] = (affine.shift[i] - mean) / std;
+    }
+    affine.factor[i] /= std;
+  }
+  return {};
+}
+
+Status apply_one_hot(const TransformConfig& transform, ColumnPlan& plan) {
+  if (!is_integer(plan.spec.type) || plan.spec.width() != 1) {
+    return refused(transform, fmt::format("an integer column with one value a row expected, {} "
+                                          "found",
+                                          plan.spec.to_string()));
+  }
+  if (!plan.plain || plan.classes > 0) {
+    return refused(transform, "it must be the only transform of its column");
+  }
+  if (transform.classes == 0) return refused(transform, "classes >= 1 expected, 0 found");
+  plan.classes = transform.classes;
+  plan.width = transform.classes;
+  return {};
+}
+
+std::vector<float> rounded(const std::vector<double>& values) {
+  return {values.begin(), values.end()};
+}
+
+Status apply_transforms(const DataConfig& config, ColumnPlan& plan) {
+  Affine affine{{0}, {1}, {0}};
+  for (const TransformConfig& transform : config.transforms) {
+    if (transform.column != plan.spec.name) continue;
+    if (transform.kind == TransformKind::kOneHot) {
+      BALLAST_RETURN_IF_ERROR(apply_one_hot(transform, plan));
+      continue;
+    }
+    if (plan.classes > 0) return refused(transform, "a one_hot column takes no other transform");
+    plan.plain = false;
+    if (transform.kind == TransformKind::kScale) apply_scale(transform, affine);
+    if (transform.kind == TransformKind::kStandardize) {
+      BALLAST_RETURN_IF_ERROR(apply_standardize(transform, plan.spec.width(), affine));
+    }
+  }
+  plan.center = rounded(affine.center);
+  plan.factor = rounded(affine.factor);
+  plan.shift = rounded(affine.shift);
+  return {};
+}
+
+Result<ColumnPlan> plan_column(const Dataset& dataset, const std::string& name,
+                               const DataConfig& config) {
+  ColumnPlan plan;
+  BALLAST_ASSIGN(plan.column, dataset.find_column(name));
+  plan.spec = dataset.columns()[plan.column];
+  if (plan.spec.width() > std::numeric_limits<uint32_t>::max() / sizeof(float)) {
+    return Status(Code::kInvalidInput, fmt::format("data set {}: column {} is too wide",
+                                                   dataset.folder(), plan.spec.to_string()));
+  }
+  plan.width = static_cast<uint32_t>(plan.spec.width());
+  BALLAST_RETURN_IF_ERROR(apply_transforms(config, plan));
+  return plan;
+}
+
+Status check_transforms_used(const Dataset& dataset, const DataConfig& config) {
+  for (const TransformConfig& transform : config.transforms) {
+    const bool used = transform.column == config.label ||
+                      std::find(config.features.begin(), config.features.end(), transform.column) !=
+                          config.features.end();
+    if (used) continue;
+    BALLAST_ASSIGN([[maybe_unused]] const size_t column, dataset.find_column(transform.column));
+    return refused(transform, "the column is neither in data.features nor data.label");
+  }
+  return {};
+}
+
+// Calls visit with a null pointer of the column's element type. Half floats are uint16_t bits.
+struct Half {
+  uint16_t bits;
+};
+template <typename Visit>
+auto with_type(ColumnType type, Visit visit) {
+  switch (type) {
+    case ColumnType::kU8:
+      return visit(static_cast<const uint8_t*>(nullptr));
+    case ColumnType::kI32:
+      return visit(static_cast<const int32_t*>(nullptr));
+    case ColumnType::kI64:
+      return visit(static_cast<const int64_t*>(nullptr));
+    case ColumnType::kF16:
+      return visit(static_cast<const Half*>(nullptr));
+    case ColumnType::kF32:
+      break;
+  }
+  return visit(static_cast<const float*>(nullptr));
+}
+
+template <typename Value>
+float as_float(Value value) {
+  return static_cast<float>(value);
+}
+float as_float(Half value) {
+  return half_to_float(value.bits);
+}
+
+template <typename Value>
+Value load(const std::byte* bytes, uint64_t index) {
+  Value value;
+  std::memcpy(&value, bytes + index * sizeof value, sizeof value);
+  return value;
+}
+
+// Exponent all ones. Blocks without a branch inside, so that the scan is vectorised.
+template <typename Bits>
+uint64_t find_nonfinite(std::span<const std::byte> raw, Bits exponent) {
+  constexpr uint64_t kBlock = 1024;
+  const uint64_t count = raw.size() / sizeof(Bits);
+  for (uint64_t first = 0; first < count; first += kBlock) {
+    const uint64_t last = std::min(first + kBlock, count);
+    uint64_t found = 0;
+    for (uint64_t i = first; i < last; ++i) {
+      found += (load<Bits>(raw.data(), i) & exponent) == exponent ? 1 : 0;
+    }
+    if (found == 0) continue;
+    for (uint64_t i = first; i < last; ++i) {
+      if ((load<Bits>(raw.data(), i) & exponent) == exponent) return i;
+    }
+  }
+  return count;
+}
+
+template <typename Integer>
+uint64_t find_outside(std::span<const std::byte> raw, uint32_t classes) {
+  const uint64_t count = raw.size() / sizeof(Integer);
+  for (uint64_t i = 0; i < count; ++i) {
+    const auto value = static_cast<int64_t>(load<Integer>(raw.data(), i));
+    if (value < 0 || value >= static_cast<int64_t>(classes)) return i;
+  }
+  return count;
+}
+
+template <typename Value>
+void convert_row(const Value* __restrict in, float* __restrict out, uint64_t width) {
+  for (uint64_t k = 0; k < width; ++k) out[k] = as_float(in[k]);
+}
+void convert_row(const float* __restrict in, float* __restrict out, uint64_t width) {
+  std::memcpy(out, in, width * sizeof(float));
+}
+
+template <typename Value>
+void scale_row(const Value* __restrict in, float* __restrict out, uint64_t width, float center,
+               float factor, float shift) {
+  for (uint64_t k = 0; k < width; ++k) out[k] = (as_float(in[k]) - center) * factor + shift;
+}
+
+template <typename Value>
+void scale_row(const Value* __restrict in, float* __restrict out, uint64_t width,
+               const float* __restrict center, const float* __restrict factor,
+               const float* __restrict shift) {
+  for (uint64_t k = 0; k < width; ++k) {
+    out[k] = (as_float(in[k]) - center[k]) * factor[k] + shift[k];
+  }
+}
+
+// Rows are far apart: ask for one early enough that it is there when its turn comes.
+void prefetch_row(const std::byte* row, uint64_t bytes) {
+  constexpr uint64_t kLine = 64;
+  constexpr uint64_t kBytesMax = 2048;  // the hardware follows a longer run by itself
+  for (uint64_t at = 0; at < std::min(bytes, kBytesMax); at += kLine) __builtin_prefetch(row + at);
+}
+
+// Calls convert(row, out) for every row, asking for the rows to come.
+template <typename Value, typename Convert>
+void for_rows(const std::byte* stored, uint64_t row_bytes, std::span<const uint64_t> rows,
+              float* out, uint64_t stride, Convert convert) {
+  constexpr size_t kAhead = 4;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (i + kAhead < rows.size()) prefetch_row(stored + rows[i + kAhead] * row_bytes, row_bytes);
+    convert(reinterpret_cast<const Value*>(stored + rows[i] * row_bytes), out + i * stride);
+  }
+}
+
+template <typename Value>
+void gather_scaled(const ColumnPlan& plan, const std::byte* stored, std::span<const uint64_t> rows,
+                   float* out, uint64_t stride) {
+  const uint64_t bytes = plan.spec.row_bytes();
+  const uint64_t width = plan.width;
+  if (plan.plain) {
+    for_rows<Value>(stored, bytes, rows, out, stride,
+                    [=](const Value* in, float* row) { convert_row(in, row, width); });
+  } else if (plan.factor.size() == 1) {
+    const float center = plan.center[0], factor = plan.factor[0], shift = plan.shift[0];
+    for_rows<Value>(stored, bytes, rows, out, stride, [=](const Value* in, float* row) {
+      scale_row(in, row, width, center, factor, shift);
+    });
+  } else {
+    const float *center = plan.center.data(), *factor = plan.factor.data(),
+                *shift = plan.shift.data();
+    for_rows<Value>(stored, bytes, rows, out, stride, [=](const Value* in, float* row) {
+      scale_row(in, row, width, center, factor, shift);
+    });
+  }
+}
+
+template <typename Integer>
+void gather_one_hot(const ColumnPlan& plan, const std::byte* stored, std::span<const uint64_t> rows,
+                    float* out, uint64_t stride) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    float* row = out + i * stride;
+    std::fill_n(row, plan.classes, 0.0f);
+    row[static_cast<uint64_t>(load<Integer>(stored, rows[i]))] = 1.0f;  // checked at load
+  }
+}
+
+}  // namespace
+
+uint64_t RowPlan::stored_row_bytes() const {
+  uint64_t bytes = label.spec.row_bytes();
+  for (const ColumnPlan& plan : features) bytes += plan.spec.row_bytes();
+  return bytes;
+}
+
+Result<RowPlan> plan_rows(const Dataset& dataset, const DataConfig& config) {
+  if (config.features.empty()) {
+    return Status(Code::kInvalidInput, "data.features: at least one column expected");
+  }
+  BALLAST_RETURN_IF_ERROR(check_transforms_used(dataset, config));
+  RowPlan plan;
+  uint64_t width = 0;
+  for (const std::string& name : config.features) {
+    BALLAST_ASSIGN(ColumnPlan column, plan_column(dataset, name, config));
+    width += column.width;
+    plan.features.push_back(std::move(column));
+  }
+  if (width > std::numeric_limits<uint32_t>::max() / sizeof(float)) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("data.features: {} values a row are too many", width));
+  }
+  plan.width = static_cast<uint32_t>(width);
+  BALLAST_ASSIGN(plan.label, plan_column(dataset, config.label, config));
+  return plan;
+}
+
+uint64_t find_unusable(const ColumnPlan& plan, std::span<const std::byte> raw) {
+  if (plan.spec.type == ColumnType::kF32) return find_nonfinite<uint32_t>(raw, 0x7f800000u);
+  if (plan.spec.type == ColumnType::kF16) return find_nonfinite<uint16_t>(raw, 0x7c00u);
+  if (plan.classes == 0) return raw.size() / element_bytes(plan.spec.type);
+  if (plan.spec.type == ColumnType::kU8) return find_outside<uint8_t>(raw, plan.classes);
+  if (plan.spec.type == ColumnType::kI32) return find_outside<int32_t>(raw, plan.classes);
+  return find_outside<int64_t>(raw, plan.classes);
+}
+
+std::string value_text(const ColumnPlan& plan, std::span<const std::byte> raw, uint64_t index) {
+  return with_type(plan.spec.type, [&](auto* type) -> std::string {
+    using Value = std::remove_cvref_t<decltype(*type)>;
+    const Value value = load<Value>(raw.data(), index);
+    if constexpr (std::is_integral_v<Value>) return std::to_string(value);
+    if constexpr (!std::is_integral_v<Value>) return fmt::format("{}", as_float(value));
+  });
+}
+
+void gather(const ColumnPlan& plan, const std::byte* stored, std::span<const uint64_t> rows,
+            float* out, uint64_t stride) {
+  with_type(plan.spec.type, [&](auto* type) {
+    using Value = std::remove_cvref_t<decltype(*type)>;
+    if constexpr (std::is_integral_v<Value>) {
+      if (plan.classes > 0) return gather_one_hot<Value>(plan, stored, rows, out, stride);
+    }
+    gather_scaled<Value>(plan, stored, rows, out, stride);
+  });
+}
+
+}  // namespace ballast

@@ -1,0 +1,57 @@
+// From stored columns to the float rows a model sees: which columns, in which order, through which
+// transforms. RowPlan is made once from the job and the manifest; gather() is the hot path. Pure.
+//
+// scale: x * factor + shift. standardize: (x - mean) / std. Both are held as one
+// (x - center) * factor + shift with a value for all features or one for each; subtracting first
+// keeps large, narrow columns (times, identifiers) exact. one_hot: an integer column of one value a
+// row becomes `classes` values.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/config/job_config.h"
+#include "worker/data/dataset.h"
+
+namespace ballast {
+
+struct ColumnPlan {
+  size_t column = 0;  // index into the data set's columns
+  ColumnSpec spec;
+  uint32_t width = 0;            // floats a row, after transforms
+  uint32_t classes = 0;          // one_hot; 0: not
+  bool plain = true;             // no scaling: the value as a float
+  std::vector<float> center{0};  // one value, or spec.width()
+  std::vector<float> factor{1};
+  std::vector<float> shift{0};
+};
+
+struct RowPlan {
+  std::vector<ColumnPlan> features;  // joined in this order
+  ColumnPlan label;
+  uint32_t width = 0;
+
+  // Bytes a row takes in memory, as stored.
+  [[nodiscard]] uint64_t stored_row_bytes() const;
+};
+
+// kNotFound: no such column. kInvalidInput: a transform on a column that is not used or whose type
+// or width does not fit.
+Result<RowPlan> plan_rows(const Dataset& dataset, const DataConfig& config);
+
+// The first value of `raw` (rows of plan.spec) that training cannot use: NaN, Inf, or outside
+// [0, classes) for one_hot. Returns its index among all values of `raw`, or the count when there is
+// none.
+[[nodiscard]] uint64_t find_unusable(const ColumnPlan& plan, std::span<const std::byte> raw);
+// The value as text, for the message about it.
+[[nodiscard]] std::string value_text(const ColumnPlan& plan, std::span<const std::byte> raw,
+                                     uint64_t index);
+
+// out[i * stride .. + plan.width) = row rows[i] of the column whose rows stand at `stored`.
+void gather(const ColumnPlan& plan, const std::byte* stored, std::span<const uint64_t> rows,
+            float* out, uint64_t stride);
+
+}  // namespace ballast

@@ -1,0 +1,47 @@
+// ballast-tool: everything that is done with one process and without a cluster. A dispatcher; each
+// command is a file in worker/tool. One thread, but for what a command says of itself.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "common/base/status.h"
+#include "worker/tool/command.h"
+#include "worker/tool/data_command.h"
+
+namespace ballast {
+
+namespace {
+
+constexpr AddCommand kCommands[] = {
+    add_data_command,
+};
+
+// The innermost line last: the end of the scroll is the answer.
+void print_failure(const Status& status) {
+  const auto& chain = status.chain();
+  for (auto line = chain.rbegin(); line != chain.rend(); ++line) {
+    fmt::print(stderr, "ballast-tool: {}\n", *line);
+  }
+}
+
+int run(int argc, char** argv) {
+  CLI::App tool("Works with data sets and trained models", "ballast-tool");
+  tool.require_subcommand(1);
+  Status outcome;
+  for (AddCommand add : kCommands) add(tool, outcome);
+  try {
+    tool.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return tool.exit(error) == 0 ? 0 : 2;  // 0: --help
+  }
+  if (!outcome.ok()) print_failure(outcome);
+  return exit_code(outcome);
+}
+
+}  // namespace
+
+}  // namespace ballast
+
+int main(int argc, char** argv) {
+  return ballast::run(argc, argv);
+}
