@@ -20,6 +20,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,9 +33,15 @@
 #include "common/base/time.h"
 #include "common/config/job_config.h"
 #include "common/placement/lane_schedule.h"
-#include "common/placement/units.h"
 #include "common/wire/messages.h"
+#include "server/coordinator/checkpoint_rounds.h"
+#include "server/coordinator/evaluation_round.h"
 #include "server/coordinator/job_status.h"
+#include "server/coordinator/lane_plan.h"
+#include "server/coordinator/membership.h"
+#include "server/coordinator/progress_board.h"
+#include "server/coordinator/saved_state.h"
+#include "server/coordinator/stop_round.h"
 
 namespace ballast {
 
@@ -127,8 +134,7 @@ struct ResumePoint {
 struct CoordinatorSetup {
   JobConfig config;
   LaneSchedule schedule;
-  uint32_t unit_count = 0;
-  std::vector<ShardId> placement;  // by unit: propose_placement(units, config.shard_count())
+  std::vector<ShardId> placement;  // by unit, as propose_placement gives it
   std::string job_hash;
   std::string resume_command;         // what a user types to go on, named in failures
   std::optional<ResumePoint> resume;  // a new job that begins at a checkpoint
@@ -140,14 +146,149 @@ class Coordinator {
   // kInvalidInput: setup contradicts itself (the checkpoint is of another mode, ...).
   // kDataLoss: `state` is not what a coordinator of this job saved.
   [[nodiscard]] static Result<std::unique_ptr<Coordinator>> create(CoordinatorSetup setup);
-  virtual ~Coordinator() = default;
 
   // Appends to `out`.
-  virtual void handle(const CoordinatorEvent& event, Time now, CoordinatorEffects& out) = 0;
+  void handle(const CoordinatorEvent& event, Time now, CoordinatorEffects& out);
 
-  [[nodiscard]] virtual JobStatus status(Time now) const = 0;
+  [[nodiscard]] JobStatus status(Time now) const;
   // How many times the coordinator has been started for this job; on every message it sends.
-  [[nodiscard]] virtual uint64_t leader() const = 0;
+  [[nodiscard]] uint64_t leader() const { return leader_; }
+
+ private:
+  explicit Coordinator(CoordinatorSetup setup);
+  void restore(const SavedState& state);
+  [[nodiscard]] SavedState save() const;
+
+  // coordinator.cc: the switch, who is in, who has which lane.
+  void begin(Time now);
+  void on(const Received& event, Time now);
+  void on(const PeerLost& event, Time now) { membership_.lost(event.peer, now); }
+  void on(const Tick& event, Time now);
+  void on(const StopRequested& event, Time now);
+  void on(const ManifestCommitted& event, Time now);
+  void on(const ManifestFailed& event, Time now);
+  void on(const MoveLane& event, Time now);
+
+  void on(const Peer& from, const wire::Join& message, Time now);
+  void on(const Peer& from, const wire::WorkerProgress& message, Time now);
+  void on(const Peer& from, const wire::ShardProgress& message, Time now);
+  void on(const Peer& from, const wire::FenceMarks& message, Time now);
+  void on(const Peer& from, const wire::Loaded& message, Time now);
+  void on(const Peer& from, const wire::Assigned& message, Time now);
+  void on(const Peer& from, const wire::Handing& message, Time now);
+  void on(const Peer& from, const wire::EvalPart& message, Time now);
+  void on(const Peer& from, const wire::SnapshotTaken& message, Time now);
+  void on(const Peer& from, const wire::PartDone& message, Time now);
+  void on(const Peer& from, const wire::Paused& message, Time now);
+  void on(const Peer& from, const wire::Failed& message, Time now);
+  // What workers or the coordinator itself say to others makes no sense here.
+  template <typename Message>
+  void on(const Peer&, const Message&, Time) {}
+
+  void worker_joined(WorkerId worker, Arrival arrival, Time now);
+  void shard_joined(ShardId shard, Arrival arrival, Time now);
+  void worker_gone(WorkerId worker, const std::string& why, Time now);
+  void shard_gone(ShardId shard, const std::string& why, Time now);
+  void came_back(const Peer& from, Time now);
+  void watch(Time now);
+  void watch_shard(ShardId shard, Time now);
+  void advance(Time now);
+  void start_if_complete(Time now);
+  void give_lanes(Time now);
+  void replan(Time now);
+  void repeat_orders(Time now);
+  void raise_view(const std::string& why);
+
+  // coordinator_rounds.cc: evaluations, checkpoints, the stop and the end.
+  void advance_evaluation(Time now);
+  void advance_snapshot(Time now);
+  void begin_snapshot(uint64_t evaluation, Time now);
+  void release_snapshot();
+  void finish_evaluation(uint64_t evaluation, Clock clock, const EvaluationParts& parts);
+  void finish_open_evaluations(uint64_t up_to);
+  void send_evaluation_orders();
+  void advance_checkpoint(Time now);
+  void order_checkpoint(uint64_t id, Clock clock, Time now);
+  void send_checkpoint_orders();
+  void advance_stop(Time now);
+  void advance_end(Time now);
+  void send_stop_orders();
+  void give_up_what_stands_still(Time now);
+  void fail(Status status);
+  void end(wire::EndKind kind, Status status);
+
+  // coordinator_status.cc
+  [[nodiscard]] JobState state() const;
+  [[nodiscard]] std::string waiting_for(Time now) const;
+  [[nodiscard]] std::string waiting_for_lanes(Time now) const;
+  [[nodiscard]] std::string waiting_for_processes(Time now) const;
+  [[nodiscard]] std::string waiting_for_rounds() const;
+  [[nodiscard]] std::string slowest_wait() const;
+  [[nodiscard]] WorkerStatus worker_status(WorkerId worker, Time now) const;
+  [[nodiscard]] ShardStatus shard_status(ShardId shard, Time now) const;
+  [[nodiscard]] std::string resume_hint() const;
+
+  template <typename Message>
+  void send(const Peer& to, Message message) {
+    message.leader = leader_;
+    effects_.push_back(Send{to, std::move(message)});
+  }
+  void send_order(LanePlan::Order order);
+  void send_load(ShardId shard);
+  void send_view(WorkerId worker);
+  void send_fence_order(ShardId shard);
+  void note(std::string text) { effects_.push_back(Note{std::move(text)}); }
+
+  [[nodiscard]] bool sync() const { return setup_.config.train.mode == Mode::kSync; }
+  [[nodiscard]] bool final_evaluation_open() const {
+    return evaluation_.wanted() && evaluation_done_ < evaluation_.last();
+  }
+
+  CoordinatorSetup setup_;
+  Patience patience_;
+  Membership membership_;
+  LanePlan plan_;
+  EvaluationPlan evaluation_;
+  CheckpointRounds checkpoints_;
+  ProgressBoard board_;
+
+  // Saved.
+  uint64_t leader_ = 1;
+  uint64_t view_ = 0;
+  bool started_ = false;  // lanes may have been given away
+  bool trained_ = false;  // every push of the job has been answered
+  bool stop_requested_ = false;
+  uint64_t evaluation_done_ = 0;
+  uint64_t restarts_ = 0;
+  uint64_t lane_moves_ = 0;
+  uint64_t fences_raised_ = 0;
+  std::optional<wire::EndKind> ending_;
+  Status ending_status_;
+
+  // Found out again after a restart.
+  bool begun_ = false;
+  bool fence_order_due_ = false;
+  std::vector<uint32_t> view_repeats_;               // by worker
+  std::map<uint64_t, EvaluationParts> evaluations_;  // sync: those not complete
+  std::optional<SnapshotEvaluation> snapshot_;       // async, ssp: the one under way
+  uint64_t snapshot_released_ = 0;
+  uint32_t release_repeats_ = 0;
+  std::optional<StopRound> stop_;
+  std::optional<uint64_t> last_cut_;  // the checkpoint of the stop or of the end
+  // When the thing waited for last got on.
+  JobState state_seen_ = JobState::kJoining;
+  Time state_moved_{};
+  Time snapshot_moved_{};
+  Time checkpoint_moved_{};
+  Time unowned_since_{};
+  Time no_worker_since_{};
+  Time replan_at_{};
+  Clock least_seen_ = 0;
+
+  // Of the call under way; moved out at its end.
+  std::vector<MetricRow> rows_;
+  CoordinatorEffects effects_;
+  Buffer saved_;
 };
 
 }  // namespace ballast

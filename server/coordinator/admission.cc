@@ -1,0 +1,50 @@
+#include "server/coordinator/admission.h"
+
+#include <fmt/format.h>
+
+namespace ballast {
+
+std::optional<std::string> refusal_of(const wire::Join& join, const Peer& from,
+                                      const std::string& job_hash, const Membership& membership) {
+  const std::string who = fmt::format("{} {}", role_name(join.role), join.index);
+  if (join.role != Role::kWorker && join.role != Role::kServer) {
+    return fmt::format("{} cannot join a job: expected a worker or a server", who);
+  }
+  if (Peer{join.role, join.index, join.incarnation} != from || join.incarnation == 0) {
+    return fmt::format(
+        "{} with incarnation {} joined over the connection of {}: one of both is "
+        "wrong, restart the process",
+        who, join.incarnation, to_string(from));
+  }
+  if (join.protocol_min > wire::kProtocolMax || join.protocol_max < wire::kProtocolMin) {
+    return fmt::format(
+        "{} speaks protocol {} to {}, expected {} to {}: use the same build of "
+        "ballast for all processes",
+        who, join.protocol_min, join.protocol_max, wire::kProtocolMin, wire::kProtocolMax);
+  }
+  if (join.job_hash != job_hash) {
+    return fmt::format(
+        "{} was started for job_hash {}, expected {}: model, data, lanes, seed and "
+        "train settings must be the same in every process",
+        who, join.job_hash, job_hash);
+  }
+  const bool is_worker = join.role == Role::kWorker;
+  const uint32_t limit = is_worker ? membership.worker_limit() : membership.shard_count();
+  if (join.index >= limit) {
+    return fmt::format(
+        "{} is out of range: this job has numbers 0 to {}; check the cluster "
+        "settings of the process",
+        who, limit - 1);
+  }
+  const Member& known =
+      is_worker ? membership.worker(WorkerId(join.index)) : membership.shard(ShardId(join.index));
+  if (join.incarnation < known.incarnation) {
+    return fmt::format(
+        "{} with incarnation {} is an old life: incarnation {} has joined since, "
+        "end this process",
+        who, join.incarnation, known.incarnation);
+  }
+  return std::nullopt;
+}
+
+}  // namespace ballast

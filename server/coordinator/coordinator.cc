@@ -1,0 +1,544 @@
+#include "server/coordinator/coordinator.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "server/coordinator/admission.h"
+#include "server/coordinator/replan.h"
+
+namespace ballast {
+namespace {
+
+// A view has no acknowledgement: it goes out at once and with so many heartbeat answers. A worker
+// that still lacks it joins again (BeatAnswer names the newest) and is told.
+constexpr uint32_t kViewRepeats = 8;
+constexpr Duration kReplanEvery = 500ms;
+// Fewer steps left are over before a move has taken effect.
+constexpr Clock kReplanStepsMin = 6;
+
+// More workers than lanes could never all train; a few spares may wait all the same.
+uint32_t workers_max(const JobConfig& config, const LaneSchedule& schedule) {
+  return std::max(config.cluster.workers, schedule.lanes()) + config.cluster.workers;
+}
+
+std::vector<uint32_t> numbers_of(const std::vector<LaneId>& lanes) {
+  std::vector<uint32_t> numbers;
+  for (LaneId lane : lanes) numbers.push_back(lane.value());
+  return numbers;
+}
+
+Status check_setup(const CoordinatorSetup& setup) {
+  const auto bad = [](std::string text) { return Status(Code::kInvalidInput, std::move(text)); };
+  if (setup.placement.empty()) {
+    return bad("the model has no parameters: expected at least one unit to train");
+  }
+  for (ShardId shard : setup.placement) {
+    if (shard.value() < setup.config.shard_count()) continue;
+    return bad(fmt::format("a unit is placed on shard {}, expected shards 0 to {}", shard.value(),
+                           setup.config.shard_count() - 1));
+  }
+  if (setup.config.cluster.workers == 0) {
+    return bad("cluster.workers is 0: expected at least 1 worker");
+  }
+  if (setup.schedule.steps() == 0) return bad("the job has no steps: expected training rows");
+  if (setup.resume && setup.resume->mode != setup.config.train.mode) {
+    return bad(
+        fmt::format("checkpoint {} was written in another mode than train.mode: resume it "
+                    "with the mode it was written in",
+                    setup.resume->id));
+  }
+  return Status();
+}
+
+Status check_state(const SavedState& state, const CoordinatorSetup& setup) {
+  const auto bad = [](const char* what, size_t expected, size_t found) {
+    return Status(Code::kDataLoss,
+                  fmt::format("saved state of the coordinator: expected {} {}, found {}; it is of "
+                              "another job",
+                              expected, what, found));
+  };
+  const uint32_t workers = workers_max(setup.config, setup.schedule);
+  if (state.lanes.size() != setup.schedule.lanes()) {
+    return bad("lanes", setup.schedule.lanes(), state.lanes.size());
+  }
+  if (state.shards.size() != setup.config.shard_count()) {
+    return bad("shards", setup.config.shard_count(), state.shards.size());
+  }
+  if (state.workers.size() != workers) return bad("workers", workers, state.workers.size());
+  for (const SavedLane& lane : state.lanes) {
+    const auto fits = [&](WorkerId worker) { return worker.value() < workers; };
+    if (lane.owner && !fits(*lane.owner)) return bad("workers", workers, lane.owner->value());
+    if (lane.handover && (!fits(lane.handover->from) || !fits(lane.handover->to))) {
+      return bad("workers", workers, lane.handover->to.value());
+    }
+  }
+  return Status();
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------- making and remembering
+
+Result<std::unique_ptr<Coordinator>> Coordinator::create(CoordinatorSetup setup) {
+  BALLAST_RETURN_IF_ERROR(check_setup(setup));
+  std::optional<SavedState> state;
+  if (setup.state) {
+    BALLAST_ASSIGN(state, decode_saved_state(setup.state->bytes()));
+    BALLAST_RETURN_IF_ERROR(check_state(*state, setup));
+  }
+  std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(setup)));
+  if (state) coordinator->restore(*state);
+  return coordinator;
+}
+
+Coordinator::Coordinator(CoordinatorSetup setup)
+    : setup_(std::move(setup)),
+      patience_(patience_of(setup_.config.cluster)),
+      membership_(workers_max(setup_.config, setup_.schedule), setup_.config.shard_count(),
+                  patience_),
+      plan_(setup_.schedule, setup_.placement),
+      evaluation_(setup_.schedule, setup_.config.train.eval_every_epochs,
+                  !setup_.config.data.test.empty()),
+      checkpoints_(setup_.config.train.mode, setup_.config.checkpoint.every_steps,
+                   setup_.config.shard_count()),
+      board_(workers_max(setup_.config, setup_.schedule), setup_.config.shard_count()),
+      view_repeats_(workers_max(setup_.config, setup_.schedule), 0) {
+  if (!setup_.resume) return;
+  checkpoints_.begin_after(setup_.resume->id);
+  // What lies before the checkpoint was evaluated by whoever wrote it; what lies at it may not be.
+  if (setup_.resume->clock > 0) evaluation_done_ = evaluation_.passed(setup_.resume->clock - 1);
+}
+
+void Coordinator::restore(const SavedState& state) {
+  leader_ = state.leader + 1;
+  view_ = state.view;
+  started_ = state.started;
+  trained_ = state.trained;
+  stop_requested_ = state.stop_requested;
+  evaluation_done_ = state.evaluation_done;
+  restarts_ = state.restarts + 1;
+  lane_moves_ = state.lane_moves;
+  fences_raised_ = state.fences_raised;
+  ending_ = state.ending;
+  if (state.ending_code != Code::kOk) {
+    ending_status_ =
+        Status(state.ending_code, fmt::format("{}", fmt::join(state.ending_chain, "; ")));
+  }
+  membership_.restore(state);
+  plan_.restore(state.lanes);
+  checkpoints_.restore(state);
+}
+
+SavedState Coordinator::save() const {
+  SavedState state;
+  state.leader = leader_;
+  state.view = view_;
+  state.started = started_;
+  state.trained = trained_;
+  state.stop_requested = stop_requested_;
+  state.evaluation_done = evaluation_done_;
+  state.restarts = restarts_;
+  state.lane_moves = lane_moves_;
+  state.fences_raised = fences_raised_;
+  state.ending = ending_;
+  state.ending_code = ending_status_.code();
+  state.ending_chain = ending_status_.chain();
+  membership_.save(state);
+  state.lanes = plan_.save();
+  checkpoints_.save(state);
+  return state;
+}
+
+// ---------------------------------------------------------------- the switch
+
+void Coordinator::handle(const CoordinatorEvent& event, Time now, CoordinatorEffects& out) {
+  if (!begun_) begin(now);
+  std::visit([&](const auto& it) { on(it, now); }, event);
+  if (!ending_) advance(now);
+
+  // Rows come before the state that says they are written, everything else after the state it rests
+  // on. Comparing bytes forgets no field.
+  for (MetricRow& row : rows_) out.push_back(std::move(row));
+  rows_.clear();
+  Buffer state = encode(save());
+  if (!std::ranges::equal(state.bytes(), saved_.bytes())) {
+    saved_ = state;
+    out.push_back(SaveState{std::move(state)});
+  }
+  std::move(effects_.begin(), effects_.end(), std::back_inserter(out));
+  effects_.clear();
+}
+
+void Coordinator::begin(Time now) {
+  begun_ = true;
+  membership_.begin(now);
+  state_moved_ = snapshot_moved_ = checkpoint_moved_ = now;
+  unowned_since_ = no_worker_since_ = replan_at_ = now;
+  effects_.push_back(WakeAt{now + patience_.tick});
+  if (leader_ > 1) note(fmt::format("coordinator restarted, leader {}", leader_));
+  if (stop_requested_) stop_.emplace(setup_.config.train.mode, setup_.schedule);
+  if (ending_) end(*ending_, ending_status_);
+}
+
+void Coordinator::on(const Received& event, Time now) {
+  const Peer& from = event.from;
+  if (ending_) {
+    if (from.role != Role::kCoordinator) send(from, wire::End{0, *ending_});
+    return;
+  }
+  // A join and a failure may come from somebody who is not in yet.
+  const bool anybody = std::holds_alternative<wire::Join>(event.message) ||
+                       std::holds_alternative<wire::Failed>(event.message);
+  if (!anybody && !membership_.heard(from, now)) {
+    const bool beats = std::holds_alternative<wire::WorkerProgress>(event.message) ||
+                       std::holds_alternative<wire::ShardProgress>(event.message);
+    if (!beats || !membership_.returned(from, now)) return;
+    came_back(from, now);
+  }
+  std::visit([&](const auto& message) { on(from, message, now); }, event.message);
+}
+
+void Coordinator::on(const Tick&, Time now) {
+  effects_.push_back(WakeAt{now + patience_.tick});
+  if (ending_) return;
+  watch(now);
+  if (!ending_) replan(now);
+  if (!ending_) repeat_orders(now);
+  if (!ending_) give_up_what_stands_still(now);
+}
+
+// ---------------------------------------------------------------- who is in
+
+void Coordinator::on(const Peer& from, const wire::Join& message, Time now) {
+  if (const auto reason = refusal_of(message, from, setup_.job_hash, membership_)) {
+    note("refused: " + *reason);
+    send(from, wire::Refused{0, *reason});
+    return;
+  }
+  const bool is_worker = message.role == Role::kWorker;
+  const bool was_in =
+      is_worker && membership_.worker(WorkerId(message.index)).presence == Presence::kIn;
+  const Arrival arrival = membership_.joined(message, now);
+  if (arrival == Arrival::kRestarted) ++restarts_;
+  // The old life's lanes must not reach the new one, which knows nothing of them.
+  if (was_in && arrival == Arrival::kRestarted) {
+    fences_raised_ += plan_.fence_lanes_of(WorkerId(message.index));
+    fence_order_due_ = true;
+  }
+  send(from, wire::Welcome{0, 0});
+  if (is_worker) {
+    worker_joined(WorkerId(message.index), arrival, now);
+  } else {
+    shard_joined(ShardId(message.index), arrival, now);
+  }
+}
+
+void Coordinator::worker_joined(WorkerId worker, Arrival arrival, Time) {
+  if (arrival != Arrival::kKnown) {
+    note(fmt::format("{} joined{}", name_of(worker, membership_.worker(worker)),
+                     started_ ? " as a spare" : ""));
+  }
+  if (started_) send_view(worker);
+  if (started_ && stop_requested_) send_stop_orders();
+}
+
+void Coordinator::shard_joined(ShardId shard, Arrival arrival, Time) {
+  const Member& member = membership_.shard(shard);
+  const std::string name = name_of(shard, member);
+  if (arrival != Arrival::kKnown) note(name + " joined");
+  if (arrival == Arrival::kRestarted && started_) {
+    if (!member.journal) {
+      return fail(Status(Code::kUnavailable,
+                         fmt::format("{} was started again without its units, at step {} of the "
+                                     "job: {}",
+                                     name, plan_.least_clock(), resume_hint())));
+    }
+    plan_.forget(shard);
+    if (snapshot_) snapshot_->taken[shard.value()] = false;  // copies do not survive
+    raise_view(name + " was restarted");
+  }
+  if (!member.loaded) send_load(shard);
+}
+
+void Coordinator::came_back(const Peer& from, Time) {
+  note(fmt::format("{} is there after all", to_string(from)));
+  if (from.role == Role::kWorker && started_) send_view(WorkerId(from.index));
+}
+
+void Coordinator::on(const Peer& from, const wire::Loaded& message, Time now) {
+  if (from.role != Role::kServer || message.incarnation != from.incarnation) return;
+  Member& shard = membership_.shard(ShardId(from.index));
+  if (shard.loaded) return;
+  shard.loaded = true;
+  state_moved_ = now;
+  note(fmt::format("{} has loaded its units", name_of(ShardId(from.index), shard)));
+  if (started_ && !plan_.unowned().empty()) send_fence_order(ShardId(from.index));
+}
+
+void Coordinator::on(const Peer& from, const wire::WorkerProgress& message, Time now) {
+  if (from.role != Role::kWorker || message.worker.value() != from.index) return;
+  if (message.incarnation != from.incarnation) return;
+  const WorkerId worker = message.worker;
+  membership_.beat(from, message.beat, now);
+  board_.report(message, now);
+  for (const wire::LaneProgress& lane : message.lanes) {
+    plan_.progress(worker, lane);
+    if (stop_) stop_->report(plan_, worker, lane, false);
+  }
+  send(from, wire::BeatAnswer{0, 0, view_});
+  if (started_ && view_repeats_[worker.value()] > 0) {
+    const uint32_t left = view_repeats_[worker.value()] - 1;
+    send_view(worker);
+    view_repeats_[worker.value()] = left;
+  }
+}
+
+void Coordinator::on(const Peer& from, const wire::ShardProgress& message, Time now) {
+  if (from.role != Role::kServer || message.shard.value() != from.index) return;
+  if (message.incarnation != from.incarnation) return;
+  membership_.beat(from, message.beat, now);
+  board_.report(message);
+  send(from, wire::BeatAnswer{0, 0, view_});
+}
+
+void Coordinator::on(const Peer& from, const wire::Failed& message, Time) {
+  const bool old_life = (from.role == Role::kWorker && from.index < membership_.worker_limit() &&
+                         from.incarnation < membership_.worker(WorkerId(from.index)).incarnation) ||
+                        (from.role == Role::kServer && from.index < membership_.shard_count() &&
+                         from.incarnation < membership_.shard(ShardId(from.index)).incarnation);
+  if (old_life) return;
+  std::vector<std::string> chain = message.chain;
+  if (chain.empty()) chain.push_back("no reason was given");
+  Status status(message.code == Code::kOk ? Code::kInternal : message.code, chain.front());
+  for (size_t i = 1; i < chain.size(); ++i) status = std::move(status).because(chain[i]);
+  fail(std::move(status).because(fmt::format("reported by {} {} at step {} of the job",
+                                             role_name(message.role), message.index,
+                                             plan_.least_clock())));
+}
+
+void Coordinator::watch(Time now) {
+  for (WorkerId worker : membership_.workers_in()) {
+    Member& member = membership_.worker(worker);
+    if (membership_.dead(member, now)) {
+      worker_gone(worker, fmt::format("not heard for {}", seconds_text(now - member.heard)), now);
+    } else if (membership_.stuck(member, now) > Duration(0) && !member.stuck_told) {
+      member.stuck_told = true;
+      note(fmt::format("{} answers but has made no progress for {}", name_of(worker, member),
+                       seconds_text(membership_.stuck(member, now))));
+    }
+  }
+  for (uint32_t i = 0; i < membership_.shard_count() && !ending_; ++i) watch_shard(ShardId(i), now);
+
+  if (!membership_.workers_in().empty()) no_worker_since_ = now;
+  if (started_ && !trained_ && !ending_ && now - no_worker_since_ >= patience_.join) {
+    fail(Status(Code::kDeadline,
+                fmt::format("no worker is left for {}, at step {} of {}: {}",
+                            seconds_text(now - no_worker_since_), plan_.least_clock(),
+                            setup_.schedule.steps(), resume_hint())));
+  }
+}
+
+void Coordinator::watch_shard(ShardId shard, Time now) {
+  Member& member = membership_.shard(shard);
+  if (membership_.dead(member, now)) {
+    shard_gone(shard, fmt::format("not heard for {}", seconds_text(now - member.heard)), now);
+  } else if (started_ && member.presence == Presence::kGone &&
+             now - member.since >= patience_.join) {
+    fail(Status(Code::kDeadline,
+                fmt::format("{} has not come back for {}: {}", name_of(shard, member),
+                            seconds_text(now - member.since), resume_hint())));
+  }
+}
+
+void Coordinator::worker_gone(WorkerId worker, const std::string& why, Time now) {
+  const std::vector<LaneId> lanes = plan_.lanes_of(worker);
+  membership_.gone(worker, now);
+  const uint32_t fenced = plan_.fence_lanes_of(worker);
+  fences_raised_ += fenced;
+  if (fenced > 0) fence_order_due_ = true;
+  note(fmt::format("{} is given up: {}; its lanes: [{}]",
+                   name_of(worker, membership_.worker(worker)), why,
+                   fmt::join(numbers_of(lanes), ", ")));
+}
+
+void Coordinator::shard_gone(ShardId shard, const std::string& why, Time now) {
+  const Member& member = membership_.shard(shard);
+  membership_.gone(shard, now);
+  const bool survives = setup_.config.checkpoint.durability != Durability::kCheckpoint;
+  if (!started_ || survives) {
+    return note(fmt::format("{} is away: {}", name_of(shard, member), why));
+  }
+  const wire::ShardProgress* last = board_.shard(shard);
+  fail(Status(Code::kUnavailable,
+              fmt::format("{} is lost: {}; its last version was {}, the job's step {} of {}; "
+                          "its units were in memory only (checkpoint.durability = \"checkpoint\"): "
+                          "{}",
+                          name_of(shard, member), why, last ? last->version_min : 0,
+                          plan_.least_clock(), setup_.schedule.steps(), resume_hint())));
+}
+
+// ---------------------------------------------------------------- lanes
+
+void Coordinator::advance(Time now) {
+  start_if_complete(now);
+  if (!started_) return;
+  if (plan_.least_clock() != least_seen_) {
+    least_seen_ = plan_.least_clock();
+    state_moved_ = now;
+  }
+  give_lanes(now);
+  trained_ = trained_ || plan_.all_finished();
+  advance_evaluation(now);
+  advance_checkpoint(now);
+  if (stop_requested_) {
+    advance_stop(now);
+  } else if (trained_) {
+    advance_end(now);
+  }
+  if (state() != state_seen_) {
+    state_seen_ = state();
+    state_moved_ = now;
+    note(fmt::format("the job is now {}", job_state_name(state_seen_)));
+  }
+}
+
+void Coordinator::start_if_complete(Time now) {
+  if (started_ || !membership_.missing(setup_.config.cluster.workers, now).empty()) return;
+  started_ = true;
+  fence_order_due_ = true;
+  unowned_since_ = now;
+  raise_view("every process has joined");
+}
+
+void Coordinator::raise_view(const std::string& why) {
+  ++view_;
+  note(fmt::format("view {}: {}", view_, why));
+  for (WorkerId worker : membership_.workers_in()) send_view(worker);
+}
+
+void Coordinator::give_lanes(Time now) {
+  if (plan_.unowned().empty()) unowned_since_ = now;
+  if (fence_order_due_) {
+    for (ShardId shard : membership_.shards_in()) {
+      if (membership_.shard(shard).loaded) send_fence_order(shard);
+    }
+    fence_order_due_ = false;
+  }
+  for (LaneId lane : plan_.give(membership_.workers_in())) {
+    if (stop_requested_) send_stop_orders();  // before the lane, so that it does not run ahead
+    if (auto order = plan_.order(lane)) send_order(std::move(*order));
+  }
+}
+
+void Coordinator::on(const Peer& from, const wire::FenceMarks& message, Time) {
+  if (from.role != Role::kServer || message.shard.value() != from.index) return;
+  if (message.incarnation != from.incarnation || !membership_.shard(message.shard).loaded) return;
+  if (!plan_.report(message)) {
+    note(fmt::format("ignored the marks of {}: they do not fit this job", to_string(from)));
+  }
+}
+
+void Coordinator::on(const Peer& from, const wire::Assigned& message, Time) {
+  if (from.role == Role::kWorker)
+    plan_.assigned(WorkerId(from.index), message.lane, message.number);
+}
+
+void Coordinator::on(const Peer& from, const wire::Handing& message, Time) {
+  if (from.role != Role::kWorker || !plan_.handing(WorkerId(from.index), message)) return;
+  if (auto order = plan_.order(message.lane)) send_order(std::move(*order));
+}
+
+void Coordinator::on(const MoveLane& event, Time) {
+  if (ending_ || !started_ || trained_ || stop_requested_) return;
+  if (event.lane.value() >= plan_.lane_count()) return;
+  if (event.to.value() >= membership_.worker_limit()) return;
+  if (membership_.worker(event.to).presence != Presence::kIn) return;
+  if (!plan_.plan_move(event.lane, event.to)) return;
+  ++lane_moves_;
+  note(fmt::format("lane {} moves from worker {} to worker {}", event.lane.value(),
+                   plan_.owner(event.lane)->value(), event.to.value()));
+  for (LanePlan::Order& order : plan_.orders()) {
+    const auto* handover = std::get_if<wire::Handover>(&order.message);
+    if (handover != nullptr && handover->lane == event.lane) send_order(std::move(order));
+  }
+}
+
+void Coordinator::replan(Time now) {
+  if (sync() || !setup_.config.train.replan_lanes || now < replan_at_) return;
+  replan_at_ = now + kReplanEvery;
+  const bool settled = started_ && !trained_ && !stop_requested_ && !plan_.moving() &&
+                       plan_.unowned().empty() && plan_.unconfirmed().empty();
+  if (!settled) return;
+  std::vector<LaneLoad> lanes(plan_.lane_count());
+  for (uint32_t i = 0; i < lanes.size(); ++i) {
+    const Clock clock = std::min<Clock>(plan_.clock(LaneId(i)), setup_.schedule.steps());
+    const Clock left = setup_.schedule.steps() - clock;
+    lanes[i].samples_left = static_cast<double>(left) * setup_.schedule.lane_batch();
+    lanes[i].movable = left >= kReplanStepsMin;
+  }
+  std::vector<WorkerLoad> workers;
+  for (WorkerId worker : membership_.workers_in()) {
+    if (membership_.worker(worker).lost) continue;
+    workers.push_back({worker, board_.speed(worker), plan_.lanes_of(worker)});
+  }
+  if (const auto move = propose_move(workers, lanes)) on(MoveLane{move->lane, move->to}, now);
+}
+
+// ---------------------------------------------------------------- sending
+
+void Coordinator::repeat_orders(Time) {
+  for (ShardId shard : membership_.shards_in()) {
+    if (!membership_.shard(shard).loaded) send_load(shard);
+  }
+  if (!started_) return;
+  if (!plan_.unowned().empty()) fence_order_due_ = true;
+  if (stop_requested_) send_stop_orders();
+  for (LanePlan::Order& order : plan_.orders()) send_order(std::move(order));
+  send_evaluation_orders();
+  send_checkpoint_orders();
+}
+
+void Coordinator::send_order(LanePlan::Order order) {
+  const Peer to = membership_.peer(order.to);
+  if (auto* assign = std::get_if<wire::Assign>(&order.message)) send(to, *assign);
+  if (auto* handover = std::get_if<wire::Handover>(&order.message)) send(to, *handover);
+}
+
+void Coordinator::send_load(ShardId shard) {
+  wire::Load load;
+  load.incarnation = membership_.shard(shard).incarnation;
+  load.fences = plan_.fences();
+  if (started_ && membership_.shard(shard).journal) {
+    load.source = wire::LoadSource::kJournal;
+  } else if (setup_.resume) {
+    load.source = wire::LoadSource::kCheckpoint;
+    load.checkpoint = setup_.resume->id;
+    load.checkpoint_folder = setup_.resume->folder;
+  }
+  for (uint32_t unit = 0; unit < setup_.placement.size(); ++unit) {
+    if (setup_.placement[unit] == shard) load.units.push_back({UnitId(unit), shard, 0});
+  }
+  send(membership_.peer(shard), std::move(load));
+}
+
+void Coordinator::send_view(WorkerId worker) {
+  wire::View view;
+  view.number = view_;
+  for (uint32_t i = 0; i < membership_.shard_count(); ++i) {
+    const Member& shard = membership_.shard(ShardId(i));
+    view.shards.push_back({ShardId(i), shard.endpoint, shard.incarnation});
+  }
+  for (uint32_t unit = 0; unit < setup_.placement.size(); ++unit) {
+    view.units.push_back({UnitId(unit), setup_.placement[unit], 0});
+  }
+  view_repeats_[worker.value()] = kViewRepeats;
+  send(membership_.peer(worker), std::move(view));
+}
+
+void Coordinator::send_fence_order(ShardId shard) {
+  send(membership_.peer(shard), wire::FenceOrder{0, plan_.fences()});
+}
+
+}  // namespace ballast
