@@ -165,6 +165,7 @@ Section train_section() {
               "step out")
       .integer("max_steps", &TrainConfig::max_steps, kCount, "steps",
                "stop after so many steps of each lane; 0: all epochs")
+      .fixes_result(false)
       .boolean("replan_lanes", &TrainConfig::replan_lanes,
                "async, ssp: slow workers hand lanes to fast ones")
       .fixes_result(false)

@@ -82,8 +82,9 @@ size_t print_problems(const Status& status, std::ostream& out) {
 
 Status verdict(const ResolveOptions& options, size_t problems) {
   if (problems == 0) return Status();
-  return Status(Code::kInvalidInput, fmt::format("{}: {} problem{}", options.job_path, problems,
-                                                 problems == 1 ? "" : "s"));
+  const std::string& job = options.resume.empty() ? options.job_path : options.resume;
+  return Status(Code::kInvalidInput,
+                fmt::format("{}: {} problem{}", job, problems, problems == 1 ? "" : "s"));
 }
 
 }  // namespace

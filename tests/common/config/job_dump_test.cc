@@ -115,7 +115,7 @@ TEST(JobDump, HashesTheSameForAnyClusterAndFolder) {
       {"job.name=other", "data.train=/elsewhere", "data.test=/else", "data.threads=4",
        "cluster.workers=1", "train.lanes=2", "cluster.servers=3", "cluster.shards_per_server=2",
        "cluster.threads_per_worker=2", "cluster.transport=tcp", "checkpoint.every_steps=5",
-       "fault.pause_ms=3", "train.eval_every_epochs=0"});
+       "fault.pause_ms=3", "train.eval_every_epochs=0", "train.max_steps=9"});
 
   EXPECT_EQ(job_hash(moved), job_hash(job));
   EXPECT_THAT(changed_result_keys(job, moved), IsEmpty());

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/base/random.h"
 #include "tests/common/config/job_text.h"
 
 namespace ballast {
@@ -196,6 +197,31 @@ TEST(JobFile, OverridesGiveTheSameMessages) {
 
 TEST(JobFile, AnOverrideMendsAMissingKey) {
   EXPECT_EQ(problems_of(with_line(4, ""), {"data.label=label"}), "no problem");
+}
+
+// Bytes from outside: whatever they are, the answer is a job or a message, never an exception.
+TEST(JobFile, AnswersAnyTextWithAJobOrAMessage) {
+  static constexpr std::string_view kPieces[] = {
+      "[", "]",     "=", "\"",  "\n", "layer", ".", "[[", "]]", "\xff",    "\\u12", "{",
+      "}", "1e999", "-", "'''", "#",  "nan",   ",", "0x", " ",  "[train.", "kind"};
+  for (uint64_t seed = 0; seed < 3000; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    std::string text = kJobText;
+    for (uint64_t edits = 1 + random.below(6); edits > 0; --edits) {
+      const size_t at = random.below(text.size());
+      text.replace(at, random.below(5), kPieces[random.below(std::size(kPieces))]);
+    }
+    const std::vector<std::string> overrides = {text.substr(random.below(text.size()), 20)};
+
+    const Result<JobConfig> job = parse_job(text, "job.toml", overrides);
+
+    EXPECT_TRUE(job.ok() || job.status().code() == Code::kInvalidInput);
+  }
+}
+
+TEST(JobFile, RefusesEndlessNesting) {
+  EXPECT_THAT(problems_of("a = " + std::string(100000, '[')), HasSubstr("job.toml:1: not TOML: "));
 }
 
 class JobFileOnDisk : public testing::Test {
