@@ -2,12 +2,16 @@
 
 #include <fmt/format.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/write_batch.h>
 
 #include <array>
+#include <cstdarg>
+#include <cstdio>
 #include <string_view>
 #include <utility>
 
+#include "common/base/log.h"
 #include "common/storage/durable_file.h"
 
 namespace ballast {
@@ -51,6 +55,19 @@ Status from_rocks(std::string_view doing, const std::string& folder,
   return Status(Code::kUnavailable, what + "; check the disk and the system log, then resume");
 }
 
+// RocksDB's messages go to the process's log. Its own log file is not used, because writing one on
+// a full disk ends the process with a failed assertion (EnvLogger::Logv, 7.8.3).
+class ForwardingLogger final : public rocksdb::Logger {
+ public:
+  ForwardingLogger() : rocksdb::Logger(rocksdb::WARN_LEVEL) {}
+  using rocksdb::Logger::Logv;
+  void Logv(const char* format, va_list arguments) override {
+    std::array<char, 512> text{};
+    (void)std::vsnprintf(text.data(), text.size(), format, arguments);
+    log::warn("rocksdb: {}", text.data());
+  }
+};
+
 rocksdb::Options options_of() {
   rocksdb::Options options;
   options.create_if_missing = true;
@@ -60,8 +77,7 @@ rocksdb::Options options_of() {
   options.enable_blob_files = true;
   options.min_blob_size = 4096;
   options.enable_blob_garbage_collection = true;
-  options.info_log_level = rocksdb::WARN_LEVEL;
-  options.keep_log_file_num = 2;
+  options.info_log = std::make_shared<ForwardingLogger>();  // shared: RocksDB's interface
   options.stats_dump_period_sec = 0;
   return options;
 }
