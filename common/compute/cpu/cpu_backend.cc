@@ -10,12 +10,10 @@
 
 namespace ballast::cpu {
 
-CpuBackend::CpuBackend(const BackendOptions& options) {
-  BALLAST_CHECK(options.threads > 0);
-}
+CpuBackend::CpuBackend(const BackendOptions& options) : gemm_(options.threads) {}
 
 std::string CpuBackend::description() const {
-  return fmt::format("cpu: {}", gemm_description());
+  return fmt::format("cpu: {}", gemm_.description());
 }
 
 Result<DeviceBuffer> CpuBackend::allocate(size_t floats) {

@@ -1,0 +1,92 @@
+// The suite of door 3: every implementation of Backend runs it. Tests see a device only through
+// uploads and downloads. Expected values are double-precision sums, written out.
+//
+// Tolerances: an implementation computes in float32 and may order a sum as it likes. A sum of k
+// products of size about 1 then errs by at most k * 2^-24 * (sum of sizes), in practice by about
+// sqrt(k) * 2^-24; we allow 1e-6 * (k + 8), which a wrong index or factor exceeds by far.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/random.h"
+#include "common/compute/backend.h"
+
+namespace ballast::testing {
+
+using Floats = std::vector<float>;
+
+struct Implementation {
+  std::string name;
+  Device device = Device::kCpu;
+  BackendOptions options;
+};
+
+inline std::vector<Implementation> implementations() {
+  return {{"CpuOneThread", Device::kCpu, {.threads = 1}},
+          {"CpuThreeThreads", Device::kCpu, {.threads = 3}}};
+}
+
+class BackendContract : public ::testing::TestWithParam<Implementation> {
+ protected:
+  BackendContract()
+      : backend_(std::move(make_backend(GetParam().device, GetParam().options)).value()),
+        stream_(backend_->create_stream()) {}
+
+  Matrix put(const Floats& values, uint32_t rows, uint32_t columns) {
+    EXPECT_EQ(values.size(), size_t{rows} * columns);
+    const Matrix matrix = room(rows, columns);
+    backend_->upload(stream_, values, matrix);
+    EXPECT_TRUE(backend_->synchronize(stream_).ok());
+    return matrix;
+  }
+
+  // Filled with a number that no test expects.
+  Matrix room(uint32_t rows, uint32_t columns) {
+    auto memory = backend_->allocate(size_t{rows} * columns);
+    EXPECT_TRUE(memory.ok());
+    memory_.push_back(std::move(memory).value());
+    const Matrix matrix = memory_.back().matrix(rows, columns);
+    const Floats junk(matrix.size(), -12345.0f);
+    backend_->upload(stream_, junk, matrix);
+    EXPECT_TRUE(backend_->synchronize(stream_).ok());
+    return matrix;
+  }
+
+  Floats get(ConstMatrix matrix) {
+    Floats values(matrix.size());
+    backend_->download(stream_, matrix, values);
+    EXPECT_TRUE(backend_->synchronize(stream_).ok());
+    return values;
+  }
+
+  Floats random_floats(size_t count, double scale = 1) {
+    Floats values(count);
+    for (float& value : values) value = static_cast<float>(scale * random_.normal());
+    return values;
+  }
+
+  // terms: the number k of the tolerance above.
+  static void expect_close(const Floats& found, const std::vector<double>& expected, double terms) {
+    ASSERT_EQ(found.size(), expected.size());
+    for (size_t i = 0; i < found.size(); ++i) {
+      ASSERT_NEAR(found[i], expected[i], 1e-6 * (terms + 8) * (1 + std::abs(expected[i])))
+          << "element " << i;
+    }
+  }
+
+  std::unique_ptr<Backend> backend_;
+  const StreamId stream_;
+  std::vector<DeviceBuffer> memory_;
+  Random random_{42};
+};
+
+inline std::string name_of(const ::testing::TestParamInfo<Implementation>& info) {
+  return info.param.name;
+}
+
+}  // namespace ballast::testing

@@ -1,0 +1,102 @@
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
+
+#include "tests/contract/backend/backend_contract.h"
+
+namespace ballast {
+namespace {
+
+using ::testing::Each;
+using testing::Floats;
+using ::testing::HasSubstr;
+
+class BackendMemory : public testing::BackendContract {};
+INSTANTIATE_TEST_SUITE_P(All, BackendMemory, ::testing::ValuesIn(testing::implementations()),
+                         testing::name_of);
+
+TEST_P(BackendMemory, SaysWhatItIs) {
+  EXPECT_FALSE(backend_->description().empty());
+}
+
+TEST_P(BackendMemory, AllocatesZeros) {
+  auto memory = backend_->allocate(1000);
+  ASSERT_TRUE(memory.ok());
+  EXPECT_EQ(memory->floats(), 1000u);
+  EXPECT_THAT(get(memory->matrix(10, 100)), Each(0.0f));
+}
+
+TEST_P(BackendMemory, BringsBackWhatWasUploaded) {
+  const Floats values = random_floats(77 * 13);
+  EXPECT_EQ(get(put(values, 77, 13)), values);
+}
+
+TEST_P(BackendMemory, HostMemoryServesTransfers) {
+  Buffer host = backend_->allocate_host(64 * sizeof(float));
+  ASSERT_EQ(host.size(), 64 * sizeof(float));
+  for (size_t i = 0; i < 64; ++i) host.floats()[i] = static_cast<float>(i);
+  const Matrix device = room(1, 64);
+  backend_->upload(stream_, host.floats(), device);
+  const Floats found = get(device);
+  for (size_t i = 0; i < 64; ++i) EXPECT_EQ(found[i], static_cast<float>(i));
+}
+
+TEST_P(BackendMemory, ADeviceAddressIsTheHostMemoryItself) {
+  Buffer host = backend_->allocate_host(4 * sizeof(float));
+  float* address = backend_->device_address(host.floats().data());
+  if (address == nullptr) return;  // a device of its own
+  host.floats()[2] = 5;
+  EXPECT_EQ(get({address, 1, 4})[2], 5.0f);
+}
+
+TEST_P(BackendMemory, AStreamWaitsForTheEventOfAnother) {
+  const StreamId second = backend_->create_stream();
+  const EventId uploaded = backend_->create_event();
+  EXPECT_TRUE(backend_->happened(uploaded));  // never recorded
+  const Floats values = random_floats(4096);
+  const Matrix device = room(1, 4096);
+  Floats found(4096);
+
+  backend_->upload(stream_, values, device);
+  backend_->record(uploaded, stream_);
+  backend_->wait(second, uploaded);
+  backend_->download(second, device, found);
+  ASSERT_TRUE(backend_->synchronize(second).ok());
+
+  EXPECT_EQ(found, values);
+  EXPECT_TRUE(backend_->happened(uploaded));
+  EXPECT_TRUE(backend_->synchronize(uploaded).ok());
+}
+
+TEST_P(BackendMemory, FindsOneBadValueAnywhere) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (uint32_t size : {1u, 7u, 64u, 1000u}) {
+    Floats values = random_floats(size, 1e30);
+    values[size / 2] = std::numeric_limits<float>::max();
+    const Matrix found = room(1, 1);
+    backend_->find_non_finite(stream_, put(values, 1, size), found);
+    EXPECT_EQ(get(found)[0], 0.0f);
+    for (float bad : {infinity, -infinity, nan, -nan}) {
+      for (uint32_t at : {0u, size / 3, size - 1}) {
+        Floats broken = values;
+        broken[at] = bad;
+        backend_->find_non_finite(stream_, put(broken, 1, size), found);
+        EXPECT_EQ(get(found)[0], 1.0f) << bad << " at " << at << " of " << size;
+      }
+    }
+  }
+}
+
+TEST(BackendFactory, SaysWhatToBuildForADeviceThatIsNotThere) {
+  const auto backend = make_backend(Device::kCuda, {});
+  if (backend.ok()) return;  // built with it, and there is one
+  EXPECT_THAT(backend.status().to_string(), HasSubstr("cuda"));
+  if (backend.status().code() == Code::kInvalidInput) {
+    EXPECT_THAT(backend.status().to_string(), HasSubstr("BALLAST_CUDA=ON"));
+  }
+}
+
+}  // namespace
+}  // namespace ballast
