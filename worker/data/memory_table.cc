@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "worker/data/chunk_reader.h"
+#include "worker/data/column_values.h"
 
 namespace ballast {
 
@@ -97,7 +98,7 @@ Status MemoryTable::check_values(const ColumnPlan& plan, const BlockPlace& block
   return Status(Code::kInvalidInput,
                 fmt::format("{}, column \"{}\", value {}: {} expected, {} found",
                             dataset_->row_name(row), plan.spec.name, index % plan.spec.width(),
-                            expected, value_text(plan, raw, index)));
+                            expected, value_text(plan.spec.type, raw, index)));
 }
 
 void MemoryTable::read(std::span<const uint64_t> rows, float* features, float* labels) const {

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
-#include "worker/data/half.h"
+#include "worker/data/column_values.h"
 
 namespace ballast {
 
@@ -135,42 +135,6 @@ Status check_transforms_used(const Dataset& dataset, const DataConfig& config) {
   return {};
 }
 
-// Calls visit with a null pointer of the column's element type. Half floats are uint16_t bits.
-struct Half {
-  uint16_t bits;
-};
-template <typename Visit>
-auto with_type(ColumnType type, Visit visit) {
-  switch (type) {
-    case ColumnType::kU8:
-      return visit(static_cast<const uint8_t*>(nullptr));
-    case ColumnType::kI32:
-      return visit(static_cast<const int32_t*>(nullptr));
-    case ColumnType::kI64:
-      return visit(static_cast<const int64_t*>(nullptr));
-    case ColumnType::kF16:
-      return visit(static_cast<const Half*>(nullptr));
-    case ColumnType::kF32:
-      break;
-  }
-  return visit(static_cast<const float*>(nullptr));
-}
-
-template <typename Value>
-float as_float(Value value) {
-  return static_cast<float>(value);
-}
-float as_float(Half value) {
-  return half_to_float(value.bits);
-}
-
-template <typename Value>
-Value load(const std::byte* bytes, uint64_t index) {
-  Value value;
-  std::memcpy(&value, bytes + index * sizeof value, sizeof value);
-  return value;
-}
-
 // Exponent all ones. Blocks without a branch inside, so that the scan is vectorised.
 template <typename Bits>
 uint64_t find_nonfinite(std::span<const std::byte> raw, Bits exponent) {
@@ -180,11 +144,11 @@ uint64_t find_nonfinite(std::span<const std::byte> raw, Bits exponent) {
     const uint64_t last = std::min(first + kBlock, count);
     uint64_t found = 0;
     for (uint64_t i = first; i < last; ++i) {
-      found += (load<Bits>(raw.data(), i) & exponent) == exponent ? 1 : 0;
+      found += (load_value<Bits>(raw.data(), i) & exponent) == exponent ? 1 : 0;
     }
     if (found == 0) continue;
     for (uint64_t i = first; i < last; ++i) {
-      if ((load<Bits>(raw.data(), i) & exponent) == exponent) return i;
+      if ((load_value<Bits>(raw.data(), i) & exponent) == exponent) return i;
     }
   }
   return count;
@@ -194,7 +158,7 @@ template <typename Integer>
 uint64_t find_outside(std::span<const std::byte> raw, uint32_t classes) {
   const uint64_t count = raw.size() / sizeof(Integer);
   for (uint64_t i = 0; i < count; ++i) {
-    const auto value = static_cast<int64_t>(load<Integer>(raw.data(), i));
+    const auto value = static_cast<int64_t>(load_value<Integer>(raw.data(), i));
     if (value < 0 || value >= static_cast<int64_t>(classes)) return i;
   }
   return count;
@@ -269,7 +233,7 @@ void gather_one_hot(const ColumnPlan& plan, const std::byte* stored, std::span<c
   for (size_t i = 0; i < rows.size(); ++i) {
     float* row = out + i * stride;
     std::fill_n(row, plan.classes, 0.0f);
-    row[static_cast<uint64_t>(load<Integer>(stored, rows[i]))] = 1.0f;  // checked at load
+    row[static_cast<uint64_t>(load_value<Integer>(stored, rows[i]))] = 1.0f;  // checked at load
   }
 }
 
@@ -311,19 +275,10 @@ uint64_t find_unusable(const ColumnPlan& plan, std::span<const std::byte> raw) {
   return find_outside<int64_t>(raw, plan.classes);
 }
 
-std::string value_text(const ColumnPlan& plan, std::span<const std::byte> raw, uint64_t index) {
-  return with_type(plan.spec.type, [&](auto* type) -> std::string {
-    using Value = std::remove_cvref_t<decltype(*type)>;
-    const Value value = load<Value>(raw.data(), index);
-    if constexpr (std::is_integral_v<Value>) return std::to_string(value);
-    if constexpr (!std::is_integral_v<Value>) return fmt::format("{}", as_float(value));
-  });
-}
-
 void gather(const ColumnPlan& plan, const std::byte* stored, std::span<const uint64_t> rows,
             float* out, uint64_t stride) {
-  with_type(plan.spec.type, [&](auto* type) {
-    using Value = std::remove_cvref_t<decltype(*type)>;
+  with_type(plan.spec.type, [&](auto kind) {
+    using Value = decltype(kind);
     if constexpr (std::is_integral_v<Value>) {
       if (plan.classes > 0) return gather_one_hot<Value>(plan, stored, rows, out, stride);
     }

@@ -5,10 +5,15 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "common/base/hash.h"
 #include "worker/data/convert/csv.h"
+#include "worker/data/convert/idx.h"
+#include "worker/data/dataset.h"
+#include "worker/data/examine.h"
 
 namespace ballast {
 
@@ -35,8 +40,10 @@ struct ConvertArguments {
   std::string format;
   std::vector<std::string> sources;
   std::string out;
-  std::string dtype;
-  std::string label_dtype;
+  std::optional<std::string> features;
+  std::optional<std::string> features_type;
+  std::optional<std::string> label;
+  std::optional<std::string> label_type;
   std::vector<std::string> own_columns;
   uint64_t block_kib = 2048;
   uint64_t chunk_mib = 32;
@@ -55,10 +62,10 @@ Result<OwnColumn> parse_own_column(const std::string& text) {
 
 Result<uint64_t> convert_csv_files(ConvertArguments& arguments, const ConvertProgress& progress) {
   CsvOptions& csv = arguments.csv;
-  BALLAST_ASSIGN(csv.features_type,
-                 parse_column_type(arguments.dtype.empty() ? "f32" : arguments.dtype));
-  BALLAST_ASSIGN(csv.label_type,
-                 parse_column_type(arguments.label_dtype.empty() ? "i32" : arguments.label_dtype));
+  BALLAST_ASSIGN(csv.features_type, parse_column_type(arguments.features_type.value_or("f32")));
+  BALLAST_ASSIGN(csv.label_type, parse_column_type(arguments.label_type.value_or("i32")));
+  csv.features = arguments.features.value_or("features");
+  csv.label = arguments.label.value_or("-1");
   csv.separator = arguments.separator == "tab" ? '\t' : arguments.separator[0];
   for (const std::string& text : arguments.own_columns) {
     BALLAST_ASSIGN(OwnColumn own, parse_own_column(text));
@@ -67,12 +74,39 @@ Result<uint64_t> convert_csv_files(ConvertArguments& arguments, const ConvertPro
   return convert_csv(arguments.sources, arguments.out, csv, progress);
 }
 
+Result<uint64_t> convert_idx_files(const ConvertArguments& arguments,
+                                   const ConvertProgress& progress) {
+  if (arguments.sources.size() != 2) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("data convert --format idx: the images' file and the labels' file "
+                              "expected, {} files found",
+                              arguments.sources.size()));
+  }
+  if (arguments.features_type) {
+    return Status(Code::kInvalidInput,
+                  "data convert --format idx: the features keep the type they have in the file; "
+                  "leave out --features-type");
+  }
+  IdxOptions idx;
+  idx.writer = arguments.csv.writer;
+  idx.features = arguments.features.value_or(idx.features);
+  idx.label = arguments.label.value_or(idx.label);
+  if (arguments.label_type) {
+    BALLAST_ASSIGN(idx.label_type, parse_column_type(*arguments.label_type));
+  }
+  return convert_idx(arguments.sources[0], arguments.sources[1], arguments.out, idx, progress);
+}
+
 Status convert(ConvertArguments& arguments) {
   arguments.csv.writer.block_bytes = arguments.block_kib << 10;
   arguments.csv.writer.chunk_bytes = arguments.chunk_mib << 20;
-  RowCounter counter;
-  BALLAST_ASSIGN(const uint64_t rows,
-                 convert_csv_files(arguments, [&](uint64_t done) { counter(done); }));
+  uint64_t rows = 0;
+  {
+    RowCounter counter;
+    const ConvertProgress progress = [&](uint64_t done) { counter(done); };
+    BALLAST_ASSIGN(rows, arguments.format == "csv" ? convert_csv_files(arguments, progress)
+                                                   : convert_idx_files(arguments, progress));
+  }
   fmt::print("{}: {} rows\n", arguments.out, rows);
   return {};
 }
@@ -80,34 +114,129 @@ Status convert(ConvertArguments& arguments) {
 void add_convert(CLI::App& data, Status& outcome) {
   auto arguments = std::make_shared<ConvertArguments>();  // shared: lives as long as the callback
   CLI::App* command = data.add_subcommand("convert", "turn files into a data set");
-  command->add_option("sources", arguments->sources, "CSV: any number of files of one layout")
+  command
+      ->add_option(
+          "sources", arguments->sources,
+          "csv: any number of files of one layout; idx: the images' file, the labels' file")
       ->required();
-  command->add_option("--format", arguments->format, "csv")
+  command->add_option("--format", arguments->format, "csv or idx; gzip is unpacked")
       ->required()
-      ->check(CLI::IsMember({"csv"}));
+      ->check(CLI::IsMember({"csv", "idx"}));
   command->add_option("--out", arguments->out, "folder of the data set")->required();
   CsvOptions& csv = arguments->csv;
   command->add_flag("--overwrite", csv.writer.overwrite, "replace a data set that is there");
-  command->add_option("--dtype", arguments->dtype, "type of the features: u8, i32, i64, f16, f32");
-  command->add_option("--label-dtype", arguments->label_dtype, "type of the label");
-  command->add_option("--features", csv.features, "name of the joined feature column");
-  command->add_option("--shape", csv.shape, "its shape, such as 8,8")->delimiter(',');
-  command->add_flag("--header", csv.header, "CSV: the first line names the columns");
-  command->add_option("--label", csv.label,
-                      "CSV: the label's name or number from 0; negative counts from the end");
+  command->add_option("--features", arguments->features,
+                      "name of the feature column (csv: features, idx: pixels)");
+  command->add_option("--features-type", arguments->features_type,
+                      "csv: u8, i32, i64, f16 or f32 (f32)");
+  command->add_option("--label", arguments->label,
+                      "csv: the label's name, or number from 0, negative from the end (-1); idx: "
+                      "name of the label column (label)");
+  command->add_option("--label-type", arguments->label_type, "csv: i32; idx: as in the file");
+  command->add_option("--shape", csv.shape, "csv: shape of the features, such as 8,8")
+      ->delimiter(',');
+  command->add_flag("--header", csv.header, "csv: the first line names the columns");
   command->add_option("--column", arguments->own_columns,
-                      "CSV: NAME[:TYPE], a column that stays by itself (i32); may be repeated");
-  command->add_option("--separator", arguments->separator, "CSV: one character, or tab")
+                      "csv: NAME[:TYPE], a column that stays by itself (i32); may be repeated");
+  command->add_option("--separator", arguments->separator, "csv: one character, or tab")
       ->check([](const std::string& text) {
         return text.size() == 1 || text == "tab" ? "" : "one character or tab expected";
       });
   command->add_flag("--allow-nonfinite", csv.allow_nonfinite,
-                    "CSV: keep NaN and Inf, which training refuses");
+                    "csv: keep NaN and Inf, which training refuses");
   command->add_option("--block-kib", arguments->block_kib, "size of a block")
       ->check(CLI::Range(uint64_t{4}, uint64_t{1} << 20));
   command->add_option("--chunk-mib", arguments->chunk_mib, "size of a chunk")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 16));
   command->callback([arguments, &outcome] { outcome = convert(*arguments); });
+}
+
+// A folder's path, shared with the callback that uses it.
+std::shared_ptr<std::string> add_folder(CLI::App& command) {
+  auto folder = std::make_shared<std::string>();  // shared: lives as long as the callback
+  command.add_option("folder", *folder, "a data set made by `data convert`")->required();
+  return folder;
+}
+
+Status inspect(const std::string& folder) {
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
+  BALLAST_ASSIGN(const std::vector<LabelCount> labels, count_labels(*dataset));
+  uint64_t bytes = 0;
+  for (const ManifestChunk& chunk : dataset->manifest().chunks) bytes += chunk.bytes;
+  fmt::print("data set      {}\nmanifest xxh3 {}\nrows          {}\n", folder,
+             hex64(dataset->manifest_xxh3()), dataset->rows());
+  fmt::print("stored        {} bytes in {} chunks, {} blocks\n", bytes,
+             dataset->manifest().chunks.size(), dataset->block_count());
+  for (const ColumnSpec& column : dataset->columns()) {
+    fmt::print("column        {}, {} bytes a row\n", column.to_string(), column.row_bytes());
+  }
+  for (const LabelCount& label : labels) {
+    fmt::print("label         {} = {}: {} rows\n", dataset->manifest().label, label.label,
+               label.count);
+  }
+  return {};
+}
+
+// All problems are shown; the first decides the exit code.
+Status verify(const std::string& folder) {
+  const std::vector<Status> problems = verify_dataset(folder);
+  for (size_t i = 1; i < problems.size(); ++i) {
+    fmt::print(stderr, "ballast-tool: {}\n", problems[i].to_string());
+  }
+  if (!problems.empty()) return problems.front();
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
+  fmt::print("{}: {} rows in {} blocks verified\n", folder, dataset->rows(),
+             dataset->block_count());
+  return {};
+}
+
+Status print_head(const std::string& folder, uint64_t rows) {
+  constexpr uint64_t kValuesMax = 64;
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
+  BALLAST_ASSIGN(const std::string text, head_text(*dataset, rows, kValuesMax));
+  fmt::print("{}", text);
+  return {};
+}
+
+// A table as TOML comments, then the lines to copy into a job file.
+Status print_statistics(const std::string& folder, bool per_value) {
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
+  BALLAST_ASSIGN(const std::vector<ColumnStatistics> columns, measure_columns(*dataset));
+  fmt::print("# {}: {} rows\n", folder, dataset->rows());
+  fmt::print("# {:<32} {:>12} {:>12} {:>12} {:>12} {:>9}\n", "column", "min", "max", "mean", "std",
+             "nonfinite");
+  for (const ColumnStatistics& column : columns) {
+    fmt::print("# {:<32} {:>12.6g} {:>12.6g} {:>12.6g} {:>12.6g} {:>9}\n", column.spec.to_string(),
+               column.min, column.max, column.mean[0], column.std[0], column.nonfinite);
+  }
+  for (const ColumnStatistics& column : columns) {
+    if (column.spec.name == dataset->manifest().label) continue;
+    fmt::print("{}", standardize_toml(column, per_value));
+  }
+  return {};
+}
+
+void add_examiners(CLI::App& data, Status& outcome) {
+  CLI::App* inspecting = data.add_subcommand("inspect", "columns, sizes and labels");
+  inspecting->callback(
+      [folder = add_folder(*inspecting), &outcome] { outcome = inspect(*folder); });
+
+  CLI::App* verifying = data.add_subcommand("verify", "read every byte, compare every hash");
+  verifying->callback([folder = add_folder(*verifying), &outcome] { outcome = verify(*folder); });
+
+  CLI::App* heading = data.add_subcommand("head", "the first rows as text");
+  auto rows = std::make_shared<uint64_t>(5);  // shared: lives as long as the callback
+  heading->add_option("-n,--rows", *rows, "how many (5)");
+  heading->callback(
+      [folder = add_folder(*heading), rows, &outcome] { outcome = print_head(*folder, *rows); });
+
+  CLI::App* measuring =
+      data.add_subcommand("stats", "mean, std, min and max; lines for a job file");
+  auto per_value = std::make_shared<bool>(false);  // shared: lives as long as the callback
+  measuring->add_flag("--per-value", *per_value, "a mean and std for each value of a row");
+  measuring->callback([folder = add_folder(*measuring), per_value, &outcome] {
+    outcome = print_statistics(*folder, *per_value);
+  });
 }
 
 }  // namespace
@@ -116,6 +245,7 @@ void add_data_command(CLI::App& tool, Status& outcome) {
   CLI::App* data = tool.add_subcommand("data", "make and examine data sets");
   data->require_subcommand(1);
   add_convert(*data, outcome);
+  add_examiners(*data, outcome);
 }
 
 }  // namespace ballast

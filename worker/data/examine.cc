@@ -1,0 +1,201 @@
+#include "worker/data/examine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "worker/data/chunk_reader.h"
+#include "worker/data/column_values.h"
+
+namespace ballast {
+
+namespace {
+
+void verify_block(const ChunkReader& chunk, const BlockPlace& block,
+                  std::vector<Status>& problems) {
+  const size_t index = block.index_in_chunk;
+  const size_t known = problems.size();
+  for (size_t column = 0; column < chunk.footer().columns.size(); ++column) {
+    std::vector<std::byte> raw(chunk.footer().blocks[index].buffers[column].raw_bytes);
+    if (Status read = chunk.read_column(index, column, raw); !read.ok()) problems.push_back(read);
+  }
+  if (problems.size() > known) return;  // the block's own hash would only say it again
+  if (auto bytes = chunk.read_block(index, block.stored.xxh3); !bytes.ok()) {
+    problems.push_back(bytes.status());
+  }
+}
+
+// Sums about the first value seen, so that a large mean does not eat the small spread.
+struct Moments {
+  double origin = 0;
+  double sum = 0;
+  double squares = 0;
+  uint64_t count = 0;
+
+  void add(double value) {
+    if (count++ == 0) origin = value;
+    const double centered = value - origin;
+    sum += centered;
+    squares += centered * centered;
+  }
+  [[nodiscard]] double mean() const {
+    return count == 0 ? 0 : origin + sum / static_cast<double>(count);
+  }
+  [[nodiscard]] double std() const {
+    if (count == 0) return 0;
+    const auto n = static_cast<double>(count);
+    return std::sqrt(std::max(0.0, (squares - sum * sum / n) / n));
+  }
+};
+
+struct ColumnMoments {
+  Moments all;
+  std::vector<Moments> each;  // one a value of a row
+  double min = std::numeric_limits<double>::infinity();
+  double max = -std::numeric_limits<double>::infinity();
+  uint64_t nonfinite = 0;
+};
+
+template <typename Value>
+void add_values(std::span<const std::byte> raw, ColumnMoments& moments) {
+  const uint64_t width = moments.each.size();
+  const uint64_t count = raw.size() / sizeof(Value);
+  for (uint64_t i = 0; i < count; ++i) {
+    const double value = as_double(load_value<Value>(raw.data(), i));
+    if (!std::isfinite(value)) {
+      ++moments.nonfinite;
+      continue;
+    }
+    moments.all.add(value);
+    moments.each[i % width].add(value);
+    moments.min = std::min(moments.min, value);
+    moments.max = std::max(moments.max, value);
+  }
+}
+
+ColumnStatistics summed_up(const ColumnSpec& spec, const ColumnMoments& moments) {
+  ColumnStatistics statistics{spec,        moments.nonfinite,    moments.min,
+                              moments.max, {moments.all.mean()}, {moments.all.std()}};
+  for (const Moments& each : moments.each) {
+    statistics.mean.push_back(each.mean());
+    statistics.std.push_back(each.std());
+  }
+  return statistics;
+}
+
+// Calls visit(chunk, block, column, raw) for every column of every block, in row order.
+template <typename Visit>
+Status for_columns(const Dataset& dataset, uint64_t blocks_max, Visit visit) {
+  for (uint32_t c = 0; c < dataset.manifest().chunks.size() && blocks_max > 0; ++c) {
+    BALLAST_ASSIGN(const ChunkReader chunk, ChunkReader::open(dataset, c));
+    for (const BlockPlace& block : dataset.blocks_of(c)) {
+      if (blocks_max-- == 0) return {};
+      for (size_t column = 0; column < dataset.columns().size(); ++column) {
+        std::vector<std::byte> raw(
+            chunk.footer().blocks[block.index_in_chunk].buffers[column].raw_bytes);
+        BALLAST_RETURN_IF_ERROR(chunk.read_column(block.index_in_chunk, column, raw));
+        visit(block, column, std::span<const std::byte>(raw));
+      }
+    }
+  }
+  return {};
+}
+
+std::string values_text(const ColumnSpec& spec, std::span<const std::byte> row,
+                        uint64_t values_max) {
+  std::vector<std::string> texts;
+  for (uint64_t i = 0; i < std::min(spec.width(), values_max); ++i) {
+    texts.push_back(value_text(spec.type, row, i));
+  }
+  const bool cut = spec.width() > values_max;
+  return fmt::format("{}{}", fmt::join(texts, " "), cut ? " ..." : "");
+}
+
+}  // namespace
+
+std::vector<Status> verify_dataset(const std::string& folder) {
+  std::vector<Status> problems;
+  const auto dataset = Dataset::open(folder);
+  if (!dataset.ok()) return {dataset.status()};
+  for (uint32_t c = 0; c < (*dataset)->manifest().chunks.size(); ++c) {
+    const auto chunk = ChunkReader::open(**dataset, c);
+    if (!chunk.ok()) {
+      problems.push_back(chunk.status());
+      continue;
+    }
+    if (Status head = chunk->verify_head(); !head.ok()) problems.push_back(head);
+    for (const BlockPlace& block : (*dataset)->blocks_of(c)) verify_block(*chunk, block, problems);
+  }
+  return problems;
+}
+
+Result<std::vector<LabelCount>> count_labels(const Dataset& dataset) {
+  std::map<int64_t, uint64_t> counts;
+  for (uint32_t c = 0; c < dataset.manifest().chunks.size(); ++c) {
+    BALLAST_ASSIGN(const ChunkReader chunk, ChunkReader::open(dataset, c));
+    for (const BlockSpec& block : chunk.footer().blocks) {
+      for (const LabelCount& label : block.labels) counts[label.label] += label.count;
+    }
+  }
+  std::vector<LabelCount> labels;
+  for (const auto& [label, count] : counts) labels.push_back({label, count});
+  return labels;
+}
+
+Result<std::vector<ColumnStatistics>> measure_columns(const Dataset& dataset) {
+  std::vector<ColumnMoments> moments(dataset.columns().size());
+  for (size_t i = 0; i < moments.size(); ++i) {
+    moments[i].each.resize(dataset.columns()[i].width());
+  }
+  BALLAST_RETURN_IF_ERROR(
+      for_columns(dataset, dataset.block_count(),
+                  [&](const BlockPlace&, size_t column, std::span<const std::byte> raw) {
+                    with_type(dataset.columns()[column].type,
+                              [&](auto kind) { add_values<decltype(kind)>(raw, moments[column]); });
+                  }));
+  std::vector<ColumnStatistics> statistics;
+  for (size_t i = 0; i < moments.size(); ++i) {
+    statistics.push_back(summed_up(dataset.columns()[i], moments[i]));
+  }
+  return statistics;
+}
+
+std::string standardize_toml(const ColumnStatistics& statistics, bool per_value) {
+  std::vector<std::string> means;
+  std::vector<std::string> stds;
+  const size_t first = per_value ? 1 : 0;
+  const size_t last = per_value ? statistics.mean.size() : 1;
+  for (size_t i = first; i < last; ++i) {
+    means.push_back(fmt::format("{:.9g}", statistics.mean[i]));
+    stds.push_back(fmt::format("{:.9g}", statistics.std[i] > 0 ? statistics.std[i] : 1.0));
+  }
+  return fmt::format(
+      "[[data.transform]]\nkind = \"standardize\"\ncolumn = \"{}\"\nmean = [{}]\nstd = [{}]\n",
+      statistics.spec.name, fmt::join(means, ", "), fmt::join(stds, ", "));
+}
+
+Result<std::string> head_text(const Dataset& dataset, uint64_t count, uint64_t values_max) {
+  count = std::min(count, dataset.rows());
+  if (count == 0) return std::string();
+  std::vector<std::string> rows(count);
+  const Status read = for_columns(
+      dataset, dataset.place(count - 1).block + 1,
+      [&](const BlockPlace& block, size_t column, std::span<const std::byte> raw) {
+        const ColumnSpec& spec = dataset.columns()[column];
+        const uint64_t wanted = std::min<uint64_t>(block.stored.rows, count - block.first_row);
+        for (uint64_t i = 0; i < wanted; ++i) {
+          const auto row = raw.subspan(i * spec.row_bytes(), spec.row_bytes());
+          rows[block.first_row + i] +=
+              fmt::format("  {}: {}\n", spec.name, values_text(spec, row, values_max));
+        }
+      });
+  BALLAST_RETURN_IF_ERROR(read);
+  std::string text;
+  for (uint64_t i = 0; i < count; ++i) text += fmt::format("row {}\n{}", i, rows[i]);
+  return text;
+}
+
+}  // namespace ballast
