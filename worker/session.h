@@ -35,6 +35,7 @@ struct SessionConfig {
   std::string job_hash;
   std::string host;
   uint32_t process = 0;
+  Duration retry_after = 2s;  // an unanswered request is sent again
 };
 
 // Lanes whose gradients are summed before they are sent. Sync: tree node [low, high) and the lanes

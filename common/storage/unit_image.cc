@@ -62,19 +62,21 @@ void add_padded(ImagePieces& pieces, std::span<const std::byte> bytes) {
 UnitHeader header_of(const UnitImage& image) {
   BALLAST_CHECK(image.weights.size() % sizeof(float) == 0);
   for (const Buffer& tensor : image.state) BALLAST_CHECK(tensor.size() == image.weights.size());
+  BALLAST_CHECK(image.previous.empty() || image.previous.size() == image.weights.size());
   return {image.unit,
           image.version,
           image.updates,
           image.samples_applied,
           image.marks,
           image.weights.size() / sizeof(float),
-          static_cast<uint32_t>(image.state.size())};
+          static_cast<uint32_t>(image.state.size()),
+          !image.previous.empty()};
 }
 
 // What encode would have made of such a header; bounded by `total`, so nothing overflows.
 Status check_layout(const UnitHeader& header, uint64_t header_bytes, uint64_t total) {
   const uint64_t room = total - kSectionBytes - padded(header_bytes);
-  const uint64_t tensors = 1 + uint64_t{header.state_count};
+  const uint64_t tensors = 1 + uint64_t{header.state_count} + (header.has_previous ? 1 : 0);
   const bool fits = header.state_count <= kStateTensorsMax &&
                     header.element_count <= room / sizeof(float) / tensors;
   if (fits && padded(header.element_count * sizeof(float)) * tensors == room) return Status();
@@ -123,6 +125,7 @@ ImagePieces pieces_of(const UnitImage& image) {
   pieces.spans.push_back(std::as_const(pieces.head).bytes());
   add_padded(pieces, image.weights.bytes());
   for (const Buffer& tensor : image.state) add_padded(pieces, tensor.bytes());
+  add_padded(pieces, image.previous.bytes());
 
   Prelude prelude{kMagic, pieces.bytes, static_cast<uint32_t>(header.size()), 0, 0};
   std::memcpy(pieces.head.data(), &prelude, sizeof(prelude));
@@ -169,7 +172,8 @@ Result<UnitImage> decode(const Buffer& bytes) {
                   header.samples_applied,
                   std::move(header.marks),
                   Buffer(),
-                  {}};
+                  {},
+                  Buffer()};
   const uint64_t tensor_bytes = header.element_count * sizeof(float);
   uint64_t offset = kSectionBytes + padded(prelude.header_bytes);
   image.weights = tensor_at(bytes, offset, tensor_bytes);
@@ -180,6 +184,9 @@ Result<UnitImage> decode(const Buffer& bytes) {
   for (uint32_t index = 0; index < header.state_count; ++index) {
     offset += padded(tensor_bytes);
     image.state.push_back(tensor_at(bytes, offset, tensor_bytes));
+  }
+  if (header.has_previous) {
+    image.previous = tensor_at(bytes, offset + padded(tensor_bytes), tensor_bytes);
   }
   return image;
 }

@@ -5,7 +5,7 @@
 // Bytes, little-endian, offsets from the start of the image, every section at a multiple of 64:
 //   0   magic "BLUNIT1\0", u64 total bytes, u32 header bytes, u32 zero, u64 XXH3-64 of all the rest
 //   64  header, a FlatBuffer (schemas/checkpoint.fbs)
-//   ..  weights, then each state tensor, raw float32, padded with zeros
+//   ..  weights, then each state tensor, then the previous weights if kept: raw float32, padded
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,7 @@ struct UnitImage {
   std::vector<Clock> marks;   // async: the next clock of each lane (kNever: none left); sync: empty
   Buffer weights;             // float32, element_count of the unit
   std::vector<Buffer> state;  // optimizer state tensors, each as long as the weights
+  Buffer previous;            // sync: weights of version - 1 while a lane may still need them
 };
 
 // The weights must be a multiple of 4 bytes and each state tensor as long as they are. The image's

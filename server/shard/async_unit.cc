@@ -48,6 +48,10 @@ class AsyncUnit final : public Unit {
       out.push_back({from, std::move(reply)});
     } else if (may_read(entry.clock)) {
       out.push_back({from, answer(entry.sequence, entry.epoch, wire::ReplyCode::kWeights)});
+    } else if (reads_.size() >= policy_.reads_held_max && !reads_.contains(from, entry.sequence)) {
+      wire::ReplyEntry reply = answer(entry.sequence, entry.epoch, wire::ReplyCode::kBusy);
+      reply.weights = Buffer();
+      out.push_back({from, std::move(reply)});
     } else if (reads_.hold(from, now, entry)) {
       ++counters_.held;
     }

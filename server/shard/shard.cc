@@ -204,6 +204,7 @@ void Shard::cut_published(const Unit& unit) {
   Cut& cut = cuts_[version];
   if (cut.ordered) return;
   cut.images.push_back(unit.image());
+  cut.images.back().previous = Buffer();  // an exact cut needs no second version
   if (cut.images.size() < units_.size()) return;
   cut.ordered = true;
   journal_.cut(version, std::exchange(cut.images, {}));
@@ -219,7 +220,10 @@ void Shard::on_checkpoint_order(const wire::CheckpointOrder& order, ShardEffects
   if (!serving_ || cut.ordered) return;
   cut.ordered = true;
   std::vector<UnitImage> images;
-  for (const auto& [id, hosted] : units_) images.push_back(hosted.unit->image());
+  for (const auto& [id, hosted] : units_) {
+    images.push_back(hosted.unit->image());
+    images.back().previous = Buffer();
+  }
   journal_.cut(order.checkpoint, std::move(images));
 }
 
@@ -325,6 +329,11 @@ void Shard::install(std::vector<UnitImage> images, ShardEffects& out) {
           fmt::format("while loading units on shard {}", config_.shard.value()))});
       return;
     }
+  }
+  if (load_.source == wire::LoadSource::kCheckpoint &&
+      journal_.durability() != Durability::kCheckpoint) {
+    // From here on the journal is ahead of the checkpoint, so it must know every unit.
+    for (const auto& [id, hosted] : units_) last_lsn_ = journal_.append(hosted.unit->image());
   }
   finish_load(out);
 }

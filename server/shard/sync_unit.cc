@@ -67,6 +67,9 @@ class SyncUnit final : public Unit {
     } else if (entry.clock < version_) {
       out.push_back(
           {from, answer(entry.sequence, entry.epoch, wire::ReplyCode::kPassed, entry.clock)});
+    } else if (pulls_.size() >= policy_.reads_held_max && !pulls_.contains(from, entry.sequence)) {
+      out.push_back(
+          {from, answer(entry.sequence, entry.epoch, wire::ReplyCode::kBusy, entry.clock)});
     } else if (pulls_.hold(from, now, entry)) {
       ++counters_.held;
     }
@@ -109,14 +112,18 @@ class SyncUnit final : public Unit {
   UnitImage image() const override {
     UnitImage image = weights_.image();
     image.version = version_;
+    const auto previous = versions_.find(version_ - 1);
+    if (previous != versions_.end()) image.previous = previous->second;
     return image;
   }
 
   Status restore(UnitImage image) override {
     const Version version = image.version;
+    const Buffer previous = image.previous;
     BALLAST_RETURN_IF_ERROR(weights_.restore(std::move(image)));
     version_ = version;
     versions_ = {{version_, weights_.current()}};
+    if (!previous.empty()) versions_[version_ - 1] = previous;
     slots_.clear();
     return Status();
   }

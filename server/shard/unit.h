@@ -36,7 +36,8 @@ struct UnitCounters {
 // What differs from rule to rule; the simulator plants bugs through it, the product takes the
 // defaults.
 struct UnitPolicy {
-  uint64_t staleness_slack = 0;  // added to the staleness bound of reads: 0 unless planted
+  uint32_t reads_held_max = 1024;  // one more is answered kBusy: above lanes x 2 in any sane job
+  uint64_t staleness_slack = 0;    // added to the staleness bound of reads: 0 unless planted
   bool applies_repeats = false;  // a push that was applied is applied again: never, unless planted
 };
 

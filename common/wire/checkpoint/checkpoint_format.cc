@@ -127,7 +127,7 @@ Buffer encode_unit_header(const UnitHeader& header) {
   const auto marks = builder.CreateVector(header.marks);
   builder.Finish(fb::CreateUnitHeader(builder, header.unit.value(), header.version, header.updates,
                                       header.samples_applied, marks, header.element_count,
-                                      header.state_count));
+                                      header.state_count, header.has_previous));
   return finished(builder);
 }
 
@@ -145,6 +145,7 @@ Result<UnitHeader> decode_unit_header(std::span<const std::byte> bytes) {
   }
   header.element_count = stored->element_count();
   header.state_count = stored->state_count();
+  header.has_previous = stored->has_previous();
   return header;
 }
 

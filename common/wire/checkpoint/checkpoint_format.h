@@ -30,6 +30,7 @@ struct UnitHeader {
   std::vector<Clock> marks;
   uint64_t element_count = 0;  // floats of the weights and of each state tensor
   uint32_t state_count = 0;    // optimizer state tensors behind the weights
+  bool has_previous = false;   // the weights of version - 1 follow behind the state
 };
 
 // Where one unit lies in a part.

@@ -1,0 +1,113 @@
+// Cluster: a whole job in one thread from one seed: the real coordinator, shards, clients and
+// sessions on the simulated network, with virtual time, a store that loses what was not yet
+// durable, and crashes and restarts of each. Invariants are checked after every event; a broken one
+// throws Violation.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/base/random.h"
+#include "common/net/sim_network.h"
+#include "common/storage/memory_journal.h"
+#include "server/coordinator/coordinator.h"
+#include "server/shard/shard.h"
+#include "tests/sim/sim_options.h"
+#include "tests/sim/toy_model.h"
+#include "worker/session.h"
+
+namespace ballast::sim {
+
+class Cluster {
+ public:
+  explicit Cluster(const SimOptions& options);
+  ~Cluster();
+
+  // Runs the job through its storm and to its end.
+  SimResult run();
+
+ private:
+  struct CoordinatorNode;
+  struct ShardNode;
+  struct WorkerNode;
+
+  // ---- the world
+  void at(Time time, std::function<void()> what);
+  void after(Duration delay, std::function<void()> what) { at(network_->now() + delay, what); }
+  Duration some(Duration low, Duration high);
+  void count(const std::string& what, uint64_t by = 1) { counts_[what] += by; }
+  void trace(const std::string& line);
+  void step();
+
+  // ---- processes
+  void start_coordinator(std::optional<ResumePoint> resume);
+  void start_shard(uint32_t index);
+  void start_worker(uint32_t index);
+  void kill_coordinator();
+  void kill_shard(uint32_t index);
+  void kill_worker(uint32_t index);
+  void drive(CoordinatorNode& node, const CoordinatorEvent& event);
+  void drive(ShardNode& node, ShardEvent event);
+  void drive(WorkerNode& node, SessionEvent event);
+  void compute(WorkerNode& node, const session_effect::Compute& job);
+  void evaluate(WorkerNode& node, const session_effect::EvaluateSlices& job);
+  void poll_network();
+  void flush_disks();
+
+  // ---- faults
+  void plan_storm();
+  void fault();
+  void calm();
+  void power_cut();
+
+  // ---- what must hold
+  void check_shard(const ShardNode& node);
+  void check_read(const WorkerNode& node, const session_effect::Compute& job);
+  void check_answer(const Peer& worker, const wire::ReplyEntry& entry);
+  void check_end();
+
+  const SimOptions options_;
+  Random rng_;
+  JobConfig job_;
+  std::optional<ToyModel> model_;
+  std::vector<std::vector<std::vector<float>>> reference_;  // [parameter][version]
+  std::unique_ptr<SimNetwork> network_;
+  std::unique_ptr<MemoryStore> store_;
+
+  struct Later {
+    Time time;
+    uint64_t order;
+    std::function<void()> what;
+    bool operator<(const Later& other) const {  // the earliest on top
+      return std::tie(time, order) > std::tie(other.time, other.order);
+    }
+  };
+  std::priority_queue<Later> later_;
+  uint64_t next_order_ = 0;
+  Incarnation next_incarnation_ = 1;
+
+  std::unique_ptr<CoordinatorNode> coordinator_;
+  std::vector<std::unique_ptr<ShardNode>> shards_;
+  std::vector<std::unique_ptr<WorkerNode>> workers_;
+  std::optional<Buffer> saved_state_;
+  std::optional<ResumePoint> resume_;
+  std::vector<std::vector<Clock>> marks_;        // [unit][lane]: the last seen, to see each rise
+  std::vector<std::vector<Clock>> promised_;     // [unit][lane]: acknowledged to a worker
+  std::map<uint64_t, uint64_t> evaluated_rows_;  // by evaluation
+  bool storm_ = true;
+  bool stop_requested_ = false;
+  std::optional<Finish> finish_;
+  std::vector<MetricRow> rows_;
+  Counts counts_;
+  uint64_t trace_hash_ = 0;
+  uint64_t events_ = 0;
+  uint32_t lives_ = 1;  // runs of the job: one more for each resume after a power cut
+};
+
+}  // namespace ballast::sim

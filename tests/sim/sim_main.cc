@@ -1,0 +1,163 @@
+// ballast-sim: runs the whole cluster from seeds and says what happened how often.
+//
+//   ballast-sim --mode sync|ssp|async|all [--seeds N] [--first K]     500 seeds a mode by default
+//   ballast-sim --mode ssp --seed 4417 --trace                        one seed, every event
+//   ballast-sim --plant staleness|repeat                              must find the bug in 200
+//   seeds
+//
+// Exit code 0: no violation, every counted thing happened, and every tenth seed had the same trace
+// twice. With --plant: 0 when it was found.
+#include <fmt/format.h>
+
+#include <cstring>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/sim/cluster.h"
+
+namespace ballast::sim {
+namespace {
+
+// What a run over all modes must have seen at least once. `moved` and `rewound` are reserved
+// replies.
+const std::vector<std::string> kMustHappen = {"reply closed",
+                                              "reply applied",
+                                              "reply already",
+                                              "reply split",
+                                              "reply early",
+                                              "reply weights",
+                                              "reply passed",
+                                              "reply fenced",
+                                              "reply busy",
+                                              "worker killed",
+                                              "shard killed",
+                                              "coordinator killed",
+                                              "power cut",
+                                              "stop requested",
+                                              "stopped on request",
+                                              "resumed from a checkpoint",
+                                              "checkpoint committed",
+                                              "lane move asked",
+                                              "evaluation",
+                                              "early push parked",
+                                              "held",
+                                              "message lost",
+                                              "message repeated",
+                                              "message delayed",
+                                              "message reordered",
+                                              "message partitioned",
+                                              "connection reset",
+                                              "request sent again"};
+
+struct Arguments {
+  std::vector<Mode> modes;
+  uint64_t first = 0;
+  uint64_t seeds = 500;
+  bool one = false;
+  bool trace = false;
+  Plant plant = Plant::kNone;
+};
+
+const char* mode_name(Mode mode) {
+  return mode == Mode::kSync ? "sync" : mode == Mode::kSsp ? "ssp" : "async";
+}
+
+void report(Mode mode, uint64_t seed, const std::string& violation) {
+  fmt::print("VIOLATION mode={} seed={}: {}\n  replay: ballast-sim --mode {} --seed {} --trace\n",
+             mode_name(mode), seed, violation, mode_name(mode), seed);
+}
+
+int run_plant(const Arguments& arguments) {
+  const Mode mode = arguments.plant == Plant::kStalenessOffByOne ? Mode::kSsp : Mode::kAsync;
+  for (uint64_t seed = arguments.first; seed < arguments.first + 200; ++seed) {
+    const SimResult result = Cluster({.mode = mode, .seed = seed, .plant = arguments.plant}).run();
+    if (result.violation.empty()) continue;
+    fmt::print("planted bug found at seed {}: {}\n", seed, result.violation);
+    return 0;
+  }
+  fmt::print("planted bug not found in 200 seeds\n");
+  return 1;
+}
+
+int run(const Arguments& arguments) {
+  Counts total;
+  uint64_t violations = 0;
+  for (Mode mode : arguments.modes) {
+    for (uint64_t seed = arguments.first; seed < arguments.first + arguments.seeds; ++seed) {
+      const SimOptions options{.mode = mode, .seed = seed, .trace = arguments.trace};
+      const SimResult result = Cluster(options).run();
+      for (const auto& [what, times] : result.counts) total[what] += times;
+      if (!result.violation.empty()) {
+        ++violations;
+        report(mode, seed, result.violation);
+      } else if (seed % 10 == 0 && Cluster(options).run().trace_hash != result.trace_hash) {
+        ++violations;
+        report(mode, seed, "two runs of the same seed have different traces");
+      }
+    }
+  }
+  for (const auto& [what, times] : total) fmt::print("{:>28}  {}\n", what, times);
+  uint64_t never = 0;
+  if (!arguments.one && arguments.modes.size() == 3) {
+    for (const std::string& what : kMustHappen) {
+      if (total[what] > 0) continue;
+      ++never;
+      fmt::print("NEVER happened: {}\n", what);
+    }
+  }
+  fmt::print("{} seeds a mode, {} violations, {} things never happened\n", arguments.seeds,
+             violations, never);
+  return violations + never == 0 ? 0 : 1;
+}
+
+int usage() {
+  fmt::print(stderr,
+             "usage: ballast-sim --mode sync|ssp|async|all [--seeds N] [--first K] [--seed K]"
+             " [--trace] [--plant staleness|repeat]\n");
+  return 2;
+}
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  std::string mode = "all";
+  for (int i = 1; i < argc; ++i) {
+    const std::string key = argv[i];
+    const char* value = i + 1 < argc ? argv[i + 1] : nullptr;
+    if (key == "--trace") {
+      arguments.trace = true;
+      continue;
+    }
+    if (value == nullptr) return usage();
+    ++i;
+    if (key == "--mode") {
+      mode = value;
+    } else if (key == "--seeds") {
+      arguments.seeds = std::stoull(value);
+    } else if (key == "--first") {
+      arguments.first = std::stoull(value);
+    } else if (key == "--seed") {
+      arguments.first = std::stoull(value);
+      arguments.seeds = 1;
+      arguments.one = true;
+    } else if (key == "--plant" && std::strcmp(value, "staleness") == 0) {
+      arguments.plant = Plant::kStalenessOffByOne;
+    } else if (key == "--plant" && std::strcmp(value, "repeat") == 0) {
+      arguments.plant = Plant::kRepeatApplied;
+    } else {
+      return usage();
+    }
+  }
+  if (mode == "sync" || mode == "all") arguments.modes.push_back(Mode::kSync);
+  if (mode == "ssp" || mode == "all") arguments.modes.push_back(Mode::kSsp);
+  if (mode == "async" || mode == "all") arguments.modes.push_back(Mode::kAsync);
+  if (arguments.modes.empty()) return usage();
+  return arguments.plant == Plant::kNone ? run(arguments) : run_plant(arguments);
+}
+
+}  // namespace
+}  // namespace ballast::sim
+
+int main(int argc, char** argv) {
+  return ballast::sim::main(argc, argv);
+}
