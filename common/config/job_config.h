@@ -116,7 +116,7 @@ struct ClusterConfig {
   uint32_t threads_per_worker = 1;  // threads of one worker's matrix products
   TransportKind transport = TransportKind::kIpc;
   std::string host = "127.0.0.1";  // tcp: what servers and the coordinator listen on
-  uint32_t port = 0;               // tcp: first port, coordinator first; 0: any free ports
+  uint32_t port = 0;               // tcp: first port, coordinator first, then the shards; 0: 7700
   uint64_t heartbeat_ms = 500;
   uint64_t dead_after_ms = 5000;      // silence after which a process counts as dead
   uint64_t stuck_after_ms = 60000;    // no progress although alive: named in the log and the status
