@@ -7,6 +7,7 @@
 #include "common/base/status.h"
 #include "worker/tool/command.h"
 #include "worker/tool/data_command.h"
+#include "worker/tool/job_command.h"
 
 namespace ballast {
 
@@ -14,6 +15,9 @@ namespace {
 
 constexpr AddCommand kCommands[] = {
     add_data_command,
+    add_resolve_command,
+    add_doctor_command,
+    add_keys_command,
 };
 
 // The innermost line last: the end of the scroll is the answer.

@@ -71,9 +71,9 @@ MemorySum server_memory(const JobConfig& job) {
   const std::vector<uint64_t> servers = server_parameter_bytes(job);
   const uint64_t weights = *std::max_element(servers.begin(), servers.end());
   const uint64_t states = state_count(job.train.optimizer.kind);
-  return {{{"weights 2 x", 2 * weights},
-           {fmt::format("optimizer state {} x", states), states * weights},
-           {fmt::format("waiting nodes {} x", job.cluster.workers), job.cluster.workers * weights},
+  return {{{"weights (2 versions)", 2 * weights},
+           {fmt::format("optimizer state ({} tensors)", states), states * weights},
+           {fmt::format("waiting nodes ({})", job.cluster.workers), job.cluster.workers * weights},
            {"checkpoint copies", (1 + states) * weights}}};
 }
 
@@ -81,7 +81,7 @@ MemorySum worker_memory(const JobConfig& job) {
   const uint64_t weights = parameter_bytes(job);
   const uint64_t lane_rows = job.train.batch / job.train.lanes;
   return {{{"weights", weights},
-           {"gradients 2 x", 2 * weights},
+           {"gradients (2)", 2 * weights},
            {"arriving weights", weights},
            {"layers", 2 * lane_rows * row_values(job) * sizeof(float)},
            {"data", data_bytes(job)}}};

@@ -79,6 +79,9 @@ std::string source_path(const ResolveOptions& options) {
 }  // namespace
 
 Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver& resolve_shapes) {
+  if (options.job_path.empty() && options.resume.empty()) {
+    return Status(Code::kInvalidInput, "no job given; expected JOB.toml or --resume RUNDIR");
+  }
   const std::string path = source_path(options);
   BALLAST_ASSIGN(JobConfig job, load_job(path, options.overrides));
   job.resolved = ResolvedConfig();  // read anew: the data may not be what it was

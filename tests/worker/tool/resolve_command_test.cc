@@ -41,7 +41,7 @@ TEST_F(ResolveCommand, WritesNothingOnADryRunAndPrintsThePlan) {
   EXPECT_THAT(out_.str(), HasSubstr("sync: 1 epochs, 16 steps of 64 samples, 2 lanes over 2"));
   EXPECT_THAT(out_.str(), HasSubstr("[64 -> 100] relu, 6500 parameters"));
   EXPECT_THAT(out_.str(), HasSubstr("4 units on 2 shards"));
-  EXPECT_THAT(out_.str(), HasSubstr("memory of a server (2 of them): weights 2 x"));
+  EXPECT_THAT(out_.str(), HasSubstr("memory of a server (2 of them): weights (2 versions) "));
 }
 
 TEST_F(ResolveCommand, WritesNothingForABadJobAndNamesTheLine) {
@@ -81,6 +81,12 @@ TEST_F(ResolveCommand, RefusesARunDirectoryThatCannotBeMade) {
 
   EXPECT_EQ(exit_code(status), 2);
   EXPECT_THAT(status.to_string(), HasSubstr("cannot be written: Not a directory"));
+}
+
+TEST_F(ResolveCommand, RefusesToRunWithoutAJob) {
+  options_.job_path.clear();
+
+  EXPECT_THAT(run_resolve(options_, data_, out_).to_string(), HasSubstr("expected JOB.toml or"));
 }
 
 class Resume : public RunFolder {
