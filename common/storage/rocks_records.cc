@@ -59,7 +59,10 @@ Status from_rocks(std::string_view doing, const std::string& folder,
 // a full disk ends the process with a failed assertion (EnvLogger::Logv, 7.8.3).
 class ForwardingLogger final : public rocksdb::Logger {
  public:
-  ForwardingLogger() : rocksdb::Logger(rocksdb::WARN_LEVEL) {}
+  // Reads no memory: it is called on RocksDB's threads up to the end of the database.
+  [[nodiscard]] rocksdb::InfoLogLevel GetInfoLogLevel() const override {
+    return rocksdb::WARN_LEVEL;
+  }
   using rocksdb::Logger::Logv;
   void Logv(const char* format, va_list arguments) override {
     std::array<char, 512> text{};
