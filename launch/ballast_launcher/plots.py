@@ -33,7 +33,7 @@ def accuracy_over_time(results, path):
     figure, axes = panels(results, "test score over time (every run)")
     for run in results["runs"]:
         times, scores = zip(*run["curve"])
-        axes[run["condition"]].plot(times, scores, color=COLOURS[run["mode"]], alpha=0.8,
+        axes[run["condition"]].plot(times, scores, marker=".", color=COLOURS[run["mode"]], alpha=0.8,
                                     label=run["mode"] if run["repeat"] == 1 else None)
     for axis in axes.values():
         axis.axhline(results["target"], color="grey", linestyle=":", linewidth=1)

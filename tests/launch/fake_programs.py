@@ -66,6 +66,7 @@ def tool():
     write_whole(run_dir / "job.toml", text)
     write_whole(run_dir / "config.toml", to_toml(config))
     write_whole(run_dir / "called.json", sys.argv[1:])
+    (run_dir / "over").unlink(missing_ok=True)
 
 
 class Process:
@@ -141,7 +142,6 @@ class Coordinator(Process):
         write_whole(folder / "manifest", "whole")
 
     def run(self):
-        (self.run_dir / "over").unlink(missing_ok=True)
         while self.step < self.steps and not self.asked:
             self.show("running")
             self.tick()

@@ -1,6 +1,7 @@
 """--resume: what it keeps, what it forgets, what it refuses."""
 
 import json
+import signal
 
 import launching
 from launcher_case import LONG, LauncherTest
@@ -18,6 +19,15 @@ class Resuming(LauncherTest):
         self.assertIn("done: async, 4 steps", done.stdout)
         called = json.loads((self.folder / "r/called.json").read_text())
         self.assertEqual(called[-2:], ["--resume", str(self.folder / "r")])
+
+    def test_a_stopped_job_goes_on_to_its_end(self):
+        launcher = self.start_job()
+        launcher.send_signal(signal.SIGINT)
+        self.assertEqual(self.end(launcher)[0], 75)
+
+        done = self.run_launcher("run", "--resume", "r", "--set", "fake.steps=2")
+
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_a_folder_without_a_checkpoint_cannot_be_resumed(self):
         self.run_job(steps=LONG, who="worker-1", at_step=2, misfortune="kill")

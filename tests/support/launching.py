@@ -47,13 +47,17 @@ def process_of(folder, role, index=0):
     raise AssertionError(f"no {role} {index} among {processes_of(folder)}")
 
 
-def wait_until(condition, what, seconds=20):
-    """Polls: the thing waited for is another process's doing."""
+def wait_until(condition, what, seconds=20, launcher=None):
+    """Polls: the thing waited for is another process's doing. Gives up when `launcher` has ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
+        if launcher and launcher.poll() is not None:
+            out, error = launcher.communicate()
+            raise AssertionError(f"the launcher ended with {launcher.returncode} while waiting for "
+                                 f"{what}:\n{out}{error}")
         time.sleep(0.02)
     raise AssertionError(f"after {seconds} s still not: {what}")
 

@@ -1,0 +1,199 @@
+"""Bad input: the exact exit code, the ids the message must hold, and nothing left behind."""
+
+import gzip
+import os
+import shutil
+import socket
+import subprocess
+
+from launching import BALLAST, ROOT
+from process_case import ProcessTest, convert
+
+# (claim, settings, exit code, what the message must contain)
+SETTINGS = (
+    ("an unknown key", ["train.bacth=64"], 2, ["train.bacth", "train.batch"]),
+    ("a wrong type", ["train.batch=\"many\""], 2, ["train.batch", "many"]),
+    ("out of range", ["train.batch=-1"], 2, ["train.batch", "-1"]),
+    ("a missing data set", ["data.train=\"/no/such/folder\""], 2, ["/no/such/folder"]),
+    ("zero workers", ["cluster.workers=0"], 2, ["cluster.workers"]),
+    ("more workers than lanes", ["cluster.workers=5"], 2, ["cluster.workers", "train.lanes"]),
+    ("lanes not dividing batch", ["train.lanes=7"], 2, ["train.lanes", "120", "6", "8"]),
+    ("a column that is not there", ["data.label=\"lable\""], 2, ["lable", "label"]),
+    ("shapes that do not fit", ["layer[2].units=4"], 2, ["10", "4"]),
+)
+
+
+class BadSettings(ProcessTest):
+    def test_each_is_refused_before_anything_is_started(self):
+        for claim, settings, code, words in SETTINGS:
+            with self.subTest(claim):
+                done = self.run_job(*settings)
+
+                self.assertEqual(done.returncode, code, done.stderr)
+                for word in words:
+                    self.assertIn(word, done.stderr)
+                self.assertFalse((self.folder / "r").exists(), "a run directory was left")
+
+    def test_a_job_file_that_is_not_there_is_named(self):
+        self.job.unlink()
+
+        done = self.run_job()
+
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("job.toml", done.stderr)
+
+    def test_an_unknown_key_in_the_file_is_named_with_its_line(self):
+        lines = self.job.read_text().splitlines()
+        line = lines.index("batch = 120") + 1
+        self.job.write_text("\n".join(lines).replace("batch = 120", "bacth = 120"))
+
+        done = self.run_job()
+
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(f"job.toml:{line}", done.stderr)
+
+    def test_a_port_in_use_is_named(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+
+            done = self.run_job("cluster.transport=tcp", f"cluster.port={port}")
+
+        self.assertIn(done.returncode, (2, 3), done.stderr)
+        self.assertIn(str(port), done.stderr)
+        self.assertIn("in use", done.stderr.lower())
+
+
+class BadData(ProcessTest):
+    def setUp(self):
+        super().setUp()
+        self.train = self.folder / "train"
+        shutil.copytree(self.data / "train", self.train)
+
+    def run_on_train(self, *settings):
+        return self.run_job(f"data.train=\"{self.train}\"", *settings)
+
+    def chunk(self):
+        return next(self.train.glob("*.blc"))
+
+    def flip(self, path, offset):
+        """Flips one bit; a negative offset counts from the end."""
+        content = bytearray(path.read_bytes())
+        content[offset] ^= 1
+        path.chmod(0o600)
+        path.write_bytes(content)
+
+    def refused(self, done, *words):
+        self.assertEqual(done.returncode, 3, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+        self.assertFalse(list((self.folder).glob("r/checkpoints/*/manifest")))
+
+    def test_a_truncated_chunk_is_named(self):
+        chunk = self.chunk()
+        chunk.chmod(0o600)
+        os.truncate(chunk, chunk.stat().st_size // 2)
+
+        self.refused(self.run_on_train(), chunk.name)
+
+    def test_a_flipped_bit_in_a_block_is_named_with_chunk_and_hashes(self):
+        self.flip(self.chunk(), 100)
+
+        self.refused(self.run_on_train(), self.chunk().name, "block", "xxh3")
+
+    def test_a_flipped_bit_in_a_footer_is_named(self):
+        self.flip(self.chunk(), -60)
+
+        self.refused(self.run_on_train(), self.chunk().name, "footer")
+
+    def test_a_flipped_bit_in_the_manifest_is_named(self):
+        manifest = self.train / "manifest"
+        self.flip(manifest, manifest.stat().st_size // 2)
+
+        self.refused(self.run_on_train(), "manifest")
+
+    def convert_rows(self, change, *options):
+        """The digits with one row changed, as the training data."""
+        with gzip.open(ROOT / "tests/data/optdigits.tra.gz", "rt") as source:
+            rows = source.read().splitlines()
+        rows[41] = change(rows[41].split(","))
+        changed = self.folder / "changed.csv"
+        changed.write_text("\n".join(rows) + "\n")
+        shutil.rmtree(self.train)
+        return convert(changed, self.train, *options)
+
+    def test_a_label_out_of_range_is_named_with_its_row(self):
+        converted = self.convert_rows(lambda cells: ",".join(cells[:-1] + ["10"]))
+        self.assertEqual(converted.returncode, 0, converted.stderr)
+
+        done = self.run_on_train()
+
+        self.assertIn(done.returncode, (2, 3), done.stderr)
+        self.assertIn("row 41", done.stderr)
+        self.assertIn("10", done.stderr)
+
+    def test_a_nan_in_a_source_is_named_with_line_and_column(self):
+        converted = self.convert_rows(lambda cells: ",".join(["nan"] + cells[1:]))
+
+        self.assertEqual(converted.returncode, 2, converted.stderr)
+        self.assertIn("changed.csv", converted.stderr)
+        self.assertIn("42", converted.stderr)
+
+    def test_a_nan_in_the_features_is_named_with_its_row(self):
+        converted = self.convert_rows(lambda cells: ",".join(["nan"] + cells[1:]),
+                                      "--dtype", "f32", "--allow-nonfinite")
+        self.assertEqual(converted.returncode, 0, converted.stderr)
+
+        done = self.run_on_train()
+
+        self.assertIn(done.returncode, (2, 3), done.stderr)
+        self.assertIn("row 41", done.stderr)
+
+    def test_a_loss_that_is_not_finite_names_worker_and_step(self):
+        done = self.run_job("train.optimizer.kind=\"sgd\"", "train.optimizer.learning_rate=1e30")
+
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertRegex(done.stderr, r"worker[ -]\d")
+        self.assertRegex(done.stderr, r"step \d")
+
+
+class BadPlaces(ProcessTest):
+    def test_a_run_directory_that_cannot_be_made_is_named(self):
+        (self.folder / "file").write_text("")
+
+        done = self.run_job(run_dir="file/r")
+
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("file/r", done.stderr)
+
+    def test_checkpoints_that_cannot_be_written_are_a_clean_stop(self):
+        launcher = self.start("train.epochs=100000", "checkpoint.every_steps=0")
+        self.wait_for_step(launcher, 1)
+        blocked = self.folder / "r/checkpoints"
+        shutil.rmtree(blocked, ignore_errors=True)
+        blocked.write_text("a file where the folder should be")
+
+        launcher.send_signal(2)
+
+        code, error = self.end(launcher, seconds=20)
+        self.assertEqual(code, 3, error)
+        self.assertIn("checkpoints", error)
+
+    def test_a_full_disk_is_a_clean_stop_without_half_a_checkpoint(self):
+        private = ["unshare", "--map-root-user", "--mount"]
+        if subprocess.run([*private, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=False,
+                          capture_output=True).returncode != 0:
+            self.skipTest("no mount of a small tmpfs allowed")
+        small_disk = 'mount -t tmpfs -o size=192k tmpfs "$1" && cd "$2" && shift 2 && "$@"; ' \
+                     "code=$?; ls r/checkpoints/*/manifest; exit $code"
+        (self.folder / "r").mkdir()
+        # Checkpoints of 64 x 1024 weights with two Adam moments do not fit.
+        words = [str(BALLAST), "run", str(self.job), "--run-dir", "r", "--quiet",
+                 *self.settings("layer[0].units=1024", "train.epochs=1")]
+
+        done = subprocess.run([*private, "bash", "-c", small_disk, "_", str(self.folder / "r"),
+                               str(self.folder), *words], capture_output=True, text=True,
+                              timeout=60, check=False)
+
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("No space left", done.stderr)
+        self.assertNotIn("manifest", done.stdout)

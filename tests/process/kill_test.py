@@ -1,0 +1,68 @@
+"""kill -9 of any process at any time: an end within 10 s, one message, nothing left."""
+
+import os
+import random
+import signal
+import time
+
+import launching
+from process_case import LONG, ProcessTest
+
+ROLES = (("coordinator", 0), ("server", 0), ("server", 1), ("worker", 0), ("worker", 1))
+END_S = 10
+
+
+def name_of(role, index):
+    return role if role == "coordinator" else f"{role} {index}"
+
+
+class Kill(ProcessTest):
+    def kill_and_check(self, launcher, role, index, run_dir):
+        os.kill(self.pid_of(role, index, run_dir), signal.SIGKILL)
+        killed_at = time.monotonic()
+
+        code, error = self.end(launcher, seconds=END_S)
+
+        self.assertLess(time.monotonic() - killed_at, END_S)
+        self.assertEqual(code, 3, error)
+        self.assertIn(f"ballast: {name_of(role, index)} was killed by signal 9", error)
+        self.assertFalse(launching.processes_of(self.folder / run_dir))
+        return error
+
+    def test_the_message_names_process_step_and_the_command_to_resume(self):
+        for role, index in ROLES:
+            with self.subTest(process=name_of(role, index)):
+                run_dir = f"{role}-{index}"
+                launcher = self.start(LONG, run_dir=run_dir)
+                self.wait_for_checkpoint(launcher, run_dir)
+                self.wait_for_step(launcher, 1, run_dir)
+
+                error = self.kill_and_check(launcher, role, index, run_dir)
+
+                self.assertRegex(error, r"last step \d+")
+                self.assertRegex(error, r"last checkpoint: \d+")
+                self.assertTrue(launching.last_line(error).endswith(f"run --resume {run_dir}"))
+
+    def test_any_moment_will_do(self):
+        chooser = random.Random(20240229)
+        for attempt in range(6):
+            role, index = chooser.choice(ROLES)
+            patience_s = chooser.uniform(0, 1.5)
+            with self.subTest(process=name_of(role, index), seconds=patience_s):
+                run_dir = f"moment-{attempt}"
+                launcher = self.start(LONG, run_dir=run_dir)
+                self.wait(launcher,
+                          lambda: len(launching.processes_of(self.folder / run_dir)) == 5,
+                          "five processes")
+                time.sleep(patience_s)  # the moment itself is what is tried
+
+                self.kill_and_check(launcher, role, index, run_dir)
+
+    def test_kill_9_of_the_launcher_leaves_no_process(self):
+        launcher = self.start(LONG)
+        self.wait_for_step(launcher, 1)
+
+        launcher.kill()
+
+        launching.wait_until(lambda: not launching.processes_of(self.folder / "r"),
+                             "every process is dead", seconds=5)

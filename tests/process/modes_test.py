@@ -1,0 +1,80 @@
+"""Whole jobs with the real programs: the result files, every mode, the same bits in sync."""
+
+import json
+
+import launching
+from process_case import ProcessTest
+
+# (workers, servers, shards per server)
+SHAPES = ((1, 1, 1), (2, 1, 2), (2, 3, 1), (3, 1, 1), (4, 2, 2))
+
+SUMMARY_FIELDS = {"mode", "steps", "epochs", "samples", "wall_seconds", "samples_per_second",
+                  "metrics", "weights_xxh3", "bytes_pushed", "bytes_pulled", "staleness",
+                  "lost_pushes", "restarts", "job_hash"}
+
+
+class Modes(ProcessTest):
+    def test_sync_gives_the_same_bits_for_any_workers_servers_and_shards(self):
+        hashes = {}
+        for workers, servers, shards in SHAPES:
+            summary = self.finish(f"cluster.workers={workers}", f"cluster.servers={servers}",
+                                  f"cluster.shards_per_server={shards}",
+                                  run_dir=f"shape-{workers}-{servers}-{shards}")
+            hashes[workers, servers, shards] = summary["weights_xxh3"]
+
+        self.assertEqual(len(set(hashes.values())), 1, hashes)
+
+    def test_every_mode_counts_each_sample_once_and_learns(self):
+        for mode in ("sync", "ssp", "async"):
+            with self.subTest(mode=mode):
+                summary = self.finish(f"train.mode={mode}", run_dir=mode)
+
+                self.assertFalse(SUMMARY_FIELDS - summary.keys())
+                self.assertEqual(summary["mode"], mode)
+                self.assertEqual(summary["samples"], 4 * 3823)
+                self.assertEqual(summary["lost_pushes"], 0)
+                self.assertGreater(summary["metrics"]["test_accuracy"], 0.9)
+
+    def test_the_run_directory_holds_what_is_promised(self):
+        self.finish()
+
+        run = self.folder / "r"
+        self.assertEqual(run.stat().st_mode & 0o777, 0o700)
+        self.assertEqual((run / "job.toml").read_text(), self.job.read_text())
+        for name in ("config.toml", "status.json", "metrics.jsonl", "summary.json"):
+            self.assertTrue((run / name).is_file(), name)
+        records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        self.assertEqual(len(records), 4)
+        self.assertTrue(all({"step", "epoch", "time", "test_accuracy"} <= record.keys()
+                            for record in records))
+        self.assertEqual(self.status()["state"], "done")
+        self.assertTrue(list(run.glob("checkpoints/*/manifest")))
+
+    def test_an_effective_config_runs_to_the_same_bits(self):
+        first = self.finish("train.epochs=1")
+        self.job.write_text((self.folder / "r/config.toml").read_text())
+
+        again = self.finish(run_dir="again")
+
+        self.assertEqual(again["weights_xxh3"], first["weights_xxh3"])
+        self.assertEqual(again["job_hash"], first["job_hash"])
+
+    def test_tcp_gives_the_bits_of_ipc(self):
+        ipc = self.finish("train.epochs=1")
+
+        tcp = self.finish("train.epochs=1", "cluster.transport=tcp", run_dir="tcp")
+
+        self.assertEqual(tcp["weights_xxh3"], ipc["weights_xxh3"])
+
+    def test_smoke_runs_every_stage(self):
+        done = launching.run("run", self.job, "--run-dir", "r", "--smoke", "3", cwd=self.folder)
+
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(done.stdout.count(" ok\n"), 5, done.stdout)
+
+    def test_dry_run_prints_shapes_and_starts_nothing(self):
+        done = launching.run("run", self.job, "--dry-run", cwd=self.folder)
+
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("64", done.stdout)
+        self.assertFalse((self.folder / "runs").exists())
