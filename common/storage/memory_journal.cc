@@ -14,6 +14,8 @@ template <typename... Ts>
 struct Overloaded : Ts... {
   using Ts::operator()...;
 };
+template <typename... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;  // clang 14 cannot deduce aggregates
 
 std::string part_name(CutId id, uint32_t shard) {
   return fmt::format("memory part {} of checkpoint {}", shard, id);

@@ -12,6 +12,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/status.h"
+#include "common/wire/elements_aligned.h"
 #include "common/wire/messages.h"
 
 namespace ballast::wire {
@@ -183,9 +184,9 @@ class Unpacker {
   }
 
  private:
-  // False: nothing there, or too much of it. Our senders share no vector between two fields, so all
-  // vectors together fit the envelope; a foreign one that does is refused before its few bytes
-  // become gigabytes of copies.
+  // False: nothing there, too much of it, or not to be read in place. Our senders share no vector
+  // between two fields, so all vectors together fit the envelope; a foreign one that does is
+  // refused before its few bytes become gigabytes of copies.
   template <typename T>
   bool accept(const Vector<T>* vector, size_t count_max, std::string_view field,
               size_t element_bytes = sizeof(T)) {
@@ -195,6 +196,8 @@ class Unpacker {
       refuse(field, fmt::format("at most {} elements", count_max), fmt::format("{}", count));
     } else if (count * element_bytes > bytes_left_) {
       refuse(field, "vectors that do not overlap", fmt::format("{} elements too many", count));
+    } else if (!elements_aligned(vector)) {
+      refuse(field, "elements at aligned addresses", "others");
     } else {
       bytes_left_ -= count * element_bytes;
     }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/hash.h"
+#include "common/wire/elements_aligned.h"
 #include "schemas/checkpoint_generated.h"
 
 namespace ballast {
@@ -135,6 +136,9 @@ Result<UnitHeader> decode_unit_header(std::span<const std::byte> bytes) {
   Buffer aligned;
   BALLAST_ASSIGN(const fb::UnitHeader* stored,
                  verified_root<fb::UnitHeader>(bytes, aligned, "unit header"));
+  if (!wire::elements_aligned(stored->marks())) {
+    return damaged("unit header: marks at an address that is no multiple of 8");
+  }
   UnitHeader header;
   header.unit = UnitId(stored->unit());
   header.version = stored->version();

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "common/base/buffer.h"
+#include "common/wire/elements_aligned.h"
 #include "schemas/chunk_generated.h"
 
 namespace ballast {
@@ -63,6 +64,12 @@ Result<const Root*> verified_root(const Buffer& bytes, const std::string& where)
     return damaged(where, fmt::format("{} bytes are not a valid structure", bytes.size()));
   }
   return flatbuffers::GetRoot<Root>(bytes.data());
+}
+
+template <typename First, typename Second>
+Status check_aligned(const First* first, const Second* second, const std::string& where) {
+  if (wire::elements_aligned(first) && wire::elements_aligned(second)) return {};
+  return damaged(where, "records at an address that is no multiple of 8");
 }
 
 Status check_major(uint16_t major, const std::string& where) {
@@ -133,6 +140,7 @@ Status check_buffer(const BufferSpec& buffer, const ColumnSpec& column, uint64_t
 
 Status decode_buffers(const fb::Block& stored, const std::vector<ColumnSpec>& columns,
                       BlockSpec& block, const std::string& where) {
+  BALLAST_RETURN_IF_ERROR(check_aligned(stored.buffers(), stored.labels(), where));
   if (stored.buffers()->size() != columns.size()) {
     return damaged(where, fmt::format("{} column buffers expected, {} found", columns.size(),
                                       stored.buffers()->size()));
@@ -314,6 +322,7 @@ Result<Manifest> decode_manifest(std::span<const std::byte> bytes, const std::st
   manifest.minor = stored->minor();
   BALLAST_ASSIGN(manifest.columns, decode_columns(*stored->columns(), where));
   if (stored->label() != nullptr) manifest.label = stored->label()->str();
+  BALLAST_RETURN_IF_ERROR(check_aligned(stored->chunks(), stored->blocks(), where));
   for (const fb::ManifestChunk* chunk : *stored->chunks()) {
     manifest.chunks.push_back({chunk->footer_xxh3(), chunk->bytes(), chunk->rows()});
   }

@@ -222,6 +222,28 @@ TEST(ForeignMessage, AVectorSharedByManyFieldsIsRefused) {
               HasSubstr("units.marks: expected vectors that do not overlap"));
 }
 
+// Marks of 8 bytes written as twice as many words: one of the two paddings puts them 4 beside.
+TEST(ForeignMessage, ElementsAtUnalignedAddressesAreRefused) {
+  int refused = 0;
+  for (size_t padding : {0, 1}) {
+    Builder builder;
+    builder.CreateString(std::string(64, 'x'));  // lies behind, so that nothing is read beyond
+    builder.CreateVector(std::vector<uint32_t>(padding));
+    const auto words = builder.CreateVector(std::vector<uint32_t>(3));
+    const auto unit =
+        fb::CreateUnitMarks(builder, 0, 0, 0, Offset<flatbuffers::Vector<uint64_t>>(words.o));
+    const auto body =
+        fb::CreateFenceMarks(builder, 0, /*incarnation=*/1, 0, 0, builder.CreateVector(&unit, 1));
+
+    const Result<Any> received = decode(control(builder, body));
+
+    if (received.ok()) continue;
+    ++refused;
+    EXPECT_THAT(received.status().to_string(), HasSubstr("units.marks: expected elements at"));
+  }
+  EXPECT_EQ(refused, 1);
+}
+
 TEST(ForeignMessage, TooManyEntriesAreRefused) {
   Builder builder;
   const auto entry = fb::CreatePullEntry(builder);
