@@ -26,7 +26,8 @@ WorkerSession::WorkerSession(SessionConfig config)
       schedule_(config_.job.resolved.train_rows, config_.job.train.lanes, config_.job.train.batch,
                 config_.job.train.epochs, config_.job.train.max_steps),
       coordinator_{Role::kCoordinator, 0, 0},
-      client_({.job = job_number(config_.job_hash), .retry_after = config_.retry_after}, config_.units),
+      client_({.job = job_number(config_.job_hash), .retry_after = config_.retry_after},
+              config_.units),
       known_(config_.units.size()),
       delivered_(config_.units.size()) {
   totals_.worker = config_.worker;

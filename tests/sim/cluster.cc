@@ -33,6 +33,7 @@ JobConfig draw_job(Mode mode, Random& rng) {
   job.train.epochs = static_cast<uint32_t>(rng.between(6, 9));
   job.train.eval_every_epochs = static_cast<uint32_t>(rng.between(0, 3));
   job.resolved.test_rows = static_cast<uint64_t>(rng.between(0, 40));
+  if (job.resolved.test_rows > 0) job.data.test = "test";
   job.resolved.input_width = 3;
   job.model.layers.push_back(
       {.kind = LayerKind::kDense, .units = 4, .activation = Activation::kRelu});
@@ -124,7 +125,6 @@ void Cluster::start_coordinator(std::optional<ResumePoint> resume) {
   Result<std::unique_ptr<Coordinator>> decider =
       Coordinator::create({.config = job_,
                            .schedule = model_->schedule,
-                           .unit_count = static_cast<uint32_t>(model_->units.size()),
                            .placement = propose_placement(model_->units, job_.shard_count()),
                            .job_hash = "sim",
                            .resume_command = "resume",

@@ -1,0 +1,245 @@
+#include "worker/compute_loop.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/base/time.h"
+#include "common/metrics/area_under_curve.h"
+#include "common/metrics/evaluation.h"
+
+namespace ballast {
+namespace {
+
+// Gradients of one parameter that may be out at once: being computed, its left halves up the tree,
+// and those still on their way to servers.
+constexpr size_t kGradientsKept = 8;
+
+}  // namespace
+
+ComputeLoop::ComputeLoop(const JobConfig& job, WorkerId worker, const LaneSchedule& schedule,
+                         const std::vector<UnitSpec>& units, TrainStep& step, BatchLoader& loader,
+                         EvalLoader* evaluation, std::function<void(SessionEvent)> report)
+    : job_(job),
+      worker_(worker),
+      schedule_(schedule),
+      units_(units),
+      step_(step),
+      loader_(loader),
+      evaluation_(evaluation),
+      report_(std::move(report)),
+      orders_(4 * units.size() + 64) {
+  for (const ParameterSpec& parameter : step_.parameters()) {
+    pools_.emplace_back(parameter.element_count() * sizeof(float), kGradientsKept);
+  }
+}
+
+void ComputeLoop::push(ComputeOrder order) {
+  orders_.push(std::move(order));
+}
+
+void ComputeLoop::run() {
+  while (auto order = orders_.pop()) {
+    Status status;
+    if (const auto* weights = std::get_if<session_effect::DeliverWeights>(&*order)) {
+      status = take_weights(*weights);
+    } else if (const auto* job = std::get_if<session_effect::Compute>(&*order)) {
+      status = compute(*job);
+    } else if (const auto* slices = std::get_if<session_effect::EvaluateSlices>(&*order)) {
+      status = evaluate(*slices);
+    }
+    if (status.ok()) continue;
+    report_(session_event::ComputeFailed{std::move(status)});
+    return;
+  }
+}
+
+Status ComputeLoop::take_weights(const session_effect::DeliverWeights& order) {
+  const UnitSpec& unit = units_.at(order.unit.value());
+  if (order.weights.size() != unit.bytes()) {
+    return Status(Code::kDataLoss,
+                  fmt::format("weights of unit {} have {} bytes, expected {}", unit.id.value(),
+                              order.weights.size(), unit.bytes()));
+  }
+  // The one copy on this side: from the received frame to where the layer reads.
+  std::memcpy(step_.weights(unit.parameter).data() + unit.first_element, order.weights.data(),
+              unit.bytes());
+  return Status();
+}
+
+GradientSet ComputeLoop::take_gradients() {
+  GradientSet gradients;
+  for (BufferPool& pool : pools_) gradients.parameters.push_back(pool.take());
+  return gradients;
+}
+
+// ---------------------------------------------------------------- steps
+
+Status ComputeLoop::compute(const session_effect::Compute& order) {
+  const Time started = monotonic_now();
+  done_ = {.job = order.job};
+  for (size_t group = 0; group < order.groups.size(); ++group) {
+    Status status = job_.train.mode == Mode::kSync ? [&] {
+      PendingHalves pending;
+      return compute_node(order, group, order.groups[group].node, pending, true).status();
+    }() : compute_batch(order, group);
+    if (!status.ok()) {
+      return std::move(status).because(
+          fmt::format("on worker {} in step {}", worker_.value(), order.clock));
+    }
+  }
+  const Duration worked = monotonic_now() - started - from_seconds(done_.load_seconds);
+  disturb(order.clock, worked);
+  done_.compute_seconds = to_seconds(monotonic_now() - started) - done_.load_seconds;
+  report_(done_);
+  return Status();
+}
+
+// Async, ssp: the rows of all lanes are one batch.
+Status ComputeLoop::compute_batch(const session_effect::Compute& order, size_t group) {
+  return compute_lanes(order, group, order.groups[group].lanes, {}, true).status();
+}
+
+// Sync: the sum over the tree node, lane by lane, in the fixed order of fold.h: left half, right
+// half, left += right. `pending` holds the left halves of the nodes above; `emit`: this node ends
+// at the last lane, so each layer's sum is complete as soon as that lane's is.
+Result<GradientSet> ComputeLoop::compute_node(const session_effect::Compute& order, size_t group,
+                                              LaneRange node, PendingHalves& pending, bool emit) {
+  const std::vector<LaneId>& lanes = order.groups[group].lanes;
+  const auto in = [&](uint32_t low, uint32_t high) {
+    return std::any_of(lanes.begin(), lanes.end(),
+                       [&](LaneId lane) { return low <= lane.value() && lane.value() < high; });
+  };
+  if (node.high - node.low == 1) {
+    const LaneId lane(node.low);
+    return compute_lanes(order, group, {&lane, 1}, pending, emit);
+  }
+  const uint32_t middle = (node.low + node.high) / 2;
+  if (!in(node.low, middle)) return compute_node(order, group, {middle, node.high}, pending, emit);
+  if (!in(middle, node.high)) return compute_node(order, group, {node.low, middle}, pending, emit);
+
+  PendingHalves none;
+  BALLAST_ASSIGN(GradientSet left, compute_node(order, group, {node.low, middle}, none, false));
+  if (!emit) {
+    BALLAST_ASSIGN(const GradientSet right,
+                   compute_node(order, group, {middle, node.high}, none, false));
+    add(left, right);
+    return left;
+  }
+  pending.push_back(std::move(left));
+  return compute_node(order, group, {middle, node.high}, pending, true);
+}
+
+Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& order, size_t group,
+                                               std::span<const LaneId> lanes,
+                                               const PendingHalves& pending, bool emit) {
+  const Time asked = monotonic_now();
+  BALLAST_ASSIGN(const Batch batch, loader_.take(lanes, order.clock));
+  done_.load_seconds += to_seconds(monotonic_now() - asked);
+
+  GradientSet gradients = take_gradients();
+  // With "skip" nothing may leave before the whole step is known to be finite.
+  const bool skips = job_.train.on_bad_gradient == OnBadGradient::kSkip;
+  StepHooks hooks;
+  if (emit && !skips) {
+    hooks.gradient_final = [&](uint32_t layer) {
+      emit_layer(order, group, layer, pending, gradients);
+      return Status();
+    };
+  }
+  Result<StepResult> result =
+      step_.run(batch.features, batch.labels, batch.rows,
+                {.seed = job_.seed, .clock = order.clock, .lane = lanes.front()}, gradients, hooks);
+  if (!result.ok()) {
+    const Status bad =
+        result.status().because(fmt::format("in a batch of {} rows of lane {} that begins at {}",
+                                            batch.rows, lanes.front().value(), batch.row_name(0)));
+    if (!skips || result.status().code() != Code::kDataLoss) return bad;
+    log::warn("skipped: {}", bad.to_string());
+    for (Buffer& gradient : gradients.parameters) {
+      std::ranges::fill(gradient.floats(), 0.0f);
+    }
+    result = StepResult{.loss_sum = 0, .weight_sum = static_cast<double>(batch.rows)};
+  }
+  if (emit && skips) {
+    for (uint32_t layer = static_cast<uint32_t>(job_.model.layers.size()); layer-- > 0;) {
+      emit_layer(order, group, layer, pending, gradients);
+    }
+  }
+  done_.loss_sum += result->loss_sum;
+  done_.weight_sum += result->weight_sum;
+  return gradients;
+}
+
+// The layer's sums up the tree, innermost half first, and over to the session. Its units are pushed
+// while the layers before it are still being computed.
+void ComputeLoop::emit_layer(const session_effect::Compute& order, size_t group, uint32_t layer,
+                             const PendingHalves& pending, const GradientSet& last) {
+  const std::vector<ParameterSpec>& parameters = step_.parameters();
+  for (uint32_t index = 0; index < parameters.size(); ++index) {
+    if (parameters[index].layer != layer) continue;
+    Buffer sum = last.parameters[index];
+    for (auto half = pending.rbegin(); half != pending.rend(); ++half) {
+      Buffer left = half->parameters[index];
+      add_into(left.floats(), std::as_const(sum).floats());
+      sum = std::move(left);
+    }
+    report_(session_event::GradientReady{order.job, group, index, std::move(sum)});
+  }
+}
+
+// Stragglers on purpose (FaultConfig): for benches and tests.
+void ComputeLoop::disturb(Clock clock, Duration worked) {
+  const FaultConfig& fault = job_.fault;
+  Duration pause{};
+  if (fault.slow_worker == static_cast<int32_t>(worker_.value()) && fault.slow_factor > 1) {
+    pause += Duration(
+        static_cast<int64_t>(static_cast<double>(worked.count()) * (fault.slow_factor - 1)));
+  }
+  if (unit_double(hash_numbers({job_.seed, worker_.value(), clock})) < fault.pause_chance) {
+    pause += std::chrono::milliseconds(fault.pause_ms);
+  }
+  if (pause > Duration{}) std::this_thread::sleep_for(pause);
+}
+
+// ---------------------------------------------------------------- evaluation
+
+Status ComputeLoop::evaluate(const session_effect::EvaluateSlices& order) {
+  const Time started = monotonic_now();
+  session_event::EvaluationDone done{.job = order.job, .parts = {}, .seconds = 0};
+  const bool ranks = job_.model.loss == LossKind::kSigmoidCrossEntropy;
+  for (LaneId lane : order.lanes) {
+    wire::EvaluationSums sums;
+    ScoreRun run;
+    for (uint64_t index = 0; index < evaluation_->batches(lane); ++index) {
+      const Batch batch = evaluation_->take(lane, index);
+      std::vector<float> outputs(ranks ? size_t{batch.rows} * step_.output_width() : 0);
+      Result<StepResult> result = step_.evaluate(batch.features, batch.labels, batch.rows, outputs);
+      if (!result.ok()) {
+        return result.status().because(fmt::format("while evaluating lane {} on worker {} from {}",
+                                                   lane.value(), worker_.value(),
+                                                   batch.row_name(0)));
+      }
+      sums.rows += batch.rows;
+      sums.loss_sum += result->loss_sum;
+      sums.correct += result->correct;
+      if (job_.model.loss == LossKind::kMeanSquaredError) {
+        sums.squared_error_sum += result->loss_sum * batch.label_width;  // the loss is a mean
+        sums.values += uint64_t{batch.rows} * batch.label_width;
+      }
+      if (ranks) run = merge_runs(run, make_run(outputs, batch.labels));
+    }
+    sums.scores = Buffer::copy_of(std::as_bytes(std::span(run)));
+    done.parts.emplace_back(lane, std::move(sums));
+  }
+  done.seconds = to_seconds(monotonic_now() - started);
+  report_(std::move(done));
+  return Status();
+}
+
+}  // namespace ballast

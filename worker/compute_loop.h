@@ -1,0 +1,78 @@
+// ComputeLoop: the computing thread of a worker. It carries out the session's orders one after
+// another: takes weights in, runs steps lane by lane and hands each layer's gradients over as soon
+// as they are final, evaluates slices of the test set. It decides nothing.
+//
+// Owner thread: the one that calls run(); push() and close() belong to any thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "common/base/bounded_queue.h"
+#include "common/base/buffer.h"
+#include "common/base/status.h"
+#include "common/config/job_config.h"
+#include "common/placement/lane_schedule.h"
+#include "common/placement/units.h"
+#include "worker/data/batch_loader.h"
+#include "worker/data/eval_loader.h"
+#include "worker/session.h"
+#include "worker/train_step.h"
+
+namespace ballast {
+
+using ComputeOrder = std::variant<session_effect::DeliverWeights, session_effect::Compute,
+                                  session_effect::EvaluateSlices>;
+
+class ComputeLoop {
+ public:
+  // Everything outlives the loop. `evaluation`: null without a test set. `report` gets what the
+  // session is to be told, on this loop's thread; it must not block.
+  ComputeLoop(const JobConfig& job, WorkerId worker, const LaneSchedule& schedule,
+              const std::vector<UnitSpec>& units, TrainStep& step, BatchLoader& loader,
+              EvalLoader* evaluation, std::function<void(SessionEvent)> report);
+
+  // Orders wait here; never full, because the session gives one job at a time and weights once a
+  // unit and version.
+  void push(ComputeOrder order);
+  void close() { orders_.close(); }
+
+  // Until close(). A step that fails is reported as ComputeFailed.
+  void run();
+
+ private:
+  // A tree node whose right half is being computed: what its left half came to.
+  using PendingHalves = std::vector<GradientSet>;
+
+  Status take_weights(const session_effect::DeliverWeights& order);
+  Status compute(const session_effect::Compute& order);
+  Status compute_batch(const session_effect::Compute& order, size_t group);
+  Result<GradientSet> compute_node(const session_effect::Compute& order, size_t group,
+                                   LaneRange node, PendingHalves& pending, bool emit);
+  Result<GradientSet> compute_lanes(const session_effect::Compute& order, size_t group,
+                                    std::span<const LaneId> lanes, const PendingHalves& pending,
+                                    bool emit);
+  void emit_layer(const session_effect::Compute& order, size_t group, uint32_t layer,
+                  const PendingHalves& pending, const GradientSet& last);
+  Status evaluate(const session_effect::EvaluateSlices& order);
+  [[nodiscard]] GradientSet take_gradients();
+  void disturb(Clock clock, Duration worked);
+
+  const JobConfig& job_;
+  const WorkerId worker_;
+  const LaneSchedule& schedule_;
+  const std::vector<UnitSpec>& units_;
+  TrainStep& step_;
+  BatchLoader& loader_;
+  EvalLoader* const evaluation_;
+  const std::function<void(SessionEvent)> report_;
+  BoundedQueue<ComputeOrder> orders_;
+  std::vector<BufferPool> pools_;  // by parameter
+  session_event::ComputeDone done_;
+};
+
+}  // namespace ballast

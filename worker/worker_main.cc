@@ -1,0 +1,192 @@
+// ballast-worker: wiring and the thread table, no logic.
+//
+// thread    owns                                takes from             gives to
+// main      Transport, WorkerSession            frames, events_ queue  frames, orders of
+// ComputeLoop compute   ComputeLoop, TrainStep, Backend     its orders, batches    events_ queue, a
+// wake of main loader    its part of BatchLoader             requests of compute    batches
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "common/base/log.h"
+#include "common/base/process.h"
+#include "common/compute/backend.h"
+#include "common/config/endpoints.h"
+#include "common/config/job_dump.h"
+#include "common/config/job_file.h"
+#include "common/net/zeromq_transport.h"
+#include "common/wire/codec.h"
+#include "worker/compute_loop.h"
+#include "worker/data/batch_loader.h"
+#include "worker/data/eval_loader.h"
+#include "worker/session.h"
+#include "worker/train_step.h"
+
+namespace ballast {
+namespace {
+
+// Gradients and results that the compute thread may be ahead: a few steps of many layers.
+constexpr size_t kEventsWaiting = 4096;
+// A test batch: large enough for the matrix product, small beside the training memory.
+constexpr uint32_t kEvaluationRows = 512;
+
+class WorkerProcess {
+ public:
+  WorkerProcess(Process& process, JobConfig job)
+      : process_(process),
+        job_(std::move(job)),
+        schedule_(job_.resolved.train_rows, job_.train.lanes, job_.train.batch, job_.train.epochs,
+                  job_.train.max_steps),
+        parameters_(parameters_of(job_.model, job_.resolved.input_width)),
+        units_(cut_units(parameters_, job_.cluster.unit_bytes)),
+        self_{Role::kWorker, process.index, new_incarnation()},
+        transport_(make_zeromq_transport(self_)),
+        events_(kEventsWaiting) {}
+
+  Status run() {
+    BALLAST_RETURN_IF_ERROR(prepare());
+    WorkerSession session({.worker = WorkerId(process_.index),
+                           .incarnation = self_.incarnation,
+                           .job = job_,
+                           .parameters = parameters_,
+                           .units = units_,
+                           .job_hash = job_hash(job_),
+                           .host = host_name(),
+                           .process = static_cast<uint32_t>(::getpid())});
+    ComputeLoop compute(job_, WorkerId(process_.index), schedule_, units_, *step_, *loader_,
+                        evaluation_.get(), [this](SessionEvent event) {
+                          events_.push(std::move(event));
+                          transport_->wake();
+                        });
+    std::thread computing([&] { compute.run(); });
+    const Status status = serve(session, compute);
+    compute.close();
+    events_.close();
+    computing.join();
+    return status;
+  }
+
+ private:
+  Status prepare() {
+    BALLAST_ASSIGN(backend_,
+                   make_backend(job_.cluster.device, {.threads = job_.cluster.threads_per_worker}));
+    BALLAST_ASSIGN(loader_, BatchLoader::open(job_, schedule_));
+    if (!job_.data.test.empty()) {
+      BALLAST_ASSIGN(evaluation_,
+                     EvalLoader::open(job_, job_.data.test, job_.train.lanes, kEvaluationRows));
+    }
+    const bool lane_by_lane = job_.train.mode == Mode::kSync;
+    const uint32_t rows_max =
+        std::max(lane_by_lane ? schedule_.lane_batch() : schedule_.batch(), kEvaluationRows);
+    BALLAST_ASSIGN(step_, TrainStep::create(job_.model, job_.resolved.input_width,
+                                            job_.resolved.label_width, rows_max, *backend_));
+    return transport_->connect({Role::kCoordinator, 0, 0}, coordinator_endpoint(job_));
+  }
+
+  Status serve(WorkerSession& session, ComputeLoop& compute) {
+    SessionEffects effects;
+    session.start(monotonic_now(), effects);
+    carry_out(effects, compute);
+    while (!end_) {
+      auto event = transport_->receive(wake_at_);
+      const Time now = monotonic_now();
+      if (event) take(*event, session, now, effects);
+      while (auto report = events_.try_pop()) session.handle(std::move(*report), now, effects);
+      if (now >= wake_at_) {
+        wake_at_ = kEndOfTime;
+        session.handle(session_event::Tick{}, now, effects);
+      }
+      carry_out(effects, compute);
+    }
+    return *end_;
+  }
+
+  void take(TransportEvent& event, WorkerSession& session, Time now, SessionEffects& effects) {
+    if (auto* in = std::get_if<MessageIn>(&event)) {
+      Result<wire::Any> message = wire::decode(std::move(in->message));
+      if (!message.ok()) {
+        log::warn("dropped a message from {}: {}", to_string(in->from),
+                  message.status().to_string());
+        return;
+      }
+      session.handle(session_event::Received{in->from, std::move(*message)}, now, effects);
+    } else if (auto* up = std::get_if<PeerUp>(&event)) {
+      session.handle(session_event::PeerUp{up->peer}, now, effects);
+    } else if (auto* down = std::get_if<PeerDown>(&event)) {
+      session.handle(session_event::PeerDown{down->peer}, now, effects);
+    }
+  }
+
+  void carry_out(SessionEffects& effects, ComputeLoop& compute) {
+    for (SessionEffect& effect : effects) {
+      if (auto* send = std::get_if<session_effect::Send>(&effect)) {
+        (void)transport_->send(send->to, wire::encode(send->message));  // lost ones are sent again
+      } else if (auto* weights = std::get_if<session_effect::DeliverWeights>(&effect)) {
+        compute.push(std::move(*weights));
+      } else if (auto* job = std::get_if<session_effect::Compute>(&effect)) {
+        process_.step = job->clock;
+        compute.push(std::move(*job));
+      } else if (auto* slices = std::get_if<session_effect::EvaluateSlices>(&effect)) {
+        compute.push(std::move(*slices));
+      } else if (auto* follow = std::get_if<session_effect::Follow>(&effect)) {
+        loader_->follow(follow->lanes, follow->clock);
+      } else if (auto* wake = std::get_if<session_effect::WakeAt>(&effect)) {
+        wake_at_ = wake->time;
+      } else if (auto* connect = std::get_if<session_effect::Connect>(&effect)) {
+        if (Status status = transport_->connect(connect->shard, connect->endpoint); !status.ok()) {
+          end_ = std::move(status).because("while connecting to a shard");
+        }
+      } else if (auto* note = std::get_if<session_effect::Note>(&effect)) {
+        log::info("{}", note->text);
+      } else if (auto* fail = std::get_if<session_effect::Fail>(&effect)) {
+        tell_failure(fail->status);
+        end_ = fail->status;
+      } else if (auto* end = std::get_if<session_effect::End>(&effect)) {
+        end_ = end->kind == wire::EndKind::kDone
+                   ? Status()
+                   : Status(Code::kStopped, end->kind == wire::EndKind::kStopped
+                                                ? "stopped on request"
+                                                : "the job failed elsewhere");
+      }
+    }
+    effects.clear();
+  }
+
+  void tell_failure(const Status& status) {
+    wire::Failed failed{Role::kWorker, process_.index, status.code(), status.chain()};
+    (void)transport_->send({Role::kCoordinator, 0, 0}, wire::encode(std::move(failed)));
+  }
+
+  Process& process_;
+  const JobConfig job_;
+  const LaneSchedule schedule_;
+  const std::vector<ParameterSpec> parameters_;
+  const std::vector<UnitSpec> units_;
+  const Peer self_;
+  std::unique_ptr<Transport> transport_;
+  BoundedQueue<SessionEvent> events_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<BatchLoader> loader_;
+  std::unique_ptr<EvalLoader> evaluation_;
+  std::unique_ptr<TrainStep> step_;
+  Time wake_at_ = kEndOfTime;
+  std::optional<Status> end_;
+};
+
+Status run_worker(Process& process) {
+  ignore_interrupts();
+  BALLAST_ASSIGN(JobConfig job, load_job("config.toml"));
+  if (process.index >= job.cluster.workers) {
+    return Status(Code::kInvalidInput, fmt::format("--index {}: the job has {} workers",
+                                                   process.index, job.cluster.workers));
+  }
+  return WorkerProcess(process, std::move(job)).run();
+}
+
+}  // namespace
+}  // namespace ballast
+
+int main(int argc, char** argv) {
+  return ballast::run_process("worker", argc, argv, ballast::run_worker);
+}
