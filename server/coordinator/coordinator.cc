@@ -11,9 +11,6 @@
 namespace ballast {
 namespace {
 
-// A view has no acknowledgement: it goes out at once and with so many heartbeat answers. A worker
-// that still lacks it joins again (BeatAnswer names the newest) and is told.
-constexpr uint32_t kViewRepeats = 8;
 constexpr Duration kReplanEvery = 500ms;
 // Fewer steps left are over before a move has taken effect.
 constexpr Clock kReplanStepsMin = 6;
@@ -100,11 +97,10 @@ Coordinator::Coordinator(CoordinatorSetup setup)
                   patience_),
       plan_(setup_.schedule, setup_.placement),
       evaluation_(setup_.schedule, setup_.config.train.eval_every_epochs,
-                  !setup_.config.data.test.empty()),
+                  setup_.config.resolved.test_rows > 0),
       checkpoints_(setup_.config.train.mode, setup_.config.checkpoint.every_steps,
                    setup_.config.shard_count()),
-      board_(workers_max(setup_.config, setup_.schedule), setup_.config.shard_count()),
-      view_repeats_(workers_max(setup_.config, setup_.schedule), 0) {
+      board_(workers_max(setup_.config, setup_.schedule), setup_.config.shard_count()) {
   if (!setup_.resume) return;
   checkpoints_.begin_after(setup_.resume->id);
   // What lies before the checkpoint was evaluated by whoever wrote it; what lies at it may not be.
@@ -184,10 +180,7 @@ void Coordinator::begin(Time now) {
 
 void Coordinator::on(const Received& event, Time now) {
   const Peer& from = event.from;
-  if (ending_) {
-    if (from.role != Role::kCoordinator) send(from, wire::End{0, *ending_});
-    return;
-  }
+  if (ending_) return last_figures(event, now);
   // A join and a failure may come from somebody who is not in yet.
   const bool anybody = std::holds_alternative<wire::Join>(event.message) ||
                        std::holds_alternative<wire::Failed>(event.message);
@@ -198,6 +191,19 @@ void Coordinator::on(const Received& event, Time now) {
     came_back(from, now);
   }
   std::visit([&](const auto& message) { on(from, message, now); }, event.message);
+}
+
+// After the end: totals are still taken, and whoever has not heard of the end is told.
+void Coordinator::last_figures(const Received& event, Time now) {
+  if (event.from.role == Role::kCoordinator) return;
+  if (membership_.heard(event.from, now)) {
+    if (const auto* worker = std::get_if<wire::WorkerProgress>(&event.message)) {
+      on(event.from, *worker, now);
+    } else if (const auto* shard = std::get_if<wire::ShardProgress>(&event.message)) {
+      on(event.from, *shard, now);
+    }
+  }
+  send(event.from, wire::End{0, *ending_});
 }
 
 void Coordinator::on(const Tick&, Time now) {
@@ -240,8 +246,8 @@ void Coordinator::worker_joined(WorkerId worker, Arrival arrival, Time) {
     note(fmt::format("{} joined{}", name_of(worker, membership_.worker(worker)),
                      started_ ? " as a spare" : ""));
   }
+  // Also the answer to a worker that heard of a newer view in a heartbeat answer and joined again.
   if (started_) send_view(worker);
-  if (started_ && stop_requested_) send_stop_orders();
 }
 
 void Coordinator::shard_joined(ShardId shard, Arrival arrival, Time) {
@@ -288,11 +294,6 @@ void Coordinator::on(const Peer& from, const wire::WorkerProgress& message, Time
     if (stop_) stop_->report(plan_, worker, lane, false);
   }
   send(from, wire::BeatAnswer{0, 0, view_});
-  if (started_ && view_repeats_[worker.value()] > 0) {
-    const uint32_t left = view_repeats_[worker.value()] - 1;
-    send_view(worker);
-    view_repeats_[worker.value()] = left;
-  }
 }
 
 void Coordinator::on(const Peer& from, const wire::ShardProgress& message, Time now) {
@@ -323,7 +324,8 @@ void Coordinator::watch(Time now) {
     Member& member = membership_.worker(worker);
     if (membership_.dead(member, now)) {
       worker_gone(worker, fmt::format("not heard for {}", seconds_text(now - member.heard)), now);
-    } else if (membership_.stuck(member, now) > Duration(0) && !member.stuck_told) {
+    } else if (!plan_.lanes_of(worker).empty() && !trained_ && !member.stuck_told &&
+               membership_.stuck(member, now) > Duration(0)) {
       member.stuck_told = true;
       note(fmt::format("{} answers but has made no progress for {}", name_of(worker, member),
                        seconds_text(membership_.stuck(member, now))));
@@ -533,7 +535,6 @@ void Coordinator::send_view(WorkerId worker) {
   for (uint32_t unit = 0; unit < setup_.placement.size(); ++unit) {
     view.units.push_back({UnitId(unit), setup_.placement[unit], 0});
   }
-  view_repeats_[worker.value()] = kViewRepeats;
   send(membership_.peer(worker), std::move(view));
 }
 

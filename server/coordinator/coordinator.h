@@ -190,6 +190,7 @@ class Coordinator {
   void worker_gone(WorkerId worker, const std::string& why, Time now);
   void shard_gone(ShardId shard, const std::string& why, Time now);
   void came_back(const Peer& from, Time now);
+  void last_figures(const Received& event, Time now);
   void watch(Time now);
   void watch_shard(ShardId shard, Time now);
   void advance(Time now);
@@ -268,7 +269,6 @@ class Coordinator {
   // Found out again after a restart.
   bool begun_ = false;
   bool fence_order_due_ = false;
-  std::vector<uint32_t> view_repeats_;               // by worker
   std::map<uint64_t, EvaluationParts> evaluations_;  // sync: those not complete
   std::optional<SnapshotEvaluation> snapshot_;       // async, ssp: the one under way
   uint64_t snapshot_released_ = 0;

@@ -34,16 +34,15 @@ void Coordinator::on(const Peer& from, const wire::EvalPart& message, Time now) 
       message.lane.value() >= plan_.lane_count()) {
     return send(from, ack);  // over or unasked: the sender may forget it
   }
+  // Acknowledged when the row is written: until then the parts live with the workers, who do not
+  // evaluate a slice twice.
   if (sync()) {
-    // Acknowledged when the row is written: until then the parts live with the workers.
     const auto [open, created] = evaluations_.try_emplace(number, plan_.lane_count());
     if (open->second.add(message)) state_moved_ = now;
     if (open->second.missing().empty()) finish_open_evaluations(number);
-    return;
+  } else if (snapshot_ && snapshot_->number == number && snapshot_->parts.add(message)) {
+    state_moved_ = snapshot_moved_ = now;
   }
-  if (!snapshot_ || snapshot_->number != number) return send(from, ack);
-  if (snapshot_->parts.add(message)) state_moved_ = snapshot_moved_ = now;
-  send(from, ack);  // a coordinator that forgets the part asks for it again
 }
 
 void Coordinator::finish_open_evaluations(uint64_t up_to) {
@@ -69,7 +68,6 @@ void Coordinator::finish_evaluation(uint64_t evaluation, Clock clock,
   }
   rows_.push_back(std::move(row));
   evaluation_done_ = std::max(evaluation_done_, evaluation);
-  if (!sync()) return;
   for (const auto& [lane, worker] : parts.senders()) {
     send(membership_.peer(worker), wire::EvalAck{0, evaluation, lane});
   }

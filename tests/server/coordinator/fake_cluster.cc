@@ -215,6 +215,7 @@ struct FakeCluster::FakeWorker {
   double busy_seconds = 0;
   std::map<uint32_t, Lane> lanes;
   std::map<uint32_t, uint64_t> numbers;
+  std::set<std::pair<uint64_t, uint32_t>> evaluated;
   std::set<std::pair<uint64_t, uint32_t>> parts;  // evaluation, lane: not acknowledged
   Time next_beat{};
 
@@ -231,16 +232,18 @@ struct FakeCluster::FakeWorker {
     if (turns++ % (slow + 1) == 0) work(1 + slow);
   }
 
+  void join() {
+    wire::Join join;
+    join.index = index;
+    join.incarnation = incarnation;
+    join.job_hash = "hash";
+    join.host = "here";
+    join.process = 200 + index;
+    say(join);
+  }
+
   void heartbeat() {
-    if (!welcome) {
-      wire::Join join;
-      join.index = index;
-      join.incarnation = incarnation;
-      join.job_hash = "hash";
-      join.host = "here";
-      join.process = 200 + index;
-      return say(join);
-    }
+    if (!welcome) return join();
     wire::WorkerProgress progress;
     progress.worker = WorkerId(index);
     progress.incarnation = incarnation;
@@ -287,17 +290,28 @@ struct FakeCluster::FakeWorker {
   void work(uint32_t cost) {
     if (view == 0) return;
     Clock lowest = kNever;
-    for (auto& [id, lane] : lanes) lowest = std::min(lowest, lane.clock);
+    for (auto& [id, lane] : lanes) {
+      if (may_step(lane)) lowest = std::min(lowest, lane.clock);
+    }
     for (auto it = lanes.begin(); it != lanes.end();) {
       const uint32_t id = it->first;
       Lane& lane = it->second;
       ++it;
-      const bool may = lane.clock != kNever && lane.clock == lowest &&
-                       (!lane.until || lane.clock < *lane.until) &&
-                       (stop_at ? lane.clock < *stop_at : !pausing);
-      if (!lane.busy && may) begin(lane);
+      if (!lane.busy && may_step(lane) && lane.clock == lowest && readable(lane.clock)) begin(lane);
       if (lane.busy) push(id, lane, cost);
     }
+  }
+
+  [[nodiscard]] bool may_step(const Lane& lane) const {
+    return lane.clock != kNever && (!lane.until || lane.clock < *lane.until) &&
+           (stop_at ? lane.clock < *stop_at : !pausing);
+  }
+
+  // Sync: a step begins with the version of its clock in every unit.
+  [[nodiscard]] bool readable(Clock clock) const {
+    return cluster.options.mode != Mode::kSync ||
+           std::all_of(cluster.units_.begin(), cluster.units_.end(),
+                       [&](const FakeUnit& unit) { return unit.version >= clock; });
   }
 
   void begin(Lane& lane) {
@@ -331,6 +345,7 @@ struct FakeCluster::FakeWorker {
   void handle(const wire::Any& any) {
     if (const auto* m = std::get_if<wire::Welcome>(&any)) welcome = m->leader > 0;
     if (const auto* m = std::get_if<wire::End>(&any)) ended = m->leader > 0;
+    if (const auto* m = std::get_if<wire::BeatAnswer>(&any); m && m->view > view) join();
     if (const auto* m = std::get_if<wire::View>(&any)) view = std::max(view, m->number);
     if (const auto* m = std::get_if<wire::Assign>(&any)) assign(*m);
     if (const auto* m = std::get_if<wire::Handover>(&any)) hand_over(*m);
@@ -340,7 +355,11 @@ struct FakeCluster::FakeWorker {
     }
     if (const auto* m = std::get_if<wire::StopAt>(&any)) stop_at = m->clock;
     if (const auto* m = std::get_if<wire::Evaluate>(&any)) {
-      for (LaneId lane : m->lanes) parts.insert({m->snapshot, lane.value()});
+      for (LaneId lane : m->lanes) {  // each slice once
+        if (evaluated.insert({m->snapshot, lane.value()}).second) {
+          parts.insert({m->snapshot, lane.value()});
+        }
+      }
     }
     if (const auto* m = std::get_if<wire::EvalAck>(&any))
       parts.erase({m->evaluation, m->lane.value()});
@@ -404,7 +423,7 @@ CoordinatorSetup FakeCluster::setup() const {
   config.train.batch = options.batch;
   config.train.lanes = options.lanes;
   config.train.eval_every_epochs = options.eval_every;
-  config.data.test = options.test_set ? "test" : "";
+  config.resolved.test_rows = options.test_set ? 46 : 0;
   config.cluster.servers = options.shards;
   config.cluster.workers = options.workers;
   config.cluster.heartbeat_ms = 50;
