@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
+#include <vector>
 
 #include "common/base/check.h"
 #include "common/optimizer/fold.h"
@@ -62,7 +62,8 @@ struct TrainStep::Parts {
   DeviceBuffer found_bad;                     // [parameters]: 1 where a gradient is not finite
   Buffer host_found_bad;
   std::vector<EventId> gradient_done;  // by layer: gradients and found_bad are on the host
-  std::deque<uint32_t> unfinished;     // layers whose gradients are under way, backward order
+  std::vector<uint32_t> started;  // layers whose gradients were put on the stream, in that order
+  size_t finished = 0;            // of these, how many were handed over
 };
 
 namespace {
@@ -111,6 +112,7 @@ Status TrainStep::Parts::allocate(uint32_t input_width) {
   for (uint32_t l = 0; l < model->layer_count(); ++l) {
     gradient_done.push_back(backend.create_event());
   }
+  started.reserve(model->layer_count());
   return Status();
 }
 
@@ -165,6 +167,8 @@ Result<StepResult> TrainStep::Parts::losses(ConstMatrix outputs, std::span<const
 
 Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, GradientSet& out,
                                   const StepHooks& hooks) {
+  started.clear();
+  finished = 0;
   Matrix layer_dy = last_dy;
   uint32_t spare = 1;
   uint32_t first_trained = 0;  // nobody needs the derivative below the first layer with parameters
@@ -204,7 +208,7 @@ void TrainStep::Parts::start_gradients(uint32_t layer, const Pass& pass, Matrix 
     }
   }
   backend.record(gradient_done[layer], stream);
-  unfinished.push_back(layer);
+  started.push_back(layer);
 }
 
 Status TrainStep::Parts::finish_gradients(uint32_t layer, const StepHooks& hooks) {
@@ -220,10 +224,10 @@ Status TrainStep::Parts::finish_gradients(uint32_t layer, const StepHooks& hooks
 
 // Hands over what has arrived, oldest first; on a device of its own that is a layer or two behind.
 Status TrainStep::Parts::finish_ready(const StepHooks& hooks, bool wait_for_all) {
-  while (!unfinished.empty()) {
-    const uint32_t layer = unfinished.front();
+  while (finished < started.size()) {
+    const uint32_t layer = started[finished];
     if (!wait_for_all && !backend.happened(gradient_done[layer])) break;
-    unfinished.pop_front();
+    ++finished;
     BALLAST_RETURN_IF_ERROR(finish_gradients(layer, hooks));
   }
   return Status();
@@ -265,12 +269,16 @@ Result<StepResult> TrainStep::run(std::span<const float> features, std::span<con
   BALLAST_CHECK(out.parameters.size() == parameters().size());
   BALLAST_RETURN_IF_ERROR(check_labels(parts_->config.loss, output_width(), labels, rows));
   const Pass pass{parts_->stream, rows, true, context.seed, context.clock, context.lane};
-  parts_->unfinished.clear();  // of a step that ended early
   const ConstMatrix x = parts_->on_device(features, rows, input_width(), parts_->features);
   BALLAST_ASSIGN(const ConstMatrix outputs, parts_->forward(x, pass, hooks));
   const Matrix dz = parts_->dy[0].matrix(rows, output_width());
   BALLAST_ASSIGN(const StepResult result, parts_->losses(outputs, labels, rows, dz));
-  BALLAST_RETURN_IF_ERROR(parts_->backward(pass, dz, out, hooks));
+  if (Status status = parts_->backward(pass, dz, out, hooks); !status.ok()) {
+    // What is still under way would write into buffers that the caller takes back. The first
+    // failure is the one to report.
+    (void)parts_->backend.synchronize(parts_->stream);
+    return status;
+  }
   return result;
 }
 

@@ -20,6 +20,7 @@
 #include "common/base/buffer.h"
 #include "common/base/check.h"
 #include "common/base/random.h"
+#include "common/base/vectorize.h"
 #include "common/optimizer/optimizer.h"
 
 namespace ballast::bench {
@@ -48,7 +49,7 @@ constexpr float kBeta1 = 0.9f, kBeta2 = 0.999f, kEpsilon = 1e-8f;
                                   float* __restrict m, float* __restrict v, size_t n) {
   const float rate = kRate / (1 - kBeta1);
   const float scale = 1 / std::sqrt(1 - kBeta2);
-#pragma GCC ivdep
+  BALLAST_INDEPENDENT_ITERATIONS
   for (size_t i = 0; i < n; ++i) {
     m[i] = kBeta1 * m[i] + (1 - kBeta1) * g[i];
     v[i] = kBeta2 * v[i] + (1 - kBeta2) * g[i] * g[i];

@@ -1,10 +1,11 @@
 #include "common/optimizer/fold.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "common/base/check.h"
+#include "common/base/vectorize.h"
 #include "common/optimizer/fold_plan.h"
-#include "common/optimizer/vectorize.h"
 
 namespace ballast {
 namespace {
@@ -114,7 +115,7 @@ void fold_gradients(std::span<const GradientNode> nodes, uint32_t lanes, std::sp
   for (size_t first = 0; first < out.size(); first += kTileFloats) {
     const size_t count = std::min(kTileFloats, out.size() - first);
     const UnalignedFloat* sum = plan.run(first, count, scratch.data());
-    std::copy(sum, sum + count, out.begin() + first);
+    std::memcpy(out.data() + first, sum, count * sizeof(float));
   }
 }
 

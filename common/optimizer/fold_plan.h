@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "common/base/vectorize.h"
 #include "common/optimizer/fold.h"
-#include "common/optimizer/vectorize.h"
 
 namespace ballast {
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "common/base/check.h"
+#include "common/base/vectorize.h"
 #include "common/optimizer/fold_plan.h"
-#include "common/optimizer/vectorize.h"
 
 namespace ballast {
 namespace {

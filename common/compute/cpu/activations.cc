@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "common/base/check.h"
+#include "common/base/vectorize.h"
 #include "common/compute/cpu/kernels.h"
 #include "common/compute/cpu/vector_math.h"
 
@@ -66,7 +67,7 @@ void forward_rows(ConstMatrix bias, Matrix z, Matrix y) {
 
 template <Activation kActivation>
 void backward_all(const float* z_or_y, const float* dy, float* dz, size_t count) {
-#pragma GCC ivdep
+  BALLAST_INDEPENDENT_ITERATIONS
   for (size_t i = 0; i < count; ++i) dz[i] = backward<kActivation>(z_or_y[i], dy[i]);
 }
 

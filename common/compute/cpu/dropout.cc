@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
+#include "common/base/vectorize.h"
 #include "common/compute/cpu/kernels.h"
 
 namespace ballast::cpu {
@@ -18,7 +19,7 @@ uint32_t drop_below(double rate) {
 void dropout_row(const float* x, uint64_t row_key, uint32_t threshold, float scale, float* y,
                  uint32_t columns) {
   const uint32_t pairs = columns / 2;
-#pragma GCC ivdep
+  BALLAST_INDEPENDENT_ITERATIONS
   for (uint32_t p = 0; p < pairs; ++p) {
     const uint64_t bits = mix64(row_key ^ p);
     const float even = x[2 * p] * scale;

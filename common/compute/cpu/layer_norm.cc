@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "common/base/check.h"
+#include "common/base/vectorize.h"
 #include "common/compute/cpu/kernels.h"
 #include "common/compute/cpu/reduce.h"
 
@@ -33,7 +34,7 @@ void layer_norm_forward(ConstMatrix x, ConstMatrix gain, ConstMatrix bias, doubl
                            width;
     const float inverse = 1.0f / std::sqrt(variance + static_cast<float>(epsilon));
     float* out = y.device_data + size_t{r} * y.columns;
-#pragma GCC ivdep
+    BALLAST_INDEPENDENT_ITERATIONS
     for (uint32_t c = 0; c < x.columns; ++c) {
       out[c] = (in[c] - center) * inverse * gain.device_data[c] + bias.device_data[c];
     }
@@ -52,7 +53,7 @@ void layer_norm_parameter_gradient(ConstMatrix x, ConstMatrix mean, ConstMatrix 
     const float* grad = row_of(dy, r);
     const float center = mean.device_data[r];
     const float inverse = inverse_std.device_data[r];
-#pragma GCC ivdep
+    BALLAST_INDEPENDENT_ITERATIONS
     for (uint32_t c = 0; c < x.columns; ++c) {
       dgain.device_data[c] += grad[c] * ((in[c] - center) * inverse);
       dbias.device_data[c] += grad[c];
@@ -76,7 +77,7 @@ void layer_norm_input_gradient(ConstMatrix x, ConstMatrix gain, ConstMatrix mean
             [&](size_t c) { return grad[c] * scale[c] * ((in[c] - center) * inverse); }) /
         width;
     float* out = dx.device_data + size_t{r} * dx.columns;
-#pragma GCC ivdep
+    BALLAST_INDEPENDENT_ITERATIONS
     for (uint32_t c = 0; c < x.columns; ++c) {
       const float h = (in[c] - center) * inverse;
       out[c] = (grad[c] * scale[c] - mean_g - h * mean_gh) * inverse;

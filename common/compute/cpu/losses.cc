@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "common/base/check.h"
+#include "common/base/vectorize.h"
 #include "common/compute/cpu/kernels.h"
 #include "common/compute/cpu/reduce.h"
 #include "common/compute/cpu/vector_math.h"
@@ -25,7 +26,7 @@ float largest_of(const float* z, uint32_t count) {
 
 // y = e^(z - largest); returns the sum. y may be z.
 float exponentials(const float* z, float largest, float* y, uint32_t count) {
-#pragma GCC ivdep
+  BALLAST_INDEPENDENT_ITERATIONS
   for (uint32_t c = 0; c < count; ++c) y[c] = exponential(z[c] - largest);
   return sum(count, [&](size_t c) { return y[c]; });
 }

@@ -1,6 +1,6 @@
-// What the kernels of this folder need to become vector code: floats of any alignment, and the
-// promise that iterations do not depend on each other, which holds because every kernel reads and
-// writes element i only (ranges are equal or disjoint).
+// What kernels need to become vector code: floats of any alignment, and the promise that iterations
+// do not depend on each other, which holds where a loop reads and writes element i only, in ranges
+// that are equal or disjoint.
 #pragma once
 
 namespace ballast {
