@@ -13,7 +13,9 @@ namespace {
 
 constexpr const char* kCoordinatorEndpoint = "sim://coordinator";
 constexpr Duration kStormLength = 700ms;
-constexpr uint64_t kEventsMax = 4'000'000;  // far above what the longest seed needs
+constexpr uint64_t kEventsMax = 400'000;  // far above what the longest seed needs
+// At one instant of virtual time: more is a livelock, because no time passes.
+constexpr uint64_t kInstantEventsMax = 2'000;
 const SimFaults kFairWeather{};
 
 // A job of at least 20 steps, 2 shards, 3 workers and 4 lanes, different for every seed.
@@ -66,13 +68,17 @@ SimFaults draw_weather(Random& rng) {
 // ---------------------------------------------------------------- processes
 
 struct Cluster::CoordinatorNode {
+  using Due = Tick;
   Peer self;
+  Alarm alarm;
   std::unique_ptr<Transport> transport;
   std::unique_ptr<Coordinator> decider;
 };
 
 struct Cluster::ShardNode {
+  using Due = shard_event::Tick;
   Peer self;
+  Alarm alarm;
   std::unique_ptr<Transport> transport;
   std::unique_ptr<Journal> journal;
   std::unique_ptr<Shard> decider;
@@ -80,7 +86,9 @@ struct Cluster::ShardNode {
 };
 
 struct Cluster::WorkerNode {
+  using Due = session_event::Tick;
   Peer self;
+  Alarm alarm;
   std::unique_ptr<Transport> transport;
   std::unique_ptr<WorkerSession> decider;
   std::vector<std::vector<float>> weights;  // by parameter: what the computing side holds
@@ -223,7 +231,49 @@ void Cluster::kill_worker(uint32_t index) {
 
 // ---------------------------------------------------------------- effects
 
+namespace {
+
+// The process of this place if it still lives that life.
+template <typename Node>
+Node* living(const std::vector<std::unique_ptr<Node>>& nodes, uint32_t index, Incarnation life) {
+  const bool lives = index < nodes.size() && nodes[index] && nodes[index]->self.incarnation == life;
+  return lives ? nodes[index].get() : nullptr;
+}
+
+}  // namespace
+
+// `find` gives the process, or null when that life is over.
+template <typename Find>
+void Cluster::wake_at(Find find, Time time) {
+  Alarm& alarm = find()->alarm;
+  alarm.wanted = std::max(time, network_->now());
+  if (alarm.wanted >= alarm.scheduled) return;
+  alarm.scheduled = alarm.wanted;
+  at(alarm.wanted, [this, find] {
+    auto* node = find();
+    if (node == nullptr || node->alarm.scheduled > network_->now()) return;
+    node->alarm.scheduled = kEndOfTime;
+    const Time wanted = std::exchange(node->alarm.wanted, kEndOfTime);
+    if (wanted > network_->now()) {
+      if (wanted != kEndOfTime) wake_at(find, wanted);
+    } else {
+      drive(*node, typename std::remove_pointer_t<decltype(node)>::Due{});
+    }
+  });
+}
+
+// Every event a process handles passes here.
+void Cluster::count_event() {
+  if (instant_ != network_->now()) instant_events_ = 0;
+  instant_ = network_->now();
+  if (++instant_events_ > kInstantEventsMax) {
+    throw Violation(fmt::format("livelock: {} events at {:.6f} s and no time passes",
+                                instant_events_, to_seconds(instant_.time_since_epoch())));
+  }
+}
+
 void Cluster::drive(CoordinatorNode& node, const CoordinatorEvent& event) {
+  count_event();
   CoordinatorEffects effects;
   node.decider->handle(event, network_->now(), effects);
   const Incarnation life = node.self.incarnation;
@@ -252,9 +302,7 @@ void Cluster::drive(CoordinatorNode& node, const CoordinatorEvent& event) {
         if (alive()) drive(*coordinator_, ManifestCommitted{order.id});
       });
     } else if (auto* wake = std::get_if<WakeAt>(&effect)) {
-      at(std::max(wake->at, network_->now()), [this, alive] {
-        if (alive()) drive(*coordinator_, Tick{});
-      });
+      wake_at([this, alive] { return alive() ? coordinator_.get() : nullptr; }, wake->at);
     } else if (auto* row = std::get_if<MetricRow>(&effect)) {
       trace(fmt::format("evaluation {}: {} rows", row->evaluation, row->test.rows));
       count("evaluation");
@@ -269,6 +317,7 @@ void Cluster::drive(CoordinatorNode& node, const CoordinatorEvent& event) {
 }
 
 void Cluster::drive(ShardNode& node, ShardEvent event) {
+  count_event();
   ShardEffects effects;
   node.decider->handle(std::move(event), network_->now(), effects);
   const uint32_t index = node.self.index;
@@ -283,11 +332,7 @@ void Cluster::drive(ShardNode& node, ShardEvent event) {
       trace(fmt::format("shard {}: {}", index, wire::message_name(control->message)));
       (void)node.transport->send({Role::kCoordinator, 0, 0}, wire::encode(control->message));
     } else if (auto* wake = std::get_if<shard_effect::WakeAt>(&effect)) {
-      at(std::max(wake->time, network_->now()), [this, index, life] {
-        if (shards_[index] && shards_[index]->self.incarnation == life) {
-          drive(*shards_[index], shard_event::Tick{});
-        }
-      });
+      wake_at([this, index, life] { return living(shards_, index, life); }, wake->time);
     } else if (auto* fail = std::get_if<shard_effect::Fail>(&effect)) {
       throw Violation(fmt::format("shard {} failed: {}", index, fail->status.to_string()));
     }
@@ -297,6 +342,7 @@ void Cluster::drive(ShardNode& node, ShardEvent event) {
 }
 
 void Cluster::drive(WorkerNode& node, SessionEvent event) {
+  count_event();
   SessionEffects effects;
   node.decider->handle(std::move(event), network_->now(), effects);
   const uint32_t index = node.self.index;
@@ -317,11 +363,7 @@ void Cluster::drive(WorkerNode& node, SessionEvent event) {
     } else if (auto* slices = std::get_if<session_effect::EvaluateSlices>(&effect)) {
       evaluate(node, *slices);
     } else if (auto* wake = std::get_if<session_effect::WakeAt>(&effect)) {
-      at(std::max(wake->time, network_->now()), [this, index, life] {
-        if (workers_[index] && workers_[index]->self.incarnation == life) {
-          drive(*workers_[index], session_event::Tick{});
-        }
-      });
+      wake_at([this, index, life] { return living(workers_, index, life); }, wake->time);
     } else if (auto* fail = std::get_if<session_effect::Fail>(&effect)) {
       throw Violation(fmt::format("worker {} failed: {}", index, fail->status.to_string()));
     }

@@ -37,6 +37,12 @@ class Cluster {
   struct ShardNode;
   struct WorkerNode;
 
+  // When a process wants its next Tick: a later WakeAt replaces an earlier one, as in the mains.
+  struct Alarm {
+    Time wanted = kEndOfTime;
+    Time scheduled = kEndOfTime;  // the earliest event in later_ that is for it
+  };
+
   // ---- the world
   void at(Time time, std::function<void()> what);
   void after(Duration delay, std::function<void()> what) { at(network_->now() + delay, what); }
@@ -44,6 +50,7 @@ class Cluster {
   void count(const std::string& what, uint64_t by = 1) { counts_[what] += by; }
   void trace(const std::string& line);
   void step();
+  void count_event();
 
   // ---- processes
   void start_coordinator(std::optional<ResumePoint> resume);
@@ -55,6 +62,8 @@ class Cluster {
   void drive(CoordinatorNode& node, const CoordinatorEvent& event);
   void drive(ShardNode& node, ShardEvent event);
   void drive(WorkerNode& node, SessionEvent event);
+  template <typename Find>
+  void wake_at(Find find, Time time);
   void compute(WorkerNode& node, const session_effect::Compute& job);
   void evaluate(WorkerNode& node, const session_effect::EvaluateSlices& job);
   void poll_network();
@@ -107,7 +116,9 @@ class Cluster {
   Counts counts_;
   uint64_t trace_hash_ = 0;
   uint64_t events_ = 0;
-  uint32_t lives_ = 1;  // runs of the job: one more for each resume after a power cut
+  Time instant_{};               // the events since then...
+  uint64_t instant_events_ = 0;  // ... tell a livelock
+  uint32_t lives_ = 1;           // runs of the job: one more for each resume after a power cut
 };
 
 }  // namespace ballast::sim

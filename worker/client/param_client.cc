@@ -169,6 +169,7 @@ std::vector<ShardMessage> ParamClient::flush(Time now) {
 std::optional<Time> ParamClient::next_due() const {
   std::optional<Time> next;
   for (const auto& [sequence, request] : requests_) {
+    if (!shard_of(request.tag.unit)) continue;  // nothing to do before a view says where it lives
     if (!next || request.due < *next) next = request.due;
   }
   return next;

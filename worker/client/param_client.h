@@ -76,7 +76,7 @@ class ParamClient {
 
   // Everything that is to be sent now, one Push and one Pull a shard, entries in priority order.
   [[nodiscard]] std::vector<ShardMessage> flush(Time now);
-  // When tick() has something to do next.
+  // When tick() or flush() has something to do next; nothing: only a new call or a view can.
   [[nodiscard]] std::optional<Time> next_due() const;
 
   // The oldest request without an answer: "shard 1: push of unit 3 at clock 17".
