@@ -142,9 +142,9 @@ uint64_t find_nonfinite(std::span<const std::byte> raw, Bits exponent) {
   const uint64_t count = raw.size() / sizeof(Bits);
   for (uint64_t first = 0; first < count; first += kBlock) {
     const uint64_t last = std::min(first + kBlock, count);
-    uint64_t found = 0;
+    Bits found = 0;  // as wide as the values, so that a register holds as many of both
     for (uint64_t i = first; i < last; ++i) {
-      found += (load_value<Bits>(raw.data(), i) & exponent) == exponent ? 1 : 0;
+      found |= (load_value<Bits>(raw.data(), i) & exponent) == exponent ? 1 : 0;
     }
     if (found == 0) continue;
     for (uint64_t i = first; i < last; ++i) {
