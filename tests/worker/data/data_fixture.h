@@ -6,6 +6,9 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -68,6 +71,29 @@ class DataFixture : public testing::Test {
     }
     EXPECT_TRUE(writer->commit().ok());
     return path(name);
+  }
+
+  // A text file in the test's folder.
+  std::string write_text(const std::string& name, const std::string& text) const {
+    std::ofstream(path(name), std::ios::binary) << text;
+    return path(name);
+  }
+
+  static std::vector<std::byte> read_file(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    const std::string text((std::istreambuf_iterator<char>(file)), {});
+    const auto bytes = std::as_bytes(std::span(text));
+    return {bytes.begin(), bytes.end()};
+  }
+  static void write_file(const std::string& path, std::span<const std::byte> bytes) {
+    std::ofstream file(path, std::ios::binary | std::ios::trunc);
+    file.write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
+  }
+  static void flip_bit(const std::string& path, uint64_t byte, int bit = 0) {
+    std::vector<std::byte> bytes = read_file(path);
+    bytes.at(byte) ^= static_cast<std::byte>(1 << bit);
+    write_file(path, bytes);
   }
 
   std::string root_;

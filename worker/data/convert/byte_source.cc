@@ -10,6 +10,16 @@
 
 namespace ballast {
 
+namespace {
+
+// zlib says "path: what is wrong"; the path stands in our message already.
+std::string_view without_path(std::string_view text) {
+  const size_t colon = text.rfind(": ");
+  return colon == std::string_view::npos ? text : text.substr(colon + 2);
+}
+
+}  // namespace
+
 struct ByteSource::Stream {
   gzFile file;
 };
@@ -50,10 +60,12 @@ Result<size_t> ByteSource::read(std::span<std::byte> bytes) {
     const auto wanted = static_cast<unsigned>(std::min(bytes.size() - filled, kReadMax));
     const int got = gzread(stream_->file, bytes.data() + filled, wanted);
     int problem = Z_OK;
-    const char* text = gzerror(stream_->file, &problem);
+    const std::string_view text = gzerror(stream_->file, &problem);  // "path: what"
     if (got < 0 || problem == Z_BUF_ERROR) {
-      return Status(Code::kDataLoss, fmt::format("{} at unpacked byte {}: gzip data expected, {}",
-                                                 path_, offset_ + filled, text));
+      return Status(Code::kDataLoss,
+                    fmt::format("{} at unpacked byte {}: gzip data expected, {}", path_,
+                                offset_ + filled + static_cast<size_t>(std::max(got, 0)),
+                                without_path(text)));
     }
     if (got == 0) break;
     filled += static_cast<size_t>(got);

@@ -1,0 +1,103 @@
+// The real ballast-tool: exit codes and what its messages must contain.
+#include <gmock/gmock.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+
+#include "tests/worker/data/data_fixture.h"
+#include "worker/data/dataset.h"
+#include "worker/data/sealed.h"
+
+namespace ballast {
+namespace {
+
+using testing::HasSubstr;
+
+class DataCommandTest : public DataFixture {
+ protected:
+  struct Outcome {
+    int code;
+    std::string text;  // stdout and stderr
+  };
+
+  static Outcome run(const std::string& arguments) {
+    FILE* pipe = popen((BALLAST_TOOL " data " + arguments + " 2>&1").c_str(), "r");
+    std::string text;
+    for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) text += static_cast<char>(c);
+    return {WEXITSTATUS(pclose(pipe)), text};
+  }
+};
+
+TEST_F(DataCommandTest, ConvertsVerifiesAndShowsTheBundledDigits) {
+  const Outcome converted =
+      run("convert --format csv " BALLAST_TEST_DATA "/optdigits.tes.gz --out " + path("d") +
+          " --features pixels --features-type u8 --label -1 --shape 8,8");
+  ASSERT_EQ(converted.code, 0) << converted.text;
+  EXPECT_EQ(converted.text, path("d") + ": 1797 rows\n");
+
+  EXPECT_THAT(run("verify " + path("d")).text, HasSubstr("1797 rows in 1 blocks verified"));
+  EXPECT_THAT(run("inspect " + path("d")).text, HasSubstr("pixels u8 [8, 8], 64 bytes a row"));
+  EXPECT_THAT(run("inspect " + path("d")).text, HasSubstr("label = 9: 180 rows"));
+  EXPECT_THAT(run("head -n 1 " + path("d")).text, HasSubstr("row 0\n  pixels: 0 0 5 13 "));
+  EXPECT_THAT(run("stats " + path("d")).text, HasSubstr("kind = \"standardize\""));
+}
+
+TEST_F(DataCommandTest, RefusesBadInputWithCode2AndTheLine) {
+  const Outcome outcome =
+      run("convert --format csv " + write_text("bad.csv", "1,2\n1,x\n") + " --out " + path("d"));
+
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.text, HasSubstr("bad.csv line 2, column 1"));
+}
+
+TEST_F(DataCommandTest, RefusesAWrongCommandLineWithCode2) {
+  EXPECT_EQ(run("convert --format xml a --out b").code, 2);
+  EXPECT_EQ(run("frobnicate").code, 2);
+  EXPECT_EQ(run("--help").code, 0);
+  EXPECT_EQ(run("verify " + path("nowhere")).code, 2);
+}
+
+TEST_F(DataCommandTest, ReportsDataLossWithCode3ForEveryKindOfDamage) {
+  const std::string folder = write_pixels("d", 300, 16);
+  const std::string chunk = Dataset::open(folder).value()->chunk_path(0);
+  const uint64_t bytes = std::filesystem::file_size(chunk);
+  struct Damage {
+    std::string path;
+    uint64_t byte;
+    std::string expected;
+  };
+  const uint64_t footer = read_sealed(File::open(chunk).value(), kChunkMagic, "footer")->offset;
+  for (const Damage& damage :
+       {Damage{chunk, 4096 + 5,
+               "column \"pixels\" in block 0 of " + chunk + " at byte 4096: xxh3 "},
+        Damage{chunk, footer + 9, "footer of " + chunk + " at byte " + std::to_string(footer)},
+        Damage{folder + "/manifest", 9, "manifest of " + folder + "/manifest at byte 0: xxh3 "}}) {
+    flip_bit(damage.path, damage.byte, 4);
+
+    const Outcome outcome = run("verify " + folder);
+
+    EXPECT_EQ(outcome.code, 3);
+    EXPECT_THAT(outcome.text, HasSubstr(damage.expected));
+    flip_bit(damage.path, damage.byte, 4);
+  }
+
+  std::filesystem::resize_file(chunk, bytes - 1);
+  const Outcome outcome = run("verify " + folder);
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.text, HasSubstr(chunk + " is cut short or grown: " + std::to_string(bytes)));
+}
+
+TEST_F(DataCommandTest, ShowsEveryProblemAndNotOnlyTheFirst) {
+  const std::string folder = write_pixels("d", 300, 16);
+  const std::string chunk = Dataset::open(folder).value()->chunk_path(0);
+  flip_bit(chunk, 4096 + 5);
+  flip_bit(chunk, 8192 + 5);
+
+  const Outcome outcome = run("verify " + folder);
+
+  EXPECT_THAT(outcome.text, HasSubstr("in block 0 of"));
+  EXPECT_THAT(outcome.text, HasSubstr("in block 1 of"));
+}
+
+}  // namespace
+}  // namespace ballast

@@ -1,0 +1,51 @@
+#include "worker/data/prefetch_plan.h"
+
+#include <gtest/gtest.h>
+
+namespace ballast {
+namespace {
+
+std::vector<LaneId> lanes(std::initializer_list<uint32_t> numbers) {
+  std::vector<LaneId> ids;
+  for (uint32_t number : numbers) ids.emplace_back(number);
+  return ids;
+}
+
+TEST(PrefetchPlan, AsksForEachLaneByItselfInSync) {
+  PrefetchPlan plan(LaneSchedule(100, 4, 8, 10), /*lanes_together=*/false);
+  plan.follow(lanes({1, 3}), 5);
+
+  EXPECT_EQ(plan.upcoming(2),
+            (std::vector<BatchRequest>{
+                {lanes({1}), 5}, {lanes({3}), 5}, {lanes({1}), 6}, {lanes({3}), 6}}));
+}
+
+TEST(PrefetchPlan, AsksForTheLanesAtTheLowestClockTogetherOtherwise) {
+  PrefetchPlan plan(LaneSchedule(100, 4, 8, 10), /*lanes_together=*/true);
+  plan.follow(lanes({0, 1}), 5);
+  plan.follow(lanes({2}), 6);
+
+  EXPECT_EQ(plan.upcoming(2),
+            (std::vector<BatchRequest>{{lanes({0, 1}), 5}, {lanes({0, 1, 2}), 6}}));
+}
+
+TEST(PrefetchPlan, PassesOverStepsALaneIsAbsentFromAndEndsWithTheJob) {
+  // 5 rows, 4 lanes of one row a step: lane 0 has two steps an epoch, the others one.
+  PrefetchPlan plan(LaneSchedule(5, 4, 4, 2), /*lanes_together=*/true);
+  plan.follow(lanes({0, 1}), 0);
+
+  EXPECT_EQ(plan.upcoming(9),
+            (std::vector<BatchRequest>{
+                {lanes({0, 1}), 0}, {lanes({0}), 1}, {lanes({0, 1}), 2}, {lanes({0}), 3}}));
+}
+
+TEST(PrefetchPlan, ForgetsLanesThatWentElsewhere) {
+  PrefetchPlan plan(LaneSchedule(100, 4, 8, 10), /*lanes_together=*/true);
+  plan.follow(lanes({0, 1}), 5);
+  plan.forget(lanes({0}));
+
+  EXPECT_EQ(plan.upcoming(1), (std::vector<BatchRequest>{{lanes({1}), 5}}));
+}
+
+}  // namespace
+}  // namespace ballast
