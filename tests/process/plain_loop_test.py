@@ -1,0 +1,41 @@
+"""Real jobs against the plain loop: one process, one thread, no servers, units or messages."""
+
+import gzip
+import subprocess
+
+from launching import ROOT
+from process_case import BIN_DIR, ProcessTest
+
+
+class PlainLoop(ProcessTest):
+    def plain_bits(self, run_dir):
+        """weights_xxh3 of the plain loop for the run's effective config."""
+        rows = self.folder / "rows.csv"
+        rows.write_bytes(gzip.decompress((ROOT / "tests/data/optdigits.tra.gz").read_bytes()))
+        done = subprocess.run([BIN_DIR / "plain-run", self.folder / run_dir / "config.toml", rows],
+                              capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.strip()
+
+    def expect_plain_bits(self, *settings):
+        summary = self.finish(*settings)
+        self.assertEqual(summary["weights_xxh3"], self.plain_bits("r"))
+
+    def test_sync_ends_with_the_bits_of_the_plain_loop(self):
+        # With dropout. 3823 rows: the last step of an epoch has 26, 26, 26 and 25 rows of 30.
+        self.expect_plain_bits("train.mode=sync")
+
+    def test_sync_ends_with_the_bits_of_the_plain_loop_when_a_lane_is_absent(self):
+        # Lanes of 956, 956, 956 and 955 rows, 5 a step: the fourth has none in the last step.
+        self.expect_plain_bits("train.mode=sync", "train.batch=20", "train.epochs=1")
+
+    def test_sync_follows_schedule_decay_and_clipping_of_the_plain_loop(self):
+        self.expect_plain_bits("train.mode=sync", "train.epochs=2", "train.optimizer.kind=adamw",
+                               "train.optimizer.weight_decay=0.01",
+                               "train.optimizer.clip_value=0.01", "train.schedule.kind=cosine",
+                               "train.schedule.warmup_steps=10")
+
+    def test_async_with_one_worker_and_one_lane_is_plain_sgd(self):
+        self.expect_plain_bits("train.mode=async", "train.lanes=1", "cluster.workers=1",
+                               "train.optimizer.kind=sgd", "train.optimizer.learning_rate=0.1")
+

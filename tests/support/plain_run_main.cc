@@ -1,0 +1,73 @@
+// plain-run CONFIG.toml ROWS.csv: trains the job with the plain loop (plain_loop.h) on rows read
+// from text, and prints the `weights_xxh3` that a cluster in sync mode must end with. CONFIG.toml
+// is the effective config of a run; each line of ROWS.csv is the features and, last, the label.
+// Knows one transform: a factor for all features. The order of samples is the product's own pure
+// function.
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "common/base/hash.h"
+#include "common/config/job_file.h"
+#include "common/placement/parameters.h"
+#include "common/storage/safetensors.h"
+#include "tests/support/plain_loop.h"
+#include "worker/data/order.h"
+
+namespace ballast::testing {
+namespace {
+
+struct Rows {
+  std::vector<float> features;
+  std::vector<float> labels;
+};
+
+Rows read_rows(const char* path, double factor) {
+  Rows rows;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::vector<float> values;
+    for (std::string word; std::getline(words, word, ',');) values.push_back(std::stof(word));
+    rows.labels.push_back(values.back());
+    values.pop_back();
+    for (float value : values) rows.features.push_back(value * static_cast<float>(factor));
+  }
+  return rows;
+}
+
+int run(const char* config_path, const char* rows_path) {
+  const Result<JobConfig> job = load_job(config_path);
+  if (!job.ok()) {
+    std::fprintf(stderr, "%s\n", job.status().to_string().c_str());
+    return 2;
+  }
+  const std::vector<TransformConfig>& transforms = job->data.transforms;
+  const Rows rows = read_rows(rows_path, transforms.empty() ? 1 : transforms[0].factor);
+  const SampleOrder order(job->data.order, job->resolved.train_rows, job->train.lanes, job->seed);
+
+  const PlainResult result = plain_sync_run(*job, rows.features, rows.labels,
+                                            [&](uint64_t epoch, uint32_t lane, uint64_t position) {
+                                              return order.position(epoch, LaneId(lane), position);
+                                            });
+
+  std::vector<Tensor> tensors;
+  const auto parameters = parameters_of(job->model, job->resolved.input_width);
+  for (size_t p = 0; p < parameters.size(); ++p) {
+    tensors.push_back({parameters[p].name, parameters[p].shape, result.weights[p]});
+  }
+  std::printf("%s\n", hex64(weights_xxh3(tensors)).c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace ballast::testing
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: plain-run CONFIG.toml ROWS.csv\n");
+    return 2;
+  }
+  return ballast::testing::run(argv[1], argv[2]);
+}
