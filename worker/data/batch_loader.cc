@@ -224,7 +224,7 @@ Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
   const BatchRequest request{{lanes.begin(), lanes.end()}, clock};
   std::unique_lock lock(core_->mutex);
   const std::shared_ptr<Core::Slot> slot = core_->take_slot(request);
-  core_->plan.follow(lanes, clock + 1);
+  core_->plan.took(lanes, clock);
   core_->replan();
   if (slot == nullptr || slot->state == Core::Slot::State::kQueued) {
     ++core_->counters.batches_missed;

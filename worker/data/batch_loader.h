@@ -46,7 +46,7 @@ class BatchLoader {
   // A hint: these lanes are ours, and `from` is the next clock each of them does. Lanes already
   // followed and not named keep their clocks.
   void follow(std::span<const LaneId> lanes, Clock from);
-  // A hint: these lanes went to another worker.
+  // A hint: these lanes went to another worker. Without it they are noticed by falling behind.
   void forget(std::span<const LaneId> lanes);
 
   // The rows of these lanes in this step, one lane after another in the order given. What is

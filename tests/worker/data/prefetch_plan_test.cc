@@ -47,5 +47,17 @@ TEST(PrefetchPlan, ForgetsLanesThatWentElsewhere) {
   EXPECT_EQ(plan.upcoming(1), (std::vector<BatchRequest>{{lanes({1}), 5}}));
 }
 
+TEST(PrefetchPlan, DropsALaneThatFallsBehindTheStepsTaken) {
+  PrefetchPlan plan(LaneSchedule(1000, 4, 8, 10), /*lanes_together=*/true);
+  plan.follow(lanes({0, 1}), 5);
+
+  plan.took(lanes({0}), 5);
+  plan.took(lanes({0}), 6);
+  EXPECT_EQ(plan.lane_count(), 2u);
+  plan.took(lanes({0}), 7);
+
+  EXPECT_EQ(plan.upcoming(1), (std::vector<BatchRequest>{{lanes({0}), 8}}));
+}
+
 }  // namespace
 }  // namespace ballast
