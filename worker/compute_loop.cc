@@ -215,7 +215,7 @@ Status ComputeLoop::evaluate(const session_effect::EvaluateSlices& order) {
   const bool ranks = job_.model.loss == LossKind::kSigmoidCrossEntropy;
   for (LaneId lane : order.lanes) {
     wire::EvaluationSums sums;
-    ScoreRun run;
+    RunCollector runs;
     for (uint64_t index = 0; index < evaluation_->batches(lane); ++index) {
       const Batch batch = evaluation_->take(lane, index);
       std::vector<float> outputs(ranks ? size_t{batch.rows} * step_.output_width() : 0);
@@ -232,8 +232,9 @@ Status ComputeLoop::evaluate(const session_effect::EvaluateSlices& order) {
         sums.squared_error_sum += result->loss_sum * batch.label_width;  // the loss is a mean
         sums.values += uint64_t{batch.rows} * batch.label_width;
       }
-      if (ranks) run = merge_runs(run, make_run(outputs, batch.labels));
+      if (ranks) runs.add(make_run(outputs, batch.labels));
     }
+    const ScoreRun run = runs.take();
     sums.scores = Buffer::copy_of(std::as_bytes(std::span(run)));
     done.parts.emplace_back(lane, std::move(sums));
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "common/base/check.h"
 
@@ -31,6 +32,20 @@ ScoreRun merge_runs(std::span<const ScoredLabel> a, std::span<const ScoredLabel>
   return run;
 }
 
+void RunCollector::add(ScoreRun run) {
+  while (!runs_.empty() && runs_.back().size() < 2 * run.size()) {
+    run = merge_runs(runs_.back(), run);
+    runs_.pop_back();
+  }
+  if (!run.empty()) runs_.push_back(std::move(run));
+}
+
+ScoreRun RunCollector::take() {
+  ScoreRun all;
+  for (; !runs_.empty(); runs_.pop_back()) all = merge_runs(runs_.back(), all);
+  return all;
+}
+
 std::optional<double> area_under_curve(std::span<const ScoredLabel> run) {
   uint64_t positives = 0;
   uint64_t negatives = 0;
@@ -42,7 +57,7 @@ std::optional<double> area_under_curve(std::span<const ScoredLabel> run) {
     for (; i < run.size() && run[i].score == score; ++i) {
       ++(run[i].label > 0.5f ? tied_positives : tied_negatives);
     }
-    BALLAST_CHECK_MSG(tied_positives + tied_negatives > 0, "a score is NaN");
+    if (tied_positives + tied_negatives == 0) return std::nullopt;  // NaN, from another process
     twice_won += static_cast<Wide>(tied_positives) * (2 * negatives + tied_negatives);
     positives += tied_positives;
     negatives += tied_negatives;

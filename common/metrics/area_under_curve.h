@@ -24,7 +24,19 @@ using ScoreRun = std::vector<ScoredLabel>;
 // scores and labels: equal lengths, element by element.
 [[nodiscard]] ScoreRun make_run(std::span<const float> scores, std::span<const float> labels);
 [[nodiscard]] ScoreRun merge_runs(std::span<const ScoredLabel> a, std::span<const ScoredLabel> b);
-// Of a sorted run. Nothing: all labels are the same, so there is no pair.
+
+// Takes many runs and gives one. Merges runs of like size first, so that n pairs in k runs cost
+// n log k moves, not n k.
+class RunCollector {
+ public:
+  void add(ScoreRun run);
+  [[nodiscard]] ScoreRun take();  // everything added; empty again afterwards
+
+ private:
+  std::vector<ScoreRun> runs_;  // each at least twice as long as the next
+};
+
+// Of a sorted run. Nothing: all labels are the same, so there is no pair; or a score is NaN.
 [[nodiscard]] std::optional<double> area_under_curve(std::span<const ScoredLabel> run);
 
 }  // namespace ballast

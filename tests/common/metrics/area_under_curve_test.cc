@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "common/base/random.h"
 
 namespace ballast {
@@ -55,13 +57,17 @@ TEST(AreaUnderCurve, DoesNotDependOnCutsOrOrderOfMerging) {
     const Data data = random_data(random);
     const std::span<const float> scores(data.scores), labels(data.labels);
     ScoreRun merged;
+    RunCollector collector;
     for (size_t begin = 0; begin < scores.size();) {
       const size_t count = 1 + random.below(scores.size() - begin);
       const ScoreRun part = make_run(scores.subspan(begin, count), labels.subspan(begin, count));
       merged = random.chance(0.5) ? merge_runs(merged, part) : merge_runs(part, merged);
+      collector.add(part);
       begin += count;
     }
     ASSERT_EQ(merged, make_run(scores, labels)) << "seed " << seed;
+    ASSERT_EQ(collector.take(), merged) << "seed " << seed;
+    ASSERT_TRUE(collector.take().empty());
     ASSERT_EQ(area_under_curve(merged), by_pairs(data)) << "seed " << seed;
   }
 }
@@ -72,6 +78,11 @@ TEST(AreaUnderCurve, OfPerfectReversedAndConstantScores) {
   EXPECT_EQ(area_under_curve(make_run(rising, labels)), 1.0);
   EXPECT_EQ(area_under_curve(make_run(falling, labels)), 0.0);
   EXPECT_EQ(area_under_curve(make_run(flat, labels)), 0.5);
+}
+
+TEST(AreaUnderCurve, DoesNotExistWithAScoreThatIsNotANumber) {
+  const ScoreRun run = {{1, 0}, {std::numeric_limits<float>::quiet_NaN(), 1}, {2, 1}};
+  EXPECT_EQ(area_under_curve(run), std::nullopt);
 }
 
 TEST(AreaUnderCurve, DoesNotExistForOneKindOfLabel) {
