@@ -50,6 +50,12 @@ Status check_columns(const std::vector<ColumnSpec>& columns) {
   return {};
 }
 
+// What the folder holds now; empty when it is no data set.
+Manifest manifest_in(const std::string& folder) {
+  const auto dataset = Dataset::open(folder);
+  return dataset.ok() ? (*dataset)->manifest() : Manifest();
+}
+
 }  // namespace
 
 Result<DatasetWriter> DatasetWriter::create(const std::string& folder,
@@ -78,6 +84,11 @@ DatasetWriter::DatasetWriter(std::string folder, std::vector<ColumnSpec> columns
   footer_.columns = std::move(columns);
 }
 
+DatasetWriter::~DatasetWriter() {
+  if (committed_ || manifest_.chunks.empty()) return;  // empty: also after a move
+  remove_chunks(manifest_, manifest_in(folder_));
+}
+
 Status DatasetWriter::add_row(std::span<const std::byte> row) {
   BALLAST_CHECK(row.size() == row_bytes_);
   for (size_t i = 0; i < staged_.size(); ++i) {
@@ -93,11 +104,11 @@ Status DatasetWriter::add_row(std::span<const std::byte> row) {
 Status DatasetWriter::commit() {
   BALLAST_RETURN_IF_ERROR(close_block());
   BALLAST_RETURN_IF_ERROR(close_chunk());
-  Manifest replaced;
-  if (auto before = Dataset::open(folder_); before.ok()) replaced = (*before)->manifest();
+  const Manifest replaced = manifest_in(folder_);
   const std::vector<std::byte> sealed = seal(encode(manifest_), 0, kManifestMagic);
   BALLAST_RETURN_IF_ERROR(replace_file(folder_, std::string(kManifestName), sealed));
-  remove_unnamed(replaced);
+  committed_ = true;
+  remove_chunks(replaced, manifest_);
   return {};
 }
 
@@ -159,10 +170,10 @@ std::vector<LabelCount> DatasetWriter::count_labels() const {
 }
 
 // A chunk that cannot be removed costs space, nothing else: nobody names it any more.
-void DatasetWriter::remove_unnamed(const Manifest& replaced) const {
+void DatasetWriter::remove_chunks(const Manifest& of, const Manifest& but) const {
   std::set<uint64_t> named;
-  for (const ManifestChunk& chunk : manifest_.chunks) named.insert(chunk.footer_xxh3);
-  for (const ManifestChunk& chunk : replaced.chunks) {
+  for (const ManifestChunk& chunk : but.chunks) named.insert(chunk.footer_xxh3);
+  for (const ManifestChunk& chunk : of.chunks) {
     if (named.contains(chunk.footer_xxh3)) continue;
     std::error_code ignored;
     std::filesystem::remove(fmt::format("{}/{}.blc", folder_, hex64(chunk.footer_xxh3)), ignored);

@@ -30,6 +30,11 @@ class DatasetWriter {
   static Result<DatasetWriter> create(const std::string& folder, std::vector<ColumnSpec> columns,
                                       const DatasetWriterOptions& options);
 
+  // Without commit(): removes the chunks it named, unless the data set in the folder has them too.
+  ~DatasetWriter();
+  DatasetWriter(DatasetWriter&&) = default;
+  DatasetWriter& operator=(DatasetWriter&&) = default;
+
   // Bytes of one row: the columns' values one after another, in schema order.
   [[nodiscard]] uint64_t row_bytes() const { return row_bytes_; }
   [[nodiscard]] Status add_row(std::span<const std::byte> row);
@@ -47,13 +52,14 @@ class DatasetWriter {
   [[nodiscard]] Status open_chunk();
   [[nodiscard]] Status close_chunk();
   [[nodiscard]] std::vector<LabelCount> count_labels() const;
-  void remove_unnamed(const Manifest& replaced) const;
+  void remove_chunks(const Manifest& of, const Manifest& but) const;
 
   std::string folder_;
   DatasetWriterOptions options_;
   uint64_t row_bytes_ = 0;
   uint64_t block_rows_ = 1;  // rows of a full block
   uint64_t rows_ = 0;
+  bool committed_ = false;
 
   std::vector<std::vector<std::byte>> staged_;  // one a column: the rows of the block to come
   uint64_t staged_rows_ = 0;

@@ -1,5 +1,8 @@
 // The bytes of the container, against worker/data/README.md and against files kept in tests/data.
 #include <gmock/gmock.h>
+#include <sys/resource.h>
+
+#include <csignal>
 
 #include "common/base/hash.h"
 #include "schemas/chunk_generated.h"
@@ -192,6 +195,45 @@ TEST_F(ContainerTest, ReplacesADataSetOnlyWhenAskedAndRemovesItsChunks) {
 
   EXPECT_EQ(Dataset::open(folder).value()->rows(), 1u);
   EXPECT_FALSE(std::filesystem::exists(old_chunk));
+}
+
+TEST_F(ContainerTest, RemovesItsChunksWhenItNeverCommits) {
+  {
+    DatasetWriterOptions options;
+    options.block_bytes = 4096;
+    options.chunk_bytes = 8192;
+    auto writer =
+        DatasetWriter::create(path("d"), {{"x", ColumnType::kF32, {512}}}, options).value();
+    const std::vector<std::byte> row(writer.row_bytes());
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(writer.add_row(row).ok());
+    EXPECT_FALSE(std::filesystem::is_empty(path("d")));
+  }
+
+  EXPECT_TRUE(std::filesystem::is_empty(path("d")));
+}
+
+TEST_F(ContainerTest, SaysWhereTheDiskWasFullAndLeavesNothing) {
+  // A limit on file size stands in for a full disk: the same code and way out.
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{.rlim_cur = 8192, .rlim_max = before.rlim_max};
+  Status status;
+  {
+    DatasetWriterOptions options;
+    options.block_bytes = 8192;
+    auto writer =
+        DatasetWriter::create(path("d"), {{"x", ColumnType::kF32, {1024}}}, options).value();
+    const std::vector<std::byte> row(writer.row_bytes());
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    for (int i = 0; i < 10 && status.ok(); ++i) status = writer.add_row(row);
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  }
+  std::signal(SIGXFSZ, handler);
+
+  EXPECT_EQ(status.code(), Code::kExhausted);
+  EXPECT_THAT(status.to_string(), HasSubstr("write a file in " + path("d") + " at byte 4096: "));
+  EXPECT_TRUE(std::filesystem::is_empty(path("d")));
 }
 
 TEST_F(ContainerTest, SaysWhenItMayNotWrite) {
