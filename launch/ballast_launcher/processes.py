@@ -64,12 +64,12 @@ class Cluster:
     def __init__(self):
         self.children = []
 
-    def start(self, role, index, command, directory, logs):
+    def start(self, role, index, command, logs):
         out = logs / f"{role}-{index}.out"
         try:
             with open(out, "ab") as file:
                 process = subprocess.Popen(
-                    command, cwd=directory, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                    command, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
                     start_new_session=True, preexec_fn=die_with_parent(os.getpid()))
         except (OSError, subprocess.SubprocessError) as error:
             raise LauncherError(f"cannot start {command[0]}: {error}") from error

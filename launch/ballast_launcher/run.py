@@ -62,16 +62,16 @@ def job_name(job, settings):
     return str(name)
 
 
-def resolve_command(bin_dir, job, settings, run_dir):
-    command = [binary(bin_dir, "ballast-tool"), "resolve", str(job), "--run-dir", str(run_dir.path)]
-    for setting in settings:
+def resolve_command(request, *words):
+    command = [binary(request.bin_dir, "ballast-tool"), "resolve", *words]
+    for setting in request.settings:
         command += ["--set", setting]
     return command
 
 
-def call_tool(command, directory, signals=None, show_output=False):
+def call_tool(command, signals=None, show_output=False):
     """Runs a ballast-tool command that is part of ours. Its own message on stderr is enough."""
-    done = subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL,
+    done = subprocess.run(command, stdin=subprocess.DEVNULL,
                           stdout=None if show_output else subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, errors="replace", check=False,
                           preexec_fn=die_with_parent(os.getpid()))
@@ -95,34 +95,42 @@ class Job:
         self.cluster = Cluster()
         for program in PROGRAMS:
             binary(request.bin_dir, program)
-        if request.resume:
-            if request.run_dir:
-                raise LauncherError("--resume continues in its own folder; leave out --run-dir")
-            self.run_dir = RunDirectory.reopen(request.resume)
-            remembered, self.directory = self.run_dir.remembered()
-            self.settings = [*remembered, *request.settings]
-            self.job = os.path.abspath(request.job or self.run_dir.path / "job.toml")
-        else:
-            if not request.job:
-                raise LauncherError("which job? give a JOB.toml, or --resume DIR")
-            self.settings, self.directory = list(request.settings), pathlib.Path.cwd()
-            self.job = os.path.abspath(request.job)
-            self.run_dir = RunDirectory.create(
-                request.run_dir or new_path(job_name(request.job, request.settings)))
+        self.run_dir = self.reopened() if request.resume else self.created()
+
+    def created(self):
+        request = self.request
+        if not request.job:
+            raise LauncherError("which job? give a JOB.toml, or --resume DIR")
+        return RunDirectory.create(request.run_dir or
+                                   new_path(job_name(request.job, request.settings)))
+
+    def reopened(self):
+        """The run goes on with its own config.toml; a JOB.toml may be named, not exchanged."""
+        request = self.request
+        if request.run_dir:
+            raise LauncherError("--resume continues in its own folder; leave out --run-dir")
+        run_dir = RunDirectory.reopen(request.resume)
+        if request.job:
+            given = pathlib.Path(request.job).read_bytes()
+            if given != (run_dir.path / "job.toml").read_bytes():
+                raise LauncherError(f"{request.job} is not the job of {request.resume}, which goes "
+                                    "on with what it has; leave it out, or use --set")
+        return run_dir
 
     def resolve(self):
         """Writes job.toml and config.toml; a new folder does not outlive a refused job."""
         try:
             self.run_dir.lock()
-            command = resolve_command(self.request.bin_dir, self.job, self.settings, self.run_dir)
+            words = ["--run-dir", str(self.run_dir.path)]
             if self.request.resume:
-                command += ["--resume", str(self.run_dir.path)]
-            call_tool(command, self.directory, self.signals)
+                words += ["--resume", str(self.run_dir.path)]
+            else:
+                words.insert(0, self.request.job)
+            call_tool(resolve_command(self.request, *words), self.signals)
             config = self.run_dir.config()
         except BaseException:
             self.run_dir.discard()
             raise
-        self.run_dir.remember(self.settings, self.directory)
         return config
 
     def start(self, config):
@@ -135,7 +143,7 @@ class Job:
                            "--run-dir", str(self.run_dir.path)]
                 if role != "coordinator":
                     command += ["--index", str(index)]
-                self.cluster.start(role, index, command, self.directory, self.run_dir.logs)
+                self.cluster.start(role, index, command, self.run_dir.logs)
 
     def run(self):
         config = self.resolve()
@@ -189,8 +197,8 @@ class Job:
             resume = command_line("run", "--resume", self.run_dir.shown())
             return [f"  last checkpoint: {step} ({self.run_dir.shown()}/checkpoints/"
                     f"{checkpoint.name})", f"  to resume: {resume}"]
-        words = ["run", self.request.job or str(self.job)]
-        for setting in self.settings:
+        words = ["run", self.request.job]
+        for setting in self.request.settings:
             words += ["--set", setting]
         return ["  no checkpoint was written", f"  to run again: {command_line(*words)}"]
 
@@ -205,8 +213,5 @@ def dry_run(request):
     """Shapes, units per shard and the memory sum, without a run directory or a process."""
     if not request.job:
         raise LauncherError("which job? give a JOB.toml", BAD_INPUT)
-    command = [binary(request.bin_dir, "ballast-tool"), "resolve", request.job, "--dry-run"]
-    for setting in request.settings:
-        command += ["--set", setting]
-    call_tool(command, None, show_output=True)
+    call_tool(resolve_command(request, request.job, "--dry-run"), show_output=True)
     return DONE

@@ -1,8 +1,7 @@
 """A run directory: every file the launcher writes or reads in it, and when it may be used.
 
-Never reused but by --resume. `launch.json` is the launcher's own: the settings given on the command
-line and the folder it was called from, so that --resume continues the same job from anywhere. While
-a launcher runs it holds a lock on that file, which the kernel drops however the launcher ends.
+Never reused but by --resume. While a launcher runs it holds a lock on `launch.lock`, which the kernel
+drops however the launcher ends.
 """
 
 import contextlib
@@ -83,7 +82,7 @@ class RunDirectory:
     def lock(self):
         """Refuses a folder whose run is going on. The lock lasts until this process ends."""
         try:
-            self._lock = open(self.path / "launch.json", "a", encoding="utf-8")
+            self._lock = open(self.path / "launch.lock", "w", encoding="utf-8")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise LauncherError(f"{self.path} is in use: its run is going on") from error
@@ -96,24 +95,12 @@ class RunDirectory:
             self._lock = None
 
     def is_running(self):
-        with contextlib.suppress(OSError), open(self.path / "launch.json", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), open(self.path / "launch.lock", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
         return False
-
-    def remember(self, settings, directory):
-        """What --resume needs besides job.toml. Written in place: the lock is on this file."""
-        self._lock.truncate(0)
-        json.dump({"settings": settings, "directory": str(directory)}, self._lock)
-        self._lock.flush()
-
-    def remembered(self):
-        """-> (settings, folder the run was started from)."""
-        stored = read_json(self.path / "launch.json") or {}
-        directory = pathlib.Path(stored.get("directory", "."))
-        return list(stored.get("settings", [])), directory if directory.is_dir() else pathlib.Path()
 
     def forget_previous_end(self):
         """Before a resume: what the last start left must not be taken for news of this one."""

@@ -17,14 +17,14 @@ class Smoke:
         limit = (*self.request.settings, f"train.max_steps={steps}")
         changes = {"settings": limit, "quiet": True}
         if self.run_dir:
-            changes |= {"resume": str(self.run_dir.path), "run_dir": None}
+            changes |= {"resume": str(self.run_dir.path), "run_dir": None, "job": None}
         result = run_job(dataclasses.replace(self.request, **changes))
         self.run_dir = result.run_dir
         if result.exit_code != DONE:
             raise LauncherError(result.message.removeprefix("ballast: "), result.exit_code)
 
     def tool(self, *words):
-        call_tool([binary(self.request.bin_dir, "ballast-tool"), *words], None)
+        call_tool([binary(self.request.bin_dir, "ballast-tool"), *words])
 
     def train(self):
         self.train_to(self.steps)

@@ -51,7 +51,8 @@ def tool():
     if sys.argv[1] != "resolve":
         print("tool called with " + " ".join(sys.argv[1:]))
         sys.exit(4 if "fail" in sys.argv else 0)
-    text = pathlib.Path(sys.argv[2]).read_text()
+    resumed = argument("--resume")
+    text = pathlib.Path(f"{resumed}/config.toml" if resumed else sys.argv[2]).read_text()
     config = tomllib.loads(text)
     for position, word in enumerate(sys.argv):
         if word == "--set":
@@ -63,7 +64,8 @@ def tool():
         print(config["fake"]["refuse"], file=sys.stderr)
         sys.exit(2)
     run_dir = pathlib.Path(argument("--run-dir"))
-    write_whole(run_dir / "job.toml", text)
+    if not resumed:
+        write_whole(run_dir / "job.toml", text)
     write_whole(run_dir / "config.toml", to_toml(config))
     write_whole(run_dir / "called.json", sys.argv[1:])
     (run_dir / "over").unlink(missing_ok=True)

@@ -18,7 +18,8 @@ class Resuming(LauncherTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("done: async, 4 steps", done.stdout)
         called = json.loads((self.folder / "r/called.json").read_text())
-        self.assertEqual(called[-2:], ["--resume", str(self.folder / "r")])
+        run_dir = str(self.folder / "r")
+        self.assertEqual(called[:5], ["resolve", "--run-dir", run_dir, "--resume", run_dir])
 
     def test_a_stopped_job_goes_on_to_its_end(self):
         launcher = self.start_job()
@@ -54,3 +55,15 @@ class Resuming(LauncherTest):
 
         self.assertEqual((done.returncode, done.stderr), (2, "no\n"))
         self.assertTrue((self.folder / "r/summary.json").exists())
+
+    def test_another_job_file_is_refused_and_its_own_is_fine(self):
+        self.run_job("--quiet")
+        other = self.folder / "other.toml"
+        other.write_text("[job]\n")
+
+        refused = self.run_launcher("run", other, "--resume", "r")
+        resumed = self.run_launcher("run", self.folder / "job.toml", "--resume", "r")
+
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("is not the job of r", refused.stderr)
+        self.assertEqual(resumed.returncode, 0, resumed.stderr)

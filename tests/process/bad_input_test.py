@@ -132,7 +132,8 @@ class BadData(ProcessTest):
         self.assertIn("10", done.stderr)
 
     def test_a_nan_in_a_source_is_named_with_line_and_column(self):
-        converted = self.convert_rows(lambda cells: ",".join(["nan"] + cells[1:]))
+        converted = self.convert_rows(lambda cells: ",".join(["nan"] + cells[1:]),
+                                      "--features-type", "f32")
 
         self.assertEqual(converted.returncode, 2, converted.stderr)
         self.assertIn("changed.csv", converted.stderr)
@@ -140,7 +141,7 @@ class BadData(ProcessTest):
 
     def test_a_nan_in_the_features_is_named_with_its_row(self):
         converted = self.convert_rows(lambda cells: ",".join(["nan"] + cells[1:]),
-                                      "--dtype", "f32", "--allow-nonfinite")
+                                      "--features-type", "f32", "--allow-nonfinite")
         self.assertEqual(converted.returncode, 0, converted.stderr)
 
         done = self.run_on_train()

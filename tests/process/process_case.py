@@ -68,7 +68,7 @@ def missing_program():
 
 def convert(source, folder, *options):
     return launching.run("data", "convert", "--format", "csv", source, "--out", folder,
-                         "--features", "pixels", "--features-type", "u8", "--label", "-1", *options,
+                         "--features", "pixels", *(options or ("--features-type", "u8")),
                          cwd=ROOT)
 
 

@@ -2,8 +2,7 @@
 
 C++ suites run under ctest, each binary writing its Google Test report; Python suites
 (tests/*/*_test.py) run as one process each. A suite that dies without a report counts as one
-failure. Lines of a suite's output that begin with `report: ` are repeated on the screen: that is
-how the simulator shows its counts of faults.
+failure. What the simulations print, their counts of faults and replies, is shown.
 """
 
 import argparse
@@ -11,6 +10,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +29,7 @@ class Tally:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
 
-    def add(self, suite, passed, failed, skipped, seconds, output):
+    def add(self, suite, passed, failed, skipped, seconds, output, show_output=False):
         self.passed += passed
         self.failed += failed
         self.skipped += skipped
@@ -41,7 +41,7 @@ class Tally:
             print("\n".join("       | " + line for line in output.splitlines()))
         else:
             for line in output.splitlines():
-                if line.startswith(("report: ", "skipped: ")):
+                if show_output or line.startswith("skipped: "):
                     print("       " + line)
         sys.stdout.flush()
 
@@ -72,10 +72,39 @@ def fixed_addresses(preset):
     return command if works else []
 
 
-def ctest_names(build, exclude):
+def listed_tests(build, exclude):
+    """ctest's tests: [(name, command, labels)]."""
     listing = subprocess.run(["ctest", "--show-only=json-v1", *exclude], cwd=build,
                              capture_output=True, text=True, check=True)
-    return [test["name"] for test in json.loads(listing.stdout)["tests"]]
+    tests = []
+    for test in json.loads(listing.stdout)["tests"]:
+        properties = {entry["name"]: entry["value"] for entry in test.get("properties", [])}
+        tests.append((test["name"], test.get("command", []), properties.get("LABELS", [])))
+    return tests
+
+
+def holds_test(command, text):
+    """Whether a Google Test binary has a test whose full name contains `text`."""
+    program = pathlib.Path(command[0]) if command else None
+    if not program or not program.is_file() or b"gtest_list_tests" not in program.read_bytes():
+        return False
+    listing = subprocess.run([command[0], "--gtest_list_tests"], capture_output=True, text=True,
+                             check=False)
+    suite = ""
+    for line in listing.stdout.splitlines():
+        if not line.startswith(" "):
+            suite = line.split()[0]
+        elif text in suite + line.split()[0]:
+            return True
+    return False
+
+
+def selection(tests, text):
+    """-> (names of the chosen ctest entries, filter inside them)."""
+    by_name = [name for name, _, _ in tests if text in name]
+    if by_name or not text:
+        return by_name, None
+    return [name for name, command, _ in tests if holds_test(command, text)], f"*{text}*"
 
 
 def google_test_counts(report):
@@ -91,52 +120,74 @@ def google_test_counts(report):
     return total - failed - skipped, failed, skipped
 
 
-def add_ctest_entry(entry, reports, tally):
-    name = entry.get("name")
+def add_ctest_entry(entry, reports, show_output, tally):
+    name, status = entry.get("name"), entry.get("status")
     output = entry.findtext("system-out") or ""
-    broken = entry.get("status") == "fail"
+    reasons = [child.get("message", "") for tag in ("failure", "skipped")
+               for child in entry.findall(tag)]
+    # A test that ctest could not start (no executable) is a failure; one that says so is a skip.
+    skips = status == "notrun" and any(reason.startswith("SKIP_") for reason in reasons)
+    broken = status != "run" and not skips
+    passed, failed, skipped = int(not broken and not skips), 0, int(skips)
     report = reports / f"{name}.json"
-    passed, failed, skipped = int(not broken), 0, 0
     if report.exists():
         passed, failed, skipped = google_test_counts(report)
     if broken and not failed:
         failed = 1
-        problem = entry.find("failure")
-        output += "\n" + (problem.get("message", "") if problem is not None else "")
+        output = "\n".join([output, *reasons])
     if passed + failed + skipped:
-        tally.add(name, passed, failed, skipped, float(entry.get("time", 0)), output)
+        tally.add(name, passed, failed, skipped, float(entry.get("time", 0)), output, show_output)
+
+
+def run_with_seeds(test, seeds, prefix, environment, tally):
+    """A simulation with its own number of seeds replaced by the one asked for."""
+    name, command, _ = test
+    command = list(command)
+    command[command.index("--seeds") + 1] = str(seeds)
+    start = time.monotonic()
+    done = subprocess.run(prefix + command, env=environment, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
+    passed = int(done.returncode == 0)
+    tally.add(name, passed, 1 - passed, 0, time.monotonic() - start, done.stdout, True)
 
 
 def run_ctest(options, tally):
     build = ROOT / "build" / options.preset
     exclude = ["-LE", "process"] if options.preset in SANITIZER_PRESETS else []
-    names = ctest_names(build, exclude)
     environment = dict(os.environ, **sanitizer_environment(options.preset))
-    selection = []
-    if options.filter:
-        if any(options.filter in name for name in names):
-            selection = ["-R", options.filter]
-        else:
-            environment["GTEST_FILTER"] = f"*{options.filter}*"
+    prefix = fixed_addresses(options.preset)
+
+    tests = listed_tests(build, exclude)
+    names, inner_filter = selection(tests, options.filter)
+    if inner_filter:
+        environment["GTEST_FILTER"] = inner_filter
+    chosen = [test for test in tests if test[0] in names]
     if options.seeds:
-        environment["BALLAST_TEST_SEEDS"] = str(options.seeds)
+        for test in [test for test in chosen if "--seeds" in test[1]]:
+            run_with_seeds(test, options.seeds, prefix, environment, tally)
+            chosen.remove(test)
+    if not chosen:
+        return
+
     reports = build / "test-reports"
     shutil.rmtree(reports, ignore_errors=True)
     reports.mkdir(parents=True)
     environment["GTEST_OUTPUT"] = f"json:{reports}/"
     junit = reports / "ctest.xml"
+    exact = "^(" + "|".join(re.escape(name) for name, _, _ in chosen) + ")$"
     subprocess.run(
-        fixed_addresses(options.preset) +
+        prefix +
         ["ctest", "-Q", "-j", str(os.cpu_count()), "--timeout", str(SUITE_TIMEOUT_S),
-         "--no-tests=ignore", "--output-junit", str(junit),
+         "--no-tests=ignore", "--output-junit", str(junit), "-R", exact, *exclude,
          "--test-output-size-passed", str(OUTPUT_BYTES_MAX),
-         "--test-output-size-failed", str(OUTPUT_BYTES_MAX), *exclude, *selection],
+         "--test-output-size-failed", str(OUTPUT_BYTES_MAX)],
         cwd=build, env=environment, stdout=subprocess.DEVNULL, check=False)
     if not junit.exists():
         tally.add("ctest", 0, 1, 0, 0, "ctest wrote no report")
         return
+    simulations = {name for name, _, labels in chosen if "simulation" in labels}
     for entry in ElementTree.parse(junit).getroot().iter("testcase"):
-        add_ctest_entry(entry, reports, tally)
+        add_ctest_entry(entry, reports, entry.get("name") in simulations, tally)
 
 
 def run_python_suite(path, options):
@@ -176,7 +227,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--preset", default="release")
     parser.add_argument("--seeds", type=int)
-    parser.add_argument("--filter")
+    parser.add_argument("--filter", default="")
     options = parser.parse_args()
 
     tally = Tally()
