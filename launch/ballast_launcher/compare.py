@@ -9,8 +9,8 @@ COLUMNS = ["mode", "test accuracy", "seconds", "samples/s", "staleness", "pushed
 
 def row(run):
     summary = run.summary()
-    if summary is None:
-        raise LauncherError(f"{run.shown()} holds no summary.json: its job is not done")
+    if summary is None or summary.get("stopped"):
+        raise LauncherError(f"{run.shown()} holds no summary.json of a whole job: it is not done")
     accuracy = (summary.get("metrics") or {}).get("test_accuracy")
     staleness = (summary.get("staleness") or {}).get("mean")
     return [summary.get("mode", "?"), "" if accuracy is None else f"{accuracy:.4f}",

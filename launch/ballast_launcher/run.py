@@ -183,9 +183,9 @@ class Job:
 
     def conclude_finished(self):
         summary = self.run_dir.summary()
-        if summary is None:
+        if summary is None or summary.get("stopped"):
             return FAILED, "\n".join(["ballast: every process ended without an error, but there is "
-                                      "no summary.json, so the job is not done", *self.advice()])
+                                      "no summary.json of a whole job, so it is not done", *self.advice()])
         lines = [*text.summary_lines(summary), f"run directory: {self.run_dir.shown()}"]
         return DONE, "\n".join(lines)
 

@@ -138,6 +138,10 @@ class ProcessTest(unittest.TestCase):
     def summary(self, run_dir="r"):
         return json.loads((self.folder / run_dir / "summary.json").read_text())
 
+    def is_done(self, run_dir="r"):
+        path = self.folder / run_dir / "summary.json"
+        return path.exists() and not json.loads(path.read_text()).get("stopped")
+
     def status(self, run_dir="r"):
         path = self.folder / run_dir / "status.json"
         return json.loads(path.read_text()) if path.exists() else {}

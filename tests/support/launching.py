@@ -9,9 +9,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BALLAST = ROOT / "launch/ballast"
 
 
-def run(*words, cwd, timeout=60):
-    """The launcher to its end, its output captured."""
-    return subprocess.run([str(BALLAST), *map(str, words)], cwd=cwd, capture_output=True, text=True,
+def run(*words, cwd, timeout=60, program=BALLAST):
+    """The launcher (or another program) to its end, its output captured."""
+    return subprocess.run([str(program), *map(str, words)], cwd=cwd, capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, timeout=timeout, check=False)
 
 
