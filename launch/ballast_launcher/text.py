@@ -43,7 +43,8 @@ def record_line(record):
     """One line of metrics.jsonl."""
     first = [f"{key} {record[key]}" for key in ("epoch", "step") if key in record]
     rest = [f"{key} {number(value)}" for key, value in record.items()
-            if key not in ("epoch", "step", "time") and isinstance(value, (int, float))]
+            if key not in ("epoch", "step", "time", "test_rows") and
+            isinstance(value, (int, float)) and not isinstance(value, bool)]
     return "  ".join(first + rest)
 
 
