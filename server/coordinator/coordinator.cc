@@ -255,7 +255,8 @@ void Coordinator::shard_joined(ShardId shard, Arrival arrival, Time) {
   const std::string name = name_of(shard, member);
   if (arrival != Arrival::kKnown) note(name + " joined");
   if (arrival == Arrival::kRestarted && started_) {
-    if (!member.journal) {
+    const bool has_units = std::ranges::find(setup_.placement, shard) != setup_.placement.end();
+    if (has_units && !member.journal) {
       return fail(Status(Code::kUnavailable,
                          fmt::format("{} was started again without its units, at step {} of the "
                                      "job: {}",

@@ -70,9 +70,9 @@ void Shard::on(shard_event::Stored& event, Time, ShardEffects& out) {
   if (const auto* durable = std::get_if<Durable>(&event.event)) {
     durable_lsn_ = std::max(durable_lsn_, durable->lsn);
     while (!pending_.empty() && pending_.front().lsn <= durable_lsn_) {
-      UnitAnswer answer = std::move(pending_.front().answer);
+      ShardEffect effect = std::move(pending_.front().effect);
       pending_.pop_front();
-      send(std::move(answer), out);
+      say(std::move(effect), out);
     }
   } else if (auto* fetched = std::get_if<Fetched>(&event.event)) {
     if (fetched->ticket == survey_ticket_) {
@@ -83,11 +83,12 @@ void Shard::on(shard_event::Stored& event, Time, ShardEffects& out) {
       install(std::move(fetched->images), out);
     }
   } else if (auto* done = std::get_if<CutDone>(&event.event)) {
-    cuts_.erase(done->id);
-    out.push_back(shard_effect::SendControl{wire::PartDone{config_.shard, done->part, done->id}});
-    parts_done_[done->id] = std::move(done->part);
-    if (parts_done_.size() > kPartsRemembered) parts_done_.erase(parts_done_.begin());
+    part_done(done->id, std::move(done->part), out);
   } else if (auto* failed = std::get_if<StoreFailed>(&event.event)) {
+    if (failed->cut != 0 && failed->status.code() == Code::kConflict &&
+        committed_before(failed->cut, out)) {
+      return;
+    }
     const char* doing = failed->cut != 0      ? "while writing a checkpoint"
                         : failed->ticket != 0 ? "while loading units"
                                               : "while making updates durable";
@@ -185,13 +186,24 @@ void Shard::send(std::vector<UnitAnswer> answers, ShardEffects& out) {
 }
 
 void Shard::send(UnitAnswer answer, ShardEffects& out) {
+  say_when_durable(shard_effect::SendReply{answer.to, std::move(answer.entry)}, out);
+}
+
+// For whatever shows the state of units: others rest on it, and what is said now may show what is
+// not durable yet. Replies keep their order.
+void Shard::say_when_durable(ShardEffect effect, ShardEffects& out) {
   if (last_lsn_ > durable_lsn_) {
-    // Whatever is told now may show what is not durable yet.
-    pending_.push_back({last_lsn_, std::move(answer)});
-    return;
+    pending_.push_back({last_lsn_, std::move(effect)});
+  } else {
+    say(std::move(effect), out);
   }
-  ++reply_counts_[static_cast<size_t>(answer.entry.code)];
-  out.push_back(shard_effect::SendReply{answer.to, std::move(answer.entry)});
+}
+
+void Shard::say(ShardEffect effect, ShardEffects& out) {
+  if (const auto* reply = std::get_if<shard_effect::SendReply>(&effect)) {
+    ++reply_counts_[static_cast<size_t>(reply->entry.code)];
+  }
+  out.push_back(std::move(effect));
 }
 
 // ---------------------------------------------------------------- checkpoints
@@ -209,6 +221,31 @@ void Shard::cut_published(const Unit& unit) {
   if (cut.images.size() < units_.size()) return;
   cut.ordered = true;
   journal_.cut(version, std::exchange(cut.images, {}));
+  // Those below lack units that an earlier life had published: they are never whole.
+  std::erase_if(cuts_,
+                [&](const auto& older) { return older.first < version && !older.second.ordered; });
+}
+
+void Shard::part_done(uint64_t checkpoint, CheckpointPart part, ShardEffects& out) {
+  cuts_.erase(checkpoint);
+  out.push_back(shard_effect::SendControl{wire::PartDone{config_.shard, part, checkpoint}});
+  parts_done_[checkpoint] = std::move(part);
+  if (parts_done_.size() > kPartsRemembered) parts_done_.erase(parts_done_.begin());
+}
+
+// A shard that goes on from its journal may publish a version again whose checkpoint its earlier
+// life helped to commit. The part that is there counts. False: it is not of this shard.
+bool Shard::committed_before(uint64_t checkpoint, ShardEffects& out) {
+  wire::Load order;
+  order.checkpoint = checkpoint;
+  Result<CheckpointManifest> manifest = read_manifest_(order);
+  if (!manifest.ok()) return false;
+  for (CheckpointPart& part : manifest->parts) {
+    if (part.shard != config_.shard.value()) continue;
+    part_done(checkpoint, std::move(part), out);
+    return true;
+  }
+  return false;
 }
 
 void Shard::on_checkpoint_order(const wire::CheckpointOrder& order, ShardEffects& out) {
@@ -217,9 +254,17 @@ void Shard::on_checkpoint_order(const wire::CheckpointOrder& order, ShardEffects
         shard_effect::SendControl{wire::PartDone{config_.shard, done->second, order.checkpoint}});
     return;
   }
+  if (!serving_) return;
+  if (config_.job.train.mode == Mode::kSync) {
+    // An exact cut or none: the order comes again.
+    for (const auto& [id, hosted] : units_) {
+      if (hosted.unit->version() != order.checkpoint) return;
+    }
+  }
   Cut& cut = cuts_[order.checkpoint];
-  if (!serving_ || cut.ordered) return;
+  if (cut.ordered) return;
   cut.ordered = true;
+  cut.images.clear();
   std::vector<UnitImage> images;
   for (const auto& [id, hosted] : units_) {
     images.push_back(hosted.unit->image());
@@ -274,8 +319,9 @@ void Shard::on_control(wire::Any& message, Time now, ShardEffects& out) {
 void Shard::on_load(const wire::Load& load, ShardEffects& out) {
   if (load.incarnation != config_.incarnation) return;
   if (serving_) {  // the order was carried out; its answer got lost
-    out.push_back(
-        shard_effect::SendControl{wire::Loaded{config_.shard, config_.incarnation, load.term}});
+    say_when_durable(
+        shard_effect::SendControl{wire::Loaded{config_.shard, config_.incarnation, load.term}},
+        out);
     return;
   }
   if (loading_) return;
@@ -287,6 +333,10 @@ void Shard::on_load(const wire::Load& load, ShardEffects& out) {
       install({}, out);
       return;
     case wire::LoadSource::kJournal:
+      if (Status status = check_survived(); !status.ok()) {
+        out.push_back(shard_effect::Fail{std::move(status)});
+        return;
+      }
       install(std::exchange(survived_, {}), out);
       return;
     case wire::LoadSource::kCheckpoint: {
@@ -304,6 +354,20 @@ void Shard::on_load(const wire::Load& load, ShardEffects& out) {
   }
 }
 
+// A shard said Loaded when all of its units were in the journal, so a later life finds all of them.
+Status Shard::check_survived() const {
+  for (const wire::UnitPlace& place : load_.units) {
+    const bool here = std::any_of(survived_.begin(), survived_.end(),
+                                  [&](const UnitImage& image) { return image.unit == place.unit; });
+    if (here) continue;
+    return Status(Code::kDataLoss,
+                  fmt::format("the journal of shard {} has no unit {}, expected all {} of them: "
+                              "resume the job from its newest checkpoint",
+                              config_.shard.value(), place.unit.value(), load_.units.size()));
+  }
+  return Status();
+}
+
 std::unique_ptr<Unit> Shard::make_unit(UnitId unit) const {
   const UnitSpec& spec = config_.units.at(unit.value());
   UnitWeights weights(spec, config_.parameters.at(spec.parameter), config_.job.seed, rule_);
@@ -317,6 +381,7 @@ std::unique_ptr<Unit> Shard::make_unit(UnitId unit) const {
 }
 
 void Shard::install(std::vector<UnitImage> images, ShardEffects& out) {
+  survived_.clear();
   units_.clear();
   for (const wire::UnitPlace& place : load_.units) {
     if (place.unit.value() >= config_.units.size()) continue;
@@ -331,9 +396,9 @@ void Shard::install(std::vector<UnitImage> images, ShardEffects& out) {
       return;
     }
   }
-  if (load_.source == wire::LoadSource::kCheckpoint &&
+  if (load_.source != wire::LoadSource::kJournal &&
       journal_.durability() != Durability::kCheckpoint) {
-    // From here on the journal is ahead of the checkpoint, so it must know every unit.
+    // The next life goes on from the journal alone, so it must know every unit.
     for (const auto& [id, hosted] : units_) last_lsn_ = journal_.append(hosted.unit->image());
   }
   finish_load(out);
@@ -347,8 +412,8 @@ void Shard::finish_load(ShardEffects& out) {
   loading_ = false;
   serving_ = true;
   out.push_back(shard_effect::Note{fmt::format("serving {} units", units_.size())});
-  out.push_back(
-      shard_effect::SendControl{wire::Loaded{config_.shard, config_.incarnation, load_.term}});
+  say_when_durable(
+      shard_effect::SendControl{wire::Loaded{config_.shard, config_.incarnation, load_.term}}, out);
 }
 
 void Shard::on_fence_order(const wire::FenceOrder& order, ShardEffects& out) {
@@ -375,7 +440,8 @@ void Shard::send_fence_marks(ShardEffects& out) {
   for (const auto& [id, hosted] : units_) {
     marks.units.push_back({id, hosted.epoch, hosted.unit->version(), hosted.unit->marks()});
   }
-  out.push_back(shard_effect::SendControl{std::move(marks)});
+  // A lane that is given away starts at these: a mark that a crash takes back would leave a gap.
+  say_when_durable(shard_effect::SendControl{std::move(marks)}, out);
 }
 
 wire::Join Shard::join() const {

@@ -85,7 +85,7 @@ using ShardEffects = std::vector<ShardEffect>;
 
 class Shard {
  public:
-  // Reads the committed manifest of a checkpoint; called when a Load names one.
+  // Reads the committed manifest of the checkpoint that a Load names.
   using ManifestReader = std::function<Result<CheckpointManifest>(const wire::Load&)>;
 
   // `journal` outlives the shard. A journal that survived an earlier life is read at once.
@@ -108,10 +108,10 @@ class Shard {
     std::unique_ptr<Unit> unit;
     UnitEpoch epoch = 0;
   };
-  // An answer that may leave once `lsn` is durable.
-  struct PendingAnswer {
+  // Something said that may leave once `lsn` is durable.
+  struct Pending {
     Lsn lsn;
-    UnitAnswer answer;
+    ShardEffect effect;
   };
   struct Cut {
     std::vector<UnitImage> images;  // sync: as units reach the version, one after another
@@ -133,12 +133,17 @@ class Shard {
   [[nodiscard]] HostedUnit* hosted(UnitId unit, UnitEpoch epoch);
   [[nodiscard]] std::unique_ptr<Unit> make_unit(UnitId unit) const;
   void install(std::vector<UnitImage> images, ShardEffects& out);
+  [[nodiscard]] Status check_survived() const;
   void finish_load(ShardEffects& out);
   [[nodiscard]] bool admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& out);
   void after_change(HostedUnit& hosted, std::vector<UnitAnswer> answers, ShardEffects& out);
   void cut_published(const Unit& unit);
+  void part_done(uint64_t checkpoint, CheckpointPart part, ShardEffects& out);
+  [[nodiscard]] bool committed_before(uint64_t checkpoint, ShardEffects& out);
   void send(std::vector<UnitAnswer> answers, ShardEffects& out);
   void send(UnitAnswer answer, ShardEffects& out);
+  void say_when_durable(ShardEffect effect, ShardEffects& out);
+  void say(ShardEffect effect, ShardEffects& out);
   void send_fence_marks(ShardEffects& out);
   [[nodiscard]] wire::Join join() const;
   [[nodiscard]] wire::ShardProgress progress(Time now) const;
@@ -166,7 +171,7 @@ class Shard {
 
   Lsn last_lsn_ = 0;  // of the newest image given to the journal
   Lsn durable_lsn_ = 0;
-  std::deque<PendingAnswer> pending_;           // by lsn
+  std::deque<Pending> pending_;                 // by lsn
   std::map<CutId, Cut> cuts_;                   // being collected or written
   std::map<CutId, CheckpointPart> parts_done_;  // the last few, for orders that are repeated
   uint64_t beat_ = 0;

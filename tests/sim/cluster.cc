@@ -288,7 +288,10 @@ void Cluster::drive(CoordinatorNode& node, const CoordinatorEvent& event) {
     } else if (auto* save = std::get_if<SaveState>(&effect)) {
       saved_state_ = Buffer::copy_of(save->state.bytes());
     } else if (auto* commit = std::get_if<CommitManifest>(&effect)) {
-      after(some(100us, 5ms), [this, alive, order = std::move(*commit)] {
+      check_checkpoint(*commit);
+      after(some(100us, 5ms), [this, alive, power = lives_, order = std::move(*commit)] {
+        // A coordinator that died meanwhile had written the manifest already, or had not yet.
+        if (power != lives_ || (!alive() && rng_.chance(0.5))) return;
         CheckpointManifest manifest;
         manifest.id = order.id;
         manifest.clock = order.clock;
@@ -722,6 +725,21 @@ void Cluster::check_answer(const Peer&, const wire::ReplyEntry& entry) {
     Clock& promised = promised_[entry.unit.value()][0];
     promised = std::max(promised, entry.version);
   }
+}
+
+// Sync: one exact cut; every mode: each unit once.
+void Cluster::check_checkpoint(const CommitManifest& checkpoint) {
+  std::set<UnitId> units;
+  for (const CheckpointPart& part : checkpoint.parts) {
+    for (const CheckpointEntry& entry : part.entries) {
+      if (!units.insert(entry.unit).second) throw Violation("a checkpoint has a unit twice");
+      if (job_.train.mode != Mode::kSync || entry.version == checkpoint.clock) continue;
+      throw Violation(fmt::format("checkpoint {} of clock {} has unit {} at version {}",
+                                  checkpoint.id, checkpoint.clock, entry.unit.value(),
+                                  entry.version));
+    }
+  }
+  if (units.size() != model_->units.size()) throw Violation("a checkpoint lacks units");
 }
 
 void Cluster::check_end() {

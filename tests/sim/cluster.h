@@ -79,6 +79,7 @@ class Cluster {
   void check_shard(const ShardNode& node);
   void check_read(const WorkerNode& node, const session_effect::Compute& job);
   void check_answer(const Peer& worker, const wire::ReplyEntry& entry);
+  void check_checkpoint(const CommitManifest& checkpoint);
   void check_end();
 
   const SimOptions options_;
