@@ -55,6 +55,14 @@ std::optional<Clock> FenceRound::least_mark(LaneId lane) const {
   return least;
 }
 
+Clock FenceRound::highest_mark(LaneId lane) const {
+  Clock highest = 0;
+  for (const std::optional<Clock>& mark : marks_[lane.value()]) {
+    highest = std::max(highest, mark.value_or(0));
+  }
+  return highest;
+}
+
 std::vector<ShardId> FenceRound::awaited(LaneId lane) const {
   std::vector<ShardId> shards;
   for (size_t unit = 0; unit < placement_.size(); ++unit) {

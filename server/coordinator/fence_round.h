@@ -25,6 +25,8 @@ class FenceRound {
 
   // The least mark over all units, once all have been reported.
   [[nodiscard]] std::optional<Clock> least_mark(LaneId lane) const;
+  // The highest mark reported so far.
+  [[nodiscard]] Clock highest_mark(LaneId lane) const;
   // Shards with units not yet reported for the lane, in ascending order.
   [[nodiscard]] std::vector<ShardId> awaited(LaneId lane) const;
 

@@ -77,6 +77,7 @@ std::vector<LaneId> LanePlan::give(const std::vector<WorkerId>& members) {
     const Clock start = *round_.least_mark(ready[i]);
     lane.owner = owners[i];
     lane.clock = std::max(lane.clock, start);
+    lane.reached = round_.highest_mark(ready[i]);
     assign(lane, start);
     round_.forget(ready[i]);
   }

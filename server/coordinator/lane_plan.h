@@ -58,6 +58,8 @@ class LanePlan {
   [[nodiscard]] const std::vector<Fence>& fences() const { return fences_; }
   [[nodiscard]] std::optional<WorkerId> owner(LaneId lane) const { return at(lane).owner; }
   [[nodiscard]] uint64_t number(LaneId lane) const { return at(lane).number; }
+  // Some unit had this mark when the lane was given away; the owner may still be below it.
+  [[nodiscard]] Clock reached(LaneId lane) const { return at(lane).reached; }
   [[nodiscard]] bool moving() const;
   [[nodiscard]] std::vector<LaneId> unowned() const;
   [[nodiscard]] std::vector<LaneId> unconfirmed() const;

@@ -123,6 +123,7 @@ void walk_lane(Archive& archive, SavedLane& lane) {
   maybe(archive, lane.owner, [&](WorkerId& owner) { worker_id(archive, owner); });
   archive(lane.number);
   archive(lane.start);
+  archive(lane.reached);
   maybe(archive, lane.handover, [&](SavedHandover& handover) {
     worker_id(archive, handover.from);
     worker_id(archive, handover.to);

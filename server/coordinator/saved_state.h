@@ -45,6 +45,7 @@ struct SavedLane {
   std::optional<WorkerId> owner;
   uint64_t number = 0;  // of the last assignment
   Clock start = 0;      // of the last assignment
+  Clock reached = 0;    // the highest mark of any unit when the lane was last given away
   std::optional<SavedHandover> handover;
   bool operator==(const SavedLane&) const = default;
 };

@@ -37,8 +37,12 @@ std::optional<Clock> StopRound::settle(const LanePlan& plan) {
   if (stop_clock_ || !moving(plan).empty()) return stop_clock_;
   stop_clock_ = 0;
   if (mode_ != Mode::kSync) return stop_clock_;
-  for (const Stand& it : stands_) {
-    const Clock reaches = it.clock == kNever ? steps_ : it.clock + it.busy;
+  for (uint32_t i = 0; i < stands_.size(); ++i) {
+    const Stand& it = stands_[i];
+    // A step that owners who died had pushed to one unit, but not to all, may be closed there: then
+    // the marks that the lane was given away with say so.
+    const Clock begun = it.clock == kNever ? steps_ : it.clock + it.busy;
+    const Clock reaches = std::max(begun, plan.reached(LaneId(i)));
     stop_clock_ = std::max(*stop_clock_, std::min(reaches, steps_));
   }
   return stop_clock_;

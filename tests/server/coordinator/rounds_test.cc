@@ -260,6 +260,24 @@ TEST(StopRound, GoesOnToTheFurthestLaneInSync) {
   EXPECT_TRUE(stop.below(plan).empty());
 }
 
+// The owner that had begun step 3 and pushed it to unit 1 died; unit 1 has closed it.
+TEST(StopRound, GoesOnToAStepThatSomeUnitHasClosed) {
+  LanePlan plan(LaneSchedule(16, 2, 4, 2), {ShardId(0), ShardId(0)});
+  wire::FenceMarks marks;
+  marks.fences = {1, 1};
+  marks.units = {{UnitId(0), 0, 3, {3, 3}}, {UnitId(1), 0, 4, {4, 4}}};
+  plan.report(marks);
+  plan.give({WorkerId(0)});
+  LanePlan restarted(LaneSchedule(16, 2, 4, 2), {ShardId(0), ShardId(0)});
+  restarted.restore(plan.save());
+  StopRound stop(Mode::kSync, LaneSchedule(16, 2, 4, 2));
+
+  stop.report(restarted, WorkerId(0), lane(0, 3, false), true);
+  stop.report(restarted, WorkerId(0), lane(1, 3, false), true);
+
+  EXPECT_EQ(stop.settle(restarted), 4u);
+}
+
 TEST(StopRound, StaysWhereItIsInAsync) {
   const LanePlan plan = owned();
   StopRound stop(Mode::kAsync, LaneSchedule(16, 2, 4, 2));

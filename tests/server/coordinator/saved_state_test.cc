@@ -20,7 +20,7 @@ SavedState example() {
   state.workers = {{Presence::kIn, 7, "", "here", 11, false, false}, {}};
   state.shards = {{Presence::kGone, 9, "ipc://x", "there", 12, true, true}};
   state.lanes.resize(2);
-  state.lanes[0] = {4, WorkerId(1), 5, 6, SavedHandover{WorkerId(1), WorkerId(0), 8, 9, 4}};
+  state.lanes[0] = {4, WorkerId(1), 5, 6, 7, SavedHandover{WorkerId(1), WorkerId(0), 8, 9, 4}};
   state.evaluation_done = 2;
   state.checkpoint_committed = 40;
   state.checkpoint_ordered = 50;
