@@ -7,14 +7,12 @@
 #include <cerrno>
 #include <cstring>
 
-#include "common/base/hash.h"
 #include "common/base/json_writer.h"
 #include "common/base/process.h"
 #include "common/config/choices.h"
 #include "common/metrics/evaluation.h"
-#include "common/placement/units.h"
 #include "common/storage/checkpoint.h"
-#include "common/storage/safetensors.h"
+#include "common/weights/model_weights.h"
 
 namespace ballast {
 namespace {
@@ -149,28 +147,9 @@ Status JobReport::add_metrics(const MetricRow& row, Time now) {
 
 Status JobReport::export_model(const std::string& run_dir, uint64_t id) {
   BALLAST_ASSIGN(const CheckpointManifest manifest, read_manifest(run_dir, id));
-  const auto parameters = parameters_of(job_.model, job_.resolved.input_width);
-  const auto units = cut_units(parameters, job_.cluster.unit_bytes);
-  std::vector<UnitId> all;
-  for (const UnitSpec& unit : units) all.push_back(unit.id);
-  BALLAST_ASSIGN(const std::vector<UnitImage> images, load_units(run_dir, manifest, all));
-
-  std::vector<std::vector<float>> values;
-  std::vector<Tensor> tensors;
-  for (const ParameterSpec& parameter : parameters) values.emplace_back(parameter.element_count());
-  for (size_t i = 0; i < units.size(); ++i) {
-    std::memcpy(values[units[i].parameter].data() + units[i].first_element,
-                images[i].weights.data(), units[i].bytes());
-  }
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    tensors.push_back({parameters[i].name, parameters[i].shape, values[i]});
-  }
-  weights_xxh3_ = hex64(weights_xxh3(tensors));
-  return write_safetensors("model.safetensors", tensors,
-                           {{"job", job_.name},
-                            {"job_hash", job_hash_},
-                            {"checkpoint", std::to_string(id)},
-                            {"weights_xxh3", weights_xxh3_}});
+  BALLAST_ASSIGN(const ModelWeights weights, weights_of_checkpoint(job_, run_dir, manifest));
+  weights_xxh3_ = weights.xxh3();
+  return write_model(kModelFile, job_, weights, {{"checkpoint", std::to_string(id)}});
 }
 
 Status JobReport::write_summary(const JobStatus& status, bool stopped, Time now) {
