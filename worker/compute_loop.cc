@@ -10,8 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/base/time.h"
-#include "common/metrics/area_under_curve.h"
-#include "common/metrics/evaluation.h"
+#include "worker/evaluate_slice.h"
 
 namespace ballast {
 namespace {
@@ -212,31 +211,20 @@ void ComputeLoop::disturb(Clock clock, Duration worked) {
 Status ComputeLoop::evaluate(const session_effect::EvaluateSlices& order) {
   const Time started = monotonic_now();
   session_event::EvaluationDone done{.job = order.job, .parts = {}, .seconds = 0};
-  const bool ranks = job_.model.loss == LossKind::kSigmoidCrossEntropy;
   for (LaneId lane : order.lanes) {
-    wire::EvaluationSums sums;
-    RunCollector runs;
-    for (uint64_t index = 0; index < evaluation_->batches(lane); ++index) {
-      const Batch batch = evaluation_->take(lane, index);
-      std::vector<float> outputs(ranks ? size_t{batch.rows} * step_.output_width() : 0);
-      Result<StepResult> result = step_.evaluate(batch.features, batch.labels, batch.rows, outputs);
-      if (!result.ok()) {
-        return result.status().because(fmt::format("while evaluating lane {} on worker {} from {}",
-                                                   lane.value(), worker_.value(),
-                                                   batch.row_name(0)));
-      }
-      sums.rows += batch.rows;
-      sums.loss_sum += result->loss_sum;
-      sums.correct += result->correct;
-      if (job_.model.loss == LossKind::kMeanSquaredError) {
-        sums.squared_error_sum += result->loss_sum * batch.label_width;  // the loss is a mean
-        sums.values += uint64_t{batch.rows} * batch.label_width;
-      }
-      if (ranks) runs.add(make_run(outputs, batch.labels));
+    Result<SliceResult> slice = evaluate_slice(step_, *evaluation_, job_.model.loss, lane);
+    if (!slice.ok()) {
+      return slice.status().because(fmt::format("on worker {}", worker_.value()));
     }
-    const ScoreRun run = runs.take();
-    sums.scores = Buffer::copy_of(std::as_bytes(std::span(run)));
-    done.parts.emplace_back(lane, std::move(sums));
+    const MetricSums& sums = slice->sums;
+    done.parts.emplace_back(
+        lane,
+        wire::EvaluationSums{.rows = sums.rows,
+                             .loss_sum = sums.loss_sum,
+                             .correct = sums.correct,
+                             .squared_error_sum = sums.squared_error_sum,
+                             .values = sums.value_count,
+                             .scores = Buffer::copy_of(std::as_bytes(std::span(slice->run)))});
   }
   done.seconds = to_seconds(monotonic_now() - started);
   report_(std::move(done));

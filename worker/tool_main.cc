@@ -7,17 +7,18 @@
 #include "common/base/status.h"
 #include "worker/tool/command.h"
 #include "worker/tool/data_command.h"
+#include "worker/tool/evaluate_command.h"
+#include "worker/tool/export_command.h"
 #include "worker/tool/job_command.h"
+#include "worker/tool/predict_command.h"
 
 namespace ballast {
 
 namespace {
 
 constexpr AddCommand kCommands[] = {
-    add_data_command,
-    add_resolve_command,
-    add_doctor_command,
-    add_keys_command,
+    add_data_command,    add_resolve_command,  add_doctor_command, add_keys_command,
+    add_predict_command, add_evaluate_command, add_export_command,
 };
 
 // The innermost line last: the end of the scroll is the answer.

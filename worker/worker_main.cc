@@ -20,6 +20,7 @@
 #include "worker/compute_loop.h"
 #include "worker/data/batch_loader.h"
 #include "worker/data/eval_loader.h"
+#include "worker/evaluate_slice.h"
 #include "worker/session.h"
 #include "worker/train_step.h"
 
@@ -28,8 +29,6 @@ namespace {
 
 // Gradients and results that the compute thread may be ahead: a few steps of many layers.
 constexpr size_t kEventsWaiting = 4096;
-// A test batch: large enough for the matrix product, small beside the training memory.
-constexpr uint32_t kEvaluationRows = 512;
 
 class WorkerProcess {
  public:

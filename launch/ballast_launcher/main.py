@@ -3,6 +3,7 @@
 import argparse
 import os
 import pathlib
+import signal
 import sys
 import traceback
 
@@ -17,7 +18,7 @@ TOOL_COMMANDS = {
     "keys": "every key of a job file: type, unit, range, default, meaning",
     "predict": "outputs of a trained model for a data set",
     "evaluate": "metrics of a trained model on a data set",
-    "export": "a trained model as safetensors",
+    "export": "the weights of a checkpoint as safetensors, also after a crash",
 }
 
 
@@ -135,6 +136,7 @@ def dispatch(words):
     for_tool = tool_words(words)
     if for_tool:
         tool = binary(find_bin_dir(for_tool[0]), "ballast-tool")
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it; `| head` is no failure
         os.execv(tool, [tool, *for_tool[1]])
     options = build_parser().parse_args(words)
     return options.handler(options)

@@ -1,9 +1,7 @@
 #include "worker/tool/data_command.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,27 +12,11 @@
 #include "worker/data/convert/idx.h"
 #include "worker/data/dataset.h"
 #include "worker/data/examine.h"
+#include "worker/tool/row_counter.h"
 
 namespace ballast {
 
 namespace {
-
-// "\r12000 rows" on stderr while a person looks on; nothing in a log.
-class RowCounter {
- public:
-  ~RowCounter() {
-    if (shown_) fmt::print(stderr, "\r\033[K");
-  }
-  void operator()(uint64_t rows) {
-    if (!isatty(STDERR_FILENO)) return;
-    fmt::print(stderr, "\r{} rows", rows);
-    std::fflush(stderr);
-    shown_ = true;
-  }
-
- private:
-  bool shown_ = false;
-};
 
 struct ConvertArguments {
   std::string format;

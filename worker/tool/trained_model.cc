@@ -1,0 +1,84 @@
+#include "worker/tool/trained_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "common/config/job_file.h"
+#include "common/weights/model_weights.h"
+#include "worker/evaluate_slice.h"
+
+namespace ballast {
+namespace {
+
+namespace fs = std::filesystem;
+
+Status no_model(const std::string& run_dir) {
+  return Status(Code::kNotFound,
+                fmt::format("{}: no {} in it: the run has not ended well; `ballast export {}` "
+                            "writes one from its newest checkpoint",
+                            run_dir, kModelFile, run_dir));
+}
+
+Status check_shapes(const JobConfig& job, const std::string& folder, const EvalLoader& data) {
+  const ResolvedConfig& expected = job.resolved;
+  if (data.width() == expected.input_width && data.label_width() == expected.label_width) return {};
+  return Status(Code::kInvalidInput,
+                fmt::format("data set {}: {} features and {} label values a row found, the model "
+                            "was trained on {} and {}",
+                            folder, data.width(), data.label_width(), expected.input_width,
+                            expected.label_width));
+}
+
+}  // namespace
+
+Result<JobConfig> load_run(const std::string& run_dir) {
+  const fs::path config = fs::path(run_dir) / "config.toml";
+  std::error_code ignored;
+  if (!fs::is_directory(run_dir, ignored)) {
+    return Status(Code::kNotFound, fmt::format("{}: no such run directory", run_dir));
+  }
+  if (!fs::exists(config, ignored)) {
+    return Status(Code::kNotFound,
+                  fmt::format("{}: no config.toml in it; a run directory of `ballast run` expected",
+                              run_dir));
+  }
+  return load_job(config.string());
+}
+
+Result<TrainedModel> TrainedModel::open(const std::string& run_dir) {
+  TrainedModel model;
+  BALLAST_ASSIGN(model.job, load_run(run_dir));
+  const fs::path path = fs::path(run_dir) / kModelFile;
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return no_model(run_dir);
+  BALLAST_ASSIGN(const ModelWeights weights, read_model(path.string(), model.job));
+  model.weights_xxh3 = weights.xxh3();
+  BALLAST_ASSIGN(model.backend, make_backend(model.job.cluster.device,
+                                             {.threads = model.job.cluster.threads_per_worker}));
+  BALLAST_ASSIGN(model.step, TrainStep::create(model.job.model, model.job.resolved.input_width,
+                                               model.job.resolved.label_width, kEvaluationRows,
+                                               *model.backend));
+  for (uint32_t i = 0; i < weights.values.size(); ++i) {
+    std::ranges::copy(weights.values[i], model.step->weights(i).begin());
+  }
+  return model;
+}
+
+Result<std::unique_ptr<EvalLoader>> TrainedModel::open_data(const std::string& folder,
+                                                            uint32_t lanes) const {
+  std::error_code ignored;
+  if (fs::is_regular_file(folder, ignored)) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("{}: a file; the folder of a data set expected: make one with "
+                              "`ballast data convert --format csv|idx {} --out FOLDER`",
+                              folder, folder));
+  }
+  BALLAST_ASSIGN(std::unique_ptr<EvalLoader> data,
+                 EvalLoader::open(job, folder, lanes, kEvaluationRows));
+  BALLAST_RETURN_IF_ERROR(check_shapes(job, folder, *data));
+  return data;
+}
+
+}  // namespace ballast
