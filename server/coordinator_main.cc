@@ -29,6 +29,7 @@ namespace ballast {
 namespace {
 
 constexpr Duration kStatusEvery = 1s;
+constexpr Duration kDisturbEvery = 10ms;  // with fault.move_lane_every_steps
 // After the end late messages are still answered, so that a process that missed it hears it.
 constexpr Duration kLinger = 300ms;
 constexpr const char* kStateFile = "coordinator.state";
@@ -98,8 +99,12 @@ class CoordinatorProcess {
   Status serve() {
     drive(Tick{});
     Time next_status = monotonic_now();
+    const bool disturbs = job_.fault.move_lane_every_steps > 0;
     while (!finish_) {
-      if (auto event = transport_->receive(std::min(wake_at_, next_status))) take(*event);
+      Time until = std::min(wake_at_, next_status);
+      if (disturbs) until = std::min(until, monotonic_now() + kDisturbEvery);
+      if (auto event = transport_->receive(until)) take(*event);
+      if (disturbs) move_a_lane();
       while (auto done = done_queue_.try_pop()) drive(*done);
       if (stop_requested_.exchange(false)) drive(StopRequested{});
       const Time now = monotonic_now();
@@ -116,16 +121,28 @@ class CoordinatorProcess {
     return finish();
   }
 
+  // Processes send their last figures when they hear the end.
   Status finish() {
-    const Time until = monotonic_now() + kLinger;
-    const Status status = conclude();
-    while (monotonic_now() < until) {
-      if (auto event = transport_->receive(until)) take(*event);
+    const Time ended = monotonic_now();
+    while (monotonic_now() < ended + kLinger) {
+      if (auto event = transport_->receive(ended + kLinger)) take(*event);
     }
-    return status;
+    return conclude(ended);
   }
 
-  Status conclude() {
+  // A disturbance on purpose (FaultConfig): every so many steps the next lane goes to the next
+  // worker.
+  void move_a_lane() {
+    const uint64_t step = coordinator_->status(monotonic_now()).step;
+    const uint64_t round = step / job_.fault.move_lane_every_steps;
+    if (round <= lane_moves_) return;
+    lane_moves_ = round;
+    drive(MoveLane{
+        LaneId(static_cast<uint32_t>(round % job_.train.lanes)),
+        WorkerId(static_cast<uint32_t>(round / job_.train.lanes + round) % job_.cluster.workers)});
+  }
+
+  Status conclude(Time ended) {
     write_status();
     if (finish_->kind == wire::EndKind::kFailed) return finish_->status;
     const JobStatus status = coordinator_->status(monotonic_now());
@@ -133,7 +150,7 @@ class CoordinatorProcess {
       BALLAST_RETURN_IF_ERROR(report_.export_model(process_.run_dir, status.checkpoint));
     }
     const bool stopped = finish_->kind == wire::EndKind::kStopped;
-    BALLAST_RETURN_IF_ERROR(report_.write_summary(status, stopped, monotonic_now()));
+    BALLAST_RETURN_IF_ERROR(report_.write_summary(status, stopped, ended));
     return stopped ? Status(Code::kStopped, "stopped on request") : Status();
   }
 
@@ -222,6 +239,7 @@ class CoordinatorProcess {
   Time wake_at_ = kEndOfTime;
   std::optional<Finish> finish_;
   Status problem_;
+  uint64_t lane_moves_ = 0;
 };
 
 Status run_coordinator(Process& process) {

@@ -98,6 +98,7 @@ struct TrainConfig {
   uint32_t batch = 128;             // samples per step over all lanes
   uint32_t lanes = 0;               // 0: chosen by the mode (DESIGN.md section 1)
   uint32_t eval_every_epochs = 1;   // 0: only at the end
+  bool scale_by_share = true;       // async, ssp: a push moves by its share of the step's samples
   bool scale_by_staleness = false;  // async: step / (1 + staleness)
   OnBadGradient on_bad_gradient = OnBadGradient::kStop;
   uint64_t max_steps = 0;    // 0: all epochs; otherwise stop after so many steps of each lane
@@ -140,6 +141,7 @@ struct FaultConfig {
   double slow_factor = 1;
   double pause_chance = 0;  // per step of any worker
   uint64_t pause_ms = 0;
+  uint64_t move_lane_every_steps = 0;  // one lane goes on to another worker so often; 0: never
 
   bool operator==(const FaultConfig&) const = default;
 };

@@ -158,6 +158,8 @@ Section train_section() {
       .integer("eval_every_epochs", &TrainConfig::eval_every_epochs, {0, 1000000}, "epochs",
                "epochs between two evaluations on data.test; 0: only at the end")
       .fixes_result(false)
+      .boolean("scale_by_share", &TrainConfig::scale_by_share,
+               "ssp, async: a push moves the weights by its share of the step's samples")
       .boolean("scale_by_staleness", &TrainConfig::scale_by_staleness,
                "async, ssp: a gradient that is s versions old counts 1 / (1 + s)")
       .choice("on_bad_gradient", &TrainConfig::on_bad_gradient,
@@ -279,6 +281,8 @@ Section fault_section() {
       .number("pause_chance", &FaultConfig::pause_chance, kShare, "",
               "chance that a worker pauses, per step")
       .integer("pause_ms", &FaultConfig::pause_ms, {0, 1e9}, "ms", "length of a pause")
+      .integer("move_lane_every_steps", &FaultConfig::move_lane_every_steps, {0, 1e12}, "steps",
+               "one lane goes on to another worker so often; 0: never")
       .take();
 }
 

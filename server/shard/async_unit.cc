@@ -15,10 +15,10 @@ constexpr size_t kStalenessBuckets = 256;
 class AsyncUnit final : public Unit {
  public:
   AsyncUnit(UnitWeights weights, const LaneSchedule& schedule, std::optional<uint32_t> staleness,
-            bool scale_by_staleness, uint32_t parked_max, UnitPolicy policy)
+            AsyncScaling scaling, uint32_t parked_max, UnitPolicy policy)
       : Unit(std::move(weights), schedule, policy),
         staleness_(staleness),
-        scale_by_staleness_(scale_by_staleness),
+        scaling_(scaling),
         parked_max_(parked_max) {
     for (uint32_t lane = 0; lane < schedule.lanes(); ++lane) {
       marks_.push_back(schedule.present_from(LaneId(lane), 0));
@@ -192,7 +192,7 @@ class AsyncUnit final : public Unit {
     const uint64_t staleness = version_ - std::min(version_, entry.base_version);
     const GradientNode whole{0, schedule_.lanes(), entry.gradient.data()};
     weights_.apply({&whole, 1}, weight_sum,
-                   scale_by_staleness_ ? 1.0 / (1.0 + static_cast<double>(staleness)) : 1.0);
+                   damping(weight_sum, entry.lanes.front().clock, staleness));
     ++version_;
     for (const wire::LaneStamp& stamp : entry.lanes) {
       marks_[stamp.lane.value()] = schedule_.present_from(stamp.lane, stamp.clock + 1);
@@ -200,6 +200,13 @@ class AsyncUnit final : public Unit {
     const size_t bucket = std::min<uint64_t>(staleness, kStalenessBuckets - 1);
     if (bucket >= staleness_counts_.size()) staleness_counts_.resize(bucket + 1, 0);
     ++staleness_counts_[bucket];
+  }
+
+  [[nodiscard]] double damping(double weight_sum, Clock clock, uint64_t staleness) const {
+    double factor = 1;
+    if (scaling_.by_share) factor *= weight_sum / static_cast<double>(schedule_.samples_at(clock));
+    if (scaling_.by_staleness) factor /= 1.0 + static_cast<double>(staleness);
+    return factor;
   }
 
   // A mark rose, so parked pushes may fit now; each that is applied raises marks again.
@@ -242,7 +249,7 @@ class AsyncUnit final : public Unit {
   }
 
   const std::optional<uint32_t> staleness_;  // ssp's bound; nothing: async
-  const bool scale_by_staleness_;
+  const AsyncScaling scaling_;
   const uint32_t parked_max_;
   Version version_ = 0;  // updates applied
   std::vector<Clock> marks_;
@@ -255,10 +262,10 @@ class AsyncUnit final : public Unit {
 }  // namespace
 
 std::unique_ptr<Unit> make_async_unit(UnitWeights weights, const LaneSchedule& schedule,
-                                      std::optional<uint32_t> staleness, bool scale_by_staleness,
+                                      std::optional<uint32_t> staleness, AsyncScaling scaling,
                                       uint32_t parked_max, UnitPolicy policy) {
-  return std::make_unique<AsyncUnit>(std::move(weights), schedule, staleness, scale_by_staleness,
-                                     parked_max, policy);
+  return std::make_unique<AsyncUnit>(std::move(weights), schedule, staleness, scaling, parked_max,
+                                     policy);
 }
 
 }  // namespace ballast

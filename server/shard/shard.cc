@@ -376,7 +376,8 @@ std::unique_ptr<Unit> Shard::make_unit(UnitId unit) const {
     return make_sync_unit(std::move(weights), schedule_, config_.policy);
   const auto staleness =
       train.mode == Mode::kSsp ? std::optional<uint32_t>(train.staleness) : std::nullopt;
-  return make_async_unit(std::move(weights), schedule_, staleness, train.scale_by_staleness,
+  return make_async_unit(std::move(weights), schedule_, staleness,
+                         {train.scale_by_share, train.scale_by_staleness},
                          /*parked_max=*/schedule_.lanes(), config_.policy);
 }
 

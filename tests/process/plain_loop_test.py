@@ -29,6 +29,12 @@ class PlainLoop(ProcessTest):
         # Lanes of 956, 956, 956 and 955 rows, 5 a step: the fourth has none in the last step.
         self.expect_plain_bits("train.mode=sync", "train.batch=20", "train.epochs=1")
 
+    def test_sync_ends_with_the_bits_of_the_plain_loop_when_lanes_move(self):
+        summary = self.finish("fault.move_lane_every_steps=5", "cluster.workers=3")
+
+        self.assertGreater(summary["lane_moves"], 2)
+        self.assertEqual(summary["weights_xxh3"], self.plain_bits("r"))
+
     def test_sync_follows_schedule_decay_and_clipping_of_the_plain_loop(self):
         self.expect_plain_bits("train.mode=sync", "train.epochs=2", "train.optimizer.kind=adamw",
                                "train.optimizer.weight_decay=0.01",
