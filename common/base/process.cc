@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -68,6 +69,17 @@ Status guarded(const std::function<Status(Process&)>& work, Process& process) {
   }
 }
 
+// Frames of up to 1 MiB come and go thousands of times a second. As the allocator comes, it gives
+// each back to the system and takes it again, and the first touch of fresh memory runs 6-30x below
+// memcpy: a third of what a server did was page faults. So what was freed is kept for the next one;
+// the most ever needed at once is what a process holds.
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the most glibc takes
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#endif
+}
+
 std::string errno_text() {
   return std::strerror(errno);
 }
@@ -77,6 +89,7 @@ std::string errno_text() {
 int run_process(const std::string& role, int argc, char** argv,
                 const std::function<Status(Process&)>& work) {
   ::signal(SIGPIPE, SIG_IGN);
+  keep_freed_memory();
   Process process;
   process.role = role;
   Status status = parse_arguments(argc, argv, process);
