@@ -58,7 +58,9 @@ struct PullEntry {
   uint64_t sequence = 0;
   UnitId unit;
   UnitEpoch epoch = 0;
-  Clock clock = 0;        // sync: the version wanted; ssp, async: the clock of the reading lane
+  // Sync: the version wanted; ssp, async: the clock of the reading lane. kNever, in every mode:
+  // the newest there is, never held; for readers that belong to no lane.
+  Clock clock = 0;
   uint64_t snapshot = 0;  // not 0: read the copy kept for this evaluation
 };
 
@@ -123,7 +125,8 @@ struct Reply {
 
 // ---------------------------------------------------------------- control: to the coordinator
 
-// The first message of every process. Repeated until Welcome or Refused.
+// The first message of every process. Repeated until Welcome or Refused. A tool is no member: it
+// gets the newest View with its Welcome once the job has started, and joins again for a newer one.
 struct Join {
   Role role = Role::kWorker;
   uint32_t index = 0;  // worker or shard number

@@ -7,8 +7,8 @@ namespace ballast {
 std::optional<std::string> refusal_of(const wire::Join& join, const Peer& from,
                                       const std::string& job_hash, const Membership& membership) {
   const std::string who = fmt::format("{} {}", role_name(join.role), join.index);
-  if (join.role != Role::kWorker && join.role != Role::kServer) {
-    return fmt::format("{} cannot join a job: expected a worker or a server", who);
+  if (join.role == Role::kCoordinator) {
+    return fmt::format("{} cannot join a job: expected a worker, a server or a tool", who);
   }
   if (Peer{join.role, join.index, join.incarnation} != from || join.incarnation == 0) {
     return fmt::format(
@@ -28,6 +28,7 @@ std::optional<std::string> refusal_of(const wire::Join& join, const Peer& from,
         "train settings must be the same in every process",
         who, join.job_hash, job_hash);
   }
+  if (join.role == Role::kTool) return std::nullopt;  // readers are not numbered
   const bool is_worker = join.role == Role::kWorker;
   const uint32_t limit = is_worker ? membership.worker_limit() : membership.shard_count();
   if (join.index >= limit) {

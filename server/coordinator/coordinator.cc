@@ -223,6 +223,11 @@ void Coordinator::on(const Peer& from, const wire::Join& message, Time now) {
     send(from, wire::Refused{0, *reason});
     return;
   }
+  if (message.role == Role::kTool) {  // a reader: told where units are, never waited for
+    send(from, wire::Welcome{0, 0});
+    if (started_) send_view(from);
+    return;
+  }
   const bool is_worker = message.role == Role::kWorker;
   const bool was_in =
       is_worker && membership_.worker(WorkerId(message.index)).presence == Presence::kIn;
@@ -247,7 +252,7 @@ void Coordinator::worker_joined(WorkerId worker, Arrival arrival, Time) {
                      started_ ? " as a spare" : ""));
   }
   // Also the answer to a worker that heard of a newer view in a heartbeat answer and joined again.
-  if (started_) send_view(worker);
+  if (started_) send_view(membership_.peer(worker));
 }
 
 void Coordinator::shard_joined(ShardId shard, Arrival arrival, Time) {
@@ -271,7 +276,7 @@ void Coordinator::shard_joined(ShardId shard, Arrival arrival, Time) {
 
 void Coordinator::came_back(const Peer& from, Time) {
   note(fmt::format("{} is there after all", to_string(from)));
-  if (from.role == Role::kWorker && started_) send_view(WorkerId(from.index));
+  if (from.role == Role::kWorker && started_) send_view(from);
 }
 
 void Coordinator::on(const Peer& from, const wire::Loaded& message, Time now) {
@@ -418,7 +423,7 @@ void Coordinator::start_if_complete(Time now) {
 void Coordinator::raise_view(const std::string& why) {
   ++view_;
   note(fmt::format("view {}: {}", view_, why));
-  for (WorkerId worker : membership_.workers_in()) send_view(worker);
+  for (WorkerId worker : membership_.workers_in()) send_view(membership_.peer(worker));
 }
 
 void Coordinator::give_lanes(Time now) {
@@ -526,7 +531,7 @@ void Coordinator::send_load(ShardId shard) {
   send(membership_.peer(shard), std::move(load));
 }
 
-void Coordinator::send_view(WorkerId worker) {
+void Coordinator::send_view(const Peer& to) {
   wire::View view;
   view.number = view_;
   for (uint32_t i = 0; i < membership_.shard_count(); ++i) {
@@ -536,7 +541,7 @@ void Coordinator::send_view(WorkerId worker) {
   for (uint32_t unit = 0; unit < setup_.placement.size(); ++unit) {
     view.units.push_back({UnitId(unit), setup_.placement[unit], 0});
   }
-  send(membership_.peer(worker), std::move(view));
+  send(to, std::move(view));
 }
 
 void Coordinator::send_fence_order(ShardId shard) {

@@ -236,7 +236,7 @@ class Coordinator {
   }
   void send_order(LanePlan::Order order);
   void send_load(ShardId shard);
-  void send_view(WorkerId worker);
+  void send_view(const Peer& to);
   void send_fence_order(ShardId shard);
   void note(std::string text) { effects_.push_back(Note{std::move(text)}); }
 

@@ -223,7 +223,7 @@ class AsyncUnit final : public Unit {
   [[nodiscard]] Clock least_mark() const { return *std::min_element(marks_.begin(), marks_.end()); }
 
   [[nodiscard]] bool may_read(Clock clock) const {
-    if (!staleness_) return true;
+    if (!staleness_ || clock == kNever) return true;
     const Clock slack = *staleness_ + policy_.staleness_slack;
     return least_mark() >= clock - std::min(clock, slack);
   }

@@ -61,7 +61,10 @@ class SyncUnit final : public Unit {
 
   void pull(const Peer& from, const wire::PullEntry& entry, Time now,
             std::vector<UnitAnswer>& out) override {
-    if (versions_.contains(entry.clock)) {
+    if (entry.clock == kNever) {  // a reader that belongs to no lane: whatever is newest
+      out.push_back(
+          {from, answer(entry.sequence, entry.epoch, wire::ReplyCode::kWeights, version_)});
+    } else if (versions_.contains(entry.clock)) {
       out.push_back(
           {from, answer(entry.sequence, entry.epoch, wire::ReplyCode::kWeights, entry.clock)});
     } else if (entry.clock < version_) {

@@ -174,6 +174,10 @@ TEST(Admission, RefusesANumberOutOfRange) {
   EXPECT_THAT(refusal(join(Role::kWorker, 3, 1)), HasSubstr("out of range"));
 }
 
+TEST(Admission, TakesAToolOfThisJobWhateverItsNumber) {
+  EXPECT_EQ(refusal(join(Role::kTool, 4711, 1)), "welcome");
+}
+
 TEST(Admission, RefusesAnOldLife) {
   EXPECT_THAT(refusal(join(Role::kWorker, 1, 8)), HasSubstr("incarnation 9 has joined since"));
 }
@@ -183,7 +187,7 @@ TEST(Admission, RefusesWhoIsNotOnItsOwnConnection) {
   const auto reason = refusal_of(join(Role::kWorker, 0, 2), worker(1), "hash", membership);
   ASSERT_TRUE(reason);
   EXPECT_THAT(*reason, HasSubstr("worker-0#1"));
-  EXPECT_THAT(refusal(join(Role::kTool, 0, 1)), HasSubstr("expected a worker or a server"));
+  EXPECT_THAT(refusal(join(Role::kCoordinator, 0, 1)), HasSubstr("expected a worker, a server"));
   EXPECT_THAT(refusal(join(Role::kWorker, 0, 0)), HasSubstr("incarnation 0"));
 }
 

@@ -172,6 +172,30 @@ TEST(StartUp, RefusesAnotherJobInOneLineThatSaysWhatToDo) {
   EXPECT_THAT(cluster.all_notes(), AllOf(HasSubstr("other"), HasSubstr("expected hash")));
 }
 
+// A tool asks where the units are, again and again, from before the first step to the end.
+TEST_P(EveryMode, TellsAToolTheViewWithoutCountingItAsAWorker) {
+  FakeCluster cluster(options());
+  const Peer tool{Role::kTool, 0, 777};
+  wire::Join join;
+  join.role = Role::kTool;
+  join.incarnation = tool.incarnation;
+  join.job_hash = cluster.setup().job_hash;
+
+  cluster.deliver_to_coordinator(tool, join);
+  EXPECT_EQ(cluster.sent("Welcome"), 1u);
+  EXPECT_EQ(cluster.sent("View"), 0u) << "nothing to read before the start";
+  ASSERT_TRUE(cluster.run_until([](const FakeCluster& c) { return c.status().step >= 3; }));
+  const uint64_t views = cluster.sent("View");
+  cluster.deliver_to_coordinator(tool, join);
+  EXPECT_EQ(cluster.sent("View"), views + 1);
+  cluster.event(PeerLost{tool});
+  cluster.run();
+
+  expect_done(cluster);
+  EXPECT_EQ(cluster.status().workers.size(), 2u);
+  EXPECT_EQ(cluster.status().totals.restarts, 0u);
+}
+
 TEST_P(EveryMode, ResumesFromACheckpoint) {
   ClusterOptions wanted = options();
   FakeCluster cluster(wanted);

@@ -120,6 +120,19 @@ TEST(AsyncUnit, HoldsAReadThatWouldLeadTheSlowestLaneByTooMuch) {
   EXPECT_EQ(answers[1].entry.least_clock, 1u);
 }
 
+TEST(AsyncUnit, GivesAReaderOfNoLaneTheNewestWeightsAtOnce) {
+  for (Mode mode : {Mode::kAsync, Mode::kSsp}) {
+    UnitBench bench(small_job(mode));
+    bench.push(0, push_of({0}, 0, gradient(8)));  // lanes 1 to 3 have not begun
+
+    const auto answers = bench.pull(7, pull_of(kNever));
+
+    ASSERT_EQ(bench.codes(answers), "weights");
+    EXPECT_EQ(answers[0].entry.version, 1u);
+    EXPECT_EQ(values_of(answers[0].entry.weights), values_of(bench.unit->weights().current()));
+  }
+}
+
 TEST(AsyncUnit, DoesNotWaitForALaneWithoutRowsLeft) {
   UnitBench bench(small_job(Mode::kSsp, /*rows=*/10));
   for (Clock clock : {0u, 2u}) bench.push(0, push_of({2, 3}, clock, gradient(), 1 + clock));

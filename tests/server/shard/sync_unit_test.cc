@@ -77,6 +77,19 @@ TEST(SyncUnit, DoesNotWaitForLanesWithoutRows) {
   EXPECT_EQ(bench.codes(bench.push(1, push_of({1}, 1, gradient(1)))), "closed closed");
 }
 
+TEST(SyncUnit, GivesAReaderOfNoLaneTheNewestVersionAtOnce) {
+  UnitBench bench(small_job(Mode::kSync));
+  EXPECT_EQ(bench.pull(7, pull_of(kNever))[0].entry.version, 0u);
+  close_step(bench, 0);
+  bench.push(0, push_of({0, 1}, 1, gradient(1), 200));  // step 1 is under way
+
+  const auto answers = bench.pull(7, pull_of(kNever));
+
+  ASSERT_EQ(bench.codes(answers), "weights");
+  EXPECT_EQ(answers[0].entry.version, 1u);
+  EXPECT_EQ(values_of(answers[0].entry.weights), values_of(bench.unit->weights().current()));
+}
+
 TEST(SyncUnit, AnswersAClosedStepAlreadyWithItsWeightsIfTheyAreThere) {
   UnitBench bench(small_job(Mode::kSync));
   close_step(bench, 0);
