@@ -6,6 +6,7 @@ namespace ballast::testing {
 
 JobConfig small_job(Mode mode, uint64_t rows) {
   JobConfig job;
+  job.train.scale_by_share = false;  // pushes of some lanes move by their whole mean
   job.train.mode = mode;
   job.train.lanes = 4;
   job.train.batch = 8;
@@ -64,7 +65,8 @@ UnitBench::UnitBench(const JobConfig& job_in, UnitPolicy policy, uint32_t parked
   unit = job.train.mode == Mode::kSync
              ? make_sync_unit(std::move(weights), schedule, policy)
              : make_async_unit(std::move(weights), schedule, staleness,
-                               job.train.scale_by_staleness, parked_max, policy);
+                               {job.train.scale_by_share, job.train.scale_by_staleness}, parked_max,
+                               policy);
 }
 
 std::vector<UnitAnswer> UnitBench::push(uint32_t from, wire::PushEntry entry) {
