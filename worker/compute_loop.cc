@@ -11,6 +11,7 @@
 #include "common/base/random.h"
 #include "common/base/time.h"
 #include "worker/evaluate_slice.h"
+#include "worker/model/model_check.h"
 
 namespace ballast {
 namespace {
@@ -75,6 +76,17 @@ GradientSet ComputeLoop::take_gradients() {
   GradientSet gradients;
   for (BufferPool& pool : pools_) gradients.parameters.push_back(pool.take());
   return gradients;
+}
+
+// The row whose label does not fit, by its name in the data set, or where the batch begins.
+std::string ComputeLoop::culprit(const Batch& batch) const {
+  for (uint32_t row = 0; row < batch.rows; ++row) {
+    const auto labels = batch.labels.subspan(size_t{row} * batch.label_width, batch.label_width);
+    if (!check_labels(job_.model.loss, step_.output_width(), labels, 1).ok()) {
+      return batch.row_name(row);
+    }
+  }
+  return "which begins at " + batch.row_name(0);
 }
 
 // ---------------------------------------------------------------- steps
@@ -155,9 +167,8 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
       step_.run(batch.features, batch.labels, batch.rows,
                 {.seed = job_.seed, .clock = order.clock, .lane = lanes.front()}, gradients, hooks);
   if (!result.ok()) {
-    const Status bad =
-        result.status().because(fmt::format("in a batch of {} rows of lane {} that begins at {}",
-                                            batch.rows, lanes.front().value(), batch.row_name(0)));
+    const Status bad = result.status().because(fmt::format(
+        "in a batch of {} rows of lane {}, {}", batch.rows, lanes.front().value(), culprit(batch)));
     if (!skips || result.status().code() != Code::kDataLoss) return bad;
     log::warn("skipped: {}", bad.to_string());
     for (Buffer& gradient : gradients.parameters) {

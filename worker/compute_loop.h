@@ -60,6 +60,7 @@ class ComputeLoop {
                   const PendingHalves& pending, const GradientSet& last);
   Status evaluate(const session_effect::EvaluateSlices& order);
   [[nodiscard]] GradientSet take_gradients();
+  [[nodiscard]] std::string culprit(const Batch& batch) const;
   void disturb(Clock clock, Duration worked);
 
   const JobConfig& job_;

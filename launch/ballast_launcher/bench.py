@@ -132,10 +132,11 @@ def summarise(runs, target):
 
 
 def share_waiting(summary):
-    """Of a worker's time; sums of seconds and shares both divide."""
+    """Of a worker's time, what is neither loading nor computing; seconds and shares both divide."""
     shares = summary.get("shares") or {}
     total = sum(shares.values())
-    return shares.get("wait", 0) / total if total else None
+    busy = shares.get("load", 0) + shares.get("compute", 0)
+    return (total - busy) / total if total else None
 
 
 def group(runs):

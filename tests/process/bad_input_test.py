@@ -127,14 +127,15 @@ class BadData(ProcessTest):
         shutil.rmtree(self.train)
         return convert(changed, self.train, *options)
 
-    def test_a_label_out_of_range_is_named_with_its_chunk_and_block(self):
+    def test_a_label_out_of_range_is_named_with_its_row(self):
         converted = self.convert_rows(lambda cells: ",".join(cells[:-1] + ["10"]))
         self.assertEqual(converted.returncode, 0, converted.stderr)
 
         done = self.run_on_train()
 
         self.assertIn(done.returncode, (2, 3), done.stderr)
-        for word in ("label out of range", "found 10", "0 to 9", self.chunk().name, "block 0"):
+        for word in ("label out of range", "found 10", "0 to 9", self.chunk().name, "block 0",
+                     "row 41"):
             self.assertIn(word, done.stderr)
 
     def test_a_nan_in_a_source_is_named_with_line_and_column(self):
