@@ -191,6 +191,7 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
 void ComputeLoop::emit_layer(const session_effect::Compute& order, size_t group, uint32_t layer,
                              const PendingHalves& pending, const GradientSet& last) {
   const std::vector<ParameterSpec>& parameters = step_.parameters();
+  session_event::GradientReady ready{order.job, group, {}};
   for (uint32_t index = 0; index < parameters.size(); ++index) {
     if (parameters[index].layer != layer) continue;
     Buffer sum = last.parameters[index];
@@ -199,8 +200,9 @@ void ComputeLoop::emit_layer(const session_effect::Compute& order, size_t group,
       add_into(left.floats(), std::as_const(sum).floats());
       sum = std::move(left);
     }
-    report_(session_event::GradientReady{order.job, group, index, std::move(sum)});
+    ready.parts.push_back({index, std::move(sum)});
   }
+  if (!ready.parts.empty()) report_(std::move(ready));
 }
 
 // Stragglers on purpose (FaultConfig): for benches and tests.

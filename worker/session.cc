@@ -71,9 +71,11 @@ void WorkerSession::on(session_event::GradientReady& event, Time, SessionEffects
   if (!job_ || job_->number != event.job) return;
   const auto task = tasks_.find(job_->task);
   if (task == tasks_.end()) return;
-  for (const UnitSpec& unit : config_.units) {
-    if (unit.parameter == event.parameter) {
-      push_unit(task->second, *job_, job_->groups.at(event.group), unit, event.gradient);
+  for (const session_event::GradientReady::Part& part : event.parts) {
+    for (const UnitSpec& unit : config_.units) {
+      if (unit.parameter == part.parameter) {
+        push_unit(task->second, *job_, job_->groups.at(event.group), unit, part.gradient);
+      }
     }
   }
 }

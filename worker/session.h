@@ -57,12 +57,16 @@ struct PeerUp {
 struct PeerDown {
   Peer peer;
 };
-// The gradient of one parameter for one group is final; its bytes do not change any more.
+// Gradients of one group, of parameters that became final together (a layer's), are final; their
+// bytes do not change any more. Together, because each event is sent as a message of its own.
 struct GradientReady {
+  struct Part {
+    uint32_t parameter = 0;
+    Buffer gradient;
+  };
   uint64_t job = 0;
   size_t group = 0;
-  uint32_t parameter = 0;
-  Buffer gradient;
+  std::vector<Part> parts;
 };
 struct ComputeDone {
   uint64_t job = 0;

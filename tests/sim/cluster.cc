@@ -409,7 +409,7 @@ void Cluster::compute(WorkerNode& node, const session_effect::Compute& job) {
       Buffer sum = Buffer::allocate(leaves[0].size() * sizeof(float));
       fold_gradients(nodes, model_->schedule.lanes(), sum.floats());
       delay += some(0us, 400us);
-      report(delay, session_event::GradientReady{job.job, g, p, std::move(sum)});
+      report(delay, session_event::GradientReady{job.job, g, {{p, std::move(sum)}}});
     }
   }
   report(delay, session_event::ComputeDone{.job = job.job,
