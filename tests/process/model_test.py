@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 
 import launching
@@ -52,6 +53,28 @@ class Model(ProcessTest):
         self.assertIn("ballast export", before.stderr)
         self.assertEqual(exported.returncode, 0, exported.stderr)
         self.assertIn(self.evaluate()["weights_xxh3"], exported.stdout)
+
+    def test_a_live_export_is_the_model_after_a_whole_number_of_steps(self):
+        launcher = self.start(LONG)
+        self.wait_for_step(launcher, 5)
+
+        done = self.tool("export", "r", "--live", "--out", "live.safetensors")
+
+        self.assertEqual(done.returncode, 0, done.stderr)
+        version, digest = re.search(r"version (\d+), weights_xxh3 (\w+)", done.stdout).groups()
+        self.assertGreaterEqual(int(version), 5)
+        self.assertEqual(len(self.status()["workers"]), 2, "a reader is not a worker")
+        launcher.kill()
+        stopped = self.finish(LONG, f"train.max_steps={version}", run_dir="again")
+        self.assertEqual(stopped["weights_xxh3"], digest)
+
+    def test_a_live_export_without_a_job_says_so(self):
+        self.finish("train.epochs=1")
+
+        done = self.tool("export", "r", "--live", "--out", "live.safetensors")
+
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("is the job running?", done.stderr)
 
     def test_predict_writes_a_distribution_over_the_classes_for_each_row(self):
         self.finish("train.epochs=1")

@@ -184,11 +184,12 @@ std::optional<ParamClient::Waiting> ParamClient::oldest_waiting() const {
   }
   if (oldest == nullptr) return std::nullopt;
   const bool is_push = oldest->kind == RequestKind::kPush;
+  const Clock clock = is_push ? oldest->push.lanes.front().clock : oldest->pull.clock;
   return Waiting{oldest->since,
-                 fmt::format("shard {}: {} of unit {} at clock {}",
+                 fmt::format("shard {}: {} of unit {} at {}",
                              places_.at(oldest->tag.unit.value()).shard.value(),
                              is_push ? "push" : "pull", oldest->tag.unit.value(),
-                             is_push ? oldest->push.lanes.front().clock : oldest->pull.clock)};
+                             clock == kNever ? "its newest" : fmt::format("clock {}", clock))};
 }
 
 }  // namespace ballast

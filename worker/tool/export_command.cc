@@ -8,10 +8,13 @@
 
 #include "common/storage/checkpoint.h"
 #include "common/weights/model_weights.h"
+#include "worker/client/cluster_reader.h"
 #include "worker/tool/trained_model.h"
 
 namespace ballast {
 namespace {
+
+constexpr Duration kLivePatience = 10s;
 
 Result<CheckpointManifest> choose_checkpoint(const ExportOptions& options) {
   if (options.checkpoint) {
@@ -38,10 +41,28 @@ std::string target(const ExportOptions& options) {
   return (std::filesystem::path(options.run_dir) / name).string();
 }
 
+Status export_live(const ExportOptions& options, const JobConfig& job, std::ostream& out) {
+  if (options.out.empty() || options.checkpoint) {
+    return Status(Code::kInvalidInput, "export --live: --out FILE expected, and no --checkpoint");
+  }
+  BALLAST_ASSIGN(const std::unique_ptr<ClusterReader> reader,
+                 ClusterReader::open(options.run_dir, job));
+  ModelWeights weights = blank_weights(job);
+  BALLAST_ASSIGN(const ClusterReader::Versions versions,
+                 reader->pull_model(kLivePatience, weights));
+  const std::string version = versions.least == versions.highest
+                                  ? std::to_string(versions.least)
+                                  : fmt::format("{} to {}", versions.least, versions.highest);
+  BALLAST_RETURN_IF_ERROR(write_model(options.out, job, weights, {{"version", version}}));
+  out << fmt::format("{}: version {}, weights_xxh3 {}\n", options.out, version, weights.xxh3());
+  return Status();
+}
+
 }  // namespace
 
 Status run_export(const ExportOptions& options, std::ostream& out) {
   BALLAST_ASSIGN(const JobConfig job, load_run(options.run_dir));
+  if (options.live) return export_live(options, job, out);
   BALLAST_ASSIGN(const CheckpointManifest manifest, choose_checkpoint(options));
   BALLAST_ASSIGN(const ModelWeights weights, weights_of_checkpoint(job, options.run_dir, manifest));
   const std::string path = target(options);
@@ -61,6 +82,8 @@ void add_export_command(CLI::App& tool, Status& outcome) {
                       "file to write; default: model.safetensors, or model-ID.safetensors with "
                       "--checkpoint, in the run directory");
   command->add_option("--checkpoint", options->checkpoint, "its id; default: the newest");
+  command->add_flag("--live", options->live,
+                    "what the servers of the running job hold now; sync: all of one version");
   command->final_callback([options, &outcome] { outcome = run_export(*options, std::cout); });
 }
 

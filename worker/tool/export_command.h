@@ -1,5 +1,5 @@
 // `ballast-tool export`: the weights of a checkpoint as safetensors, also of a run that crashed or
-// is still going on.
+// is still going on; with --live those that the servers of a running job hold now.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@ struct ExportOptions {
   std::string run_dir;
   std::string out;  // empty: model.safetensors, or model-<id>.safetensors, in the run directory
   std::optional<uint64_t> checkpoint;  // nothing: the newest whole one
+  bool live = false;                   // ask the cluster; `out` must be given
 };
 
 // Prints where the model is, its checkpoint and weights_xxh3. kNotFound: no such run or checkpoint.

@@ -154,7 +154,7 @@ TEST_F(ModelCommands, ExportWritesTheNewestCheckpointAsTheModelOfTheRun) {
   commit_weights(job_, blank_weights(job_), run_, 10);
   commit_weights(job_, known_, run_, 20);
 
-  const Status status = run_export({run_, "", std::nullopt}, out_);
+  const Status status = run_export({run_, "", std::nullopt, false}, out_);
 
   ASSERT_TRUE(status.ok()) << status.to_string();
   EXPECT_THAT(out_.str(), AllOf(HasSubstr("checkpoint 20"), HasSubstr(known_.xxh3())));
@@ -166,7 +166,7 @@ TEST_F(ModelCommands, ExportOfAnOlderCheckpointLeavesTheModelAlone) {
   commit_weights(job_, known_, run_, 10);
   commit_weights(job_, blank_weights(job_), run_, 20);
 
-  const Status status = run_export({run_, "", 10}, out_);
+  const Status status = run_export({run_, "", 10, false}, out_);
 
   ASSERT_TRUE(status.ok()) << status.to_string();
   EXPECT_FALSE(std::filesystem::exists(run_ + "/" + kModelFile));
@@ -178,18 +178,19 @@ TEST_F(ModelCommands, ExportPassesOverADamagedCheckpoint) {
   const CheckpointManifest newer = commit_weights(job_, blank_weights(job_), run_, 20);
   flip_bit(checkpoint_folder(run_, 20) + "/" + newer.parts[0].file, 100);
 
-  const Status status = run_export({run_, path("m.safetensors"), std::nullopt}, out_);
+  const Status status = run_export({run_, path("m.safetensors"), std::nullopt, false}, out_);
 
   ASSERT_TRUE(status.ok()) << status.to_string();
   EXPECT_EQ(read_model(path("m.safetensors"), job_)->values, known_.values);
-  EXPECT_EQ(run_export({run_, "", 20}, out_).code(), Code::kDataLoss) << "asked for by its id";
+  EXPECT_EQ(run_export({run_, "", 20, false}, out_).code(), Code::kDataLoss)
+      << "asked for by its id";
 }
 
 TEST_F(ModelCommands, ExportNamesTheNewestWhenTheOneAskedForIsNotThere) {
-  EXPECT_EQ(exit_code(run_export({run_, "", std::nullopt}, out_)), 2) << "none at all";
+  EXPECT_EQ(exit_code(run_export({run_, "", std::nullopt, false}, out_)), 2) << "none at all";
   commit_weights(job_, known_, run_, 10);
 
-  const Status status = run_export({run_, "", 11}, out_);
+  const Status status = run_export({run_, "", 11, false}, out_);
 
   EXPECT_EQ(exit_code(status), 2);
   EXPECT_THAT(status.to_string(), HasSubstr("no checkpoint 11; the newest is 10"));
