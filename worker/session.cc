@@ -297,7 +297,10 @@ void WorkerSession::on_pull_outcome(Task& task, Outcome& outcome, SessionEffects
   const wire::ReplyEntry& reply = outcome.reply;
   Debt& debt = task.debts[outcome.tag.unit.value()];
   if (task.kind == TaskKind::kSnapshotEvaluation) {
-    if (reply.code == wire::ReplyCode::kPassed) {  // released: somebody else did our part
+    if (reply.code == wire::ReplyCode::kPassed) {
+      // Released, because somebody else did our part; or lost with its shard, and then we are asked
+      // again once the shard has taken another.
+      for (LaneId lane : task.to_evaluate) snapshot_lanes_.erase(lane);
       erase_task(task.number);
       return;
     }

@@ -80,8 +80,13 @@ class AsyncUnit final : public Unit {
   }
 
   // The version that is current now stays readable: versions are immutable, so this copies nothing.
-  void take_snapshot(uint64_t id) override { snapshots_.try_emplace(id, weights_.current()); }
+  void take_snapshot(uint64_t id) override {
+    if (id <= released_ || (!snapshots_.empty() && id < snapshots_.rbegin()->first)) return;
+    snapshots_.erase(snapshots_.begin(), snapshots_.lower_bound(id));
+    snapshots_.try_emplace(id, weights_.current());
+  }
   void release_snapshot(uint64_t id) override {
+    released_ = std::max(released_, id);
     snapshots_.erase(snapshots_.begin(), snapshots_.upper_bound(id));
   }
 
@@ -130,6 +135,10 @@ class AsyncUnit final : public Unit {
                       id().value(), push->entry.lanes.front().clock)};
     }
     return std::nullopt;
+  }
+
+  UnitOccupancy occupancy() const override {
+    return {.parked = parked_.size(), .reads = reads_.size(), .snapshots = snapshots_.size()};
   }
 
   uint64_t waiting_bytes() const override { return parked_.size() * weights_.bytes(); }
@@ -220,12 +229,15 @@ class AsyncUnit final : public Unit {
     }
   }
 
-  [[nodiscard]] Clock least_mark() const { return *std::min_element(marks_.begin(), marks_.end()); }
+  // What readers are told: every lane with rows left is at least here.
+  [[nodiscard]] Clock least_clock() const {
+    const Clock least = *std::min_element(marks_.begin(), marks_.end());
+    return least == kNever ? kNever : least + policy_.staleness_slack;
+  }
 
   [[nodiscard]] bool may_read(Clock clock) const {
     if (!staleness_ || clock == kNever) return true;
-    const Clock slack = *staleness_ + policy_.staleness_slack;
-    return least_mark() >= clock - std::min(clock, slack);
+    return least_clock() >= clock - std::min<Clock>(clock, *staleness_);
   }
 
   void serve_reads(std::vector<UnitAnswer>& out) {
@@ -242,7 +254,7 @@ class AsyncUnit final : public Unit {
             .epoch = epoch,
             .code = code,
             .version = version_,
-            .least_clock = least_mark(),
+            .least_clock = least_clock(),
             .fences = {},
             .missing = {},
             .weights = weights_.current()};
@@ -254,6 +266,7 @@ class AsyncUnit final : public Unit {
   Version version_ = 0;  // updates applied
   std::vector<Clock> marks_;
   std::map<uint64_t, Buffer> snapshots_;
+  uint64_t released_ = 0;  // snapshots up to this one are over
   std::vector<uint64_t> staleness_counts_;
   HeldRequests<wire::PushEntry> parked_;
   HeldRequests<wire::PullEntry> reads_;

@@ -378,7 +378,7 @@ std::unique_ptr<Unit> Shard::make_unit(UnitId unit) const {
       train.mode == Mode::kSsp ? std::optional<uint32_t>(train.staleness) : std::nullopt;
   return make_async_unit(std::move(weights), schedule_, staleness,
                          {train.scale_by_share, train.scale_by_staleness},
-                         /*parked_max=*/schedule_.lanes(), config_.policy);
+                         config_.policy.parked_max.value_or(schedule_.lanes()), config_.policy);
 }
 
 void Shard::install(std::vector<UnitImage> images, ShardEffects& out) {

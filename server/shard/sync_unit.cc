@@ -144,6 +144,10 @@ class SyncUnit final : public Unit {
                                       version_, fmt::join(missing, ", "))};
   }
 
+  UnitOccupancy occupancy() const override {
+    return {.versions = versions_.size(), .pushes = pushes_.size(), .reads = pulls_.size()};
+  }
+
   uint64_t waiting_bytes() const override { return slots_.size() * weights_.bytes(); }
 
  private:

@@ -37,8 +37,18 @@ struct UnitCounters {
 // defaults.
 struct UnitPolicy {
   uint32_t reads_held_max = 1024;  // one more is answered kBusy: above lanes x 2 in any sane job
-  uint64_t staleness_slack = 0;    // added to the staleness bound of reads: 0 unless planted
+  uint64_t staleness_slack = 0;    // lanes count as so much further for reads: 0 unless planted
+  std::optional<uint32_t> parked_max{};  // early pushes kept; nothing: one a lane
   bool applies_repeats = false;  // a push that was applied is applied again: never, unless planted
+};
+
+// What a unit keeps at this moment.
+struct UnitOccupancy {
+  size_t versions = 1;
+  size_t pushes = 0;  // in slots, until their step closes
+  size_t parked = 0;
+  size_t reads = 0;
+  size_t snapshots = 0;
 };
 
 class Unit {
@@ -60,7 +70,8 @@ class Unit {
   // The process is gone: its held requests are forgotten.
   virtual void forget(const Peer& peer) = 0;
 
-  // From now on snapshot `id` is this unit's present state. Idempotent for the newest id.
+  // From now on snapshot `id` is this unit's present state; an older one is dropped, and one that
+  // is there or was released stays as it is, because orders are repeated and may come late.
   virtual void take_snapshot(uint64_t id) = 0;
   virtual void release_snapshot(uint64_t id) = 0;
 
@@ -78,6 +89,7 @@ class Unit {
     std::string text;
   };
   [[nodiscard]] virtual std::optional<Waiting> oldest_waiting() const = 0;
+  [[nodiscard]] virtual UnitOccupancy occupancy() const = 0;
   // Bytes of gradients that wait in slots or parked.
   [[nodiscard]] virtual uint64_t waiting_bytes() const = 0;
 

@@ -156,6 +156,19 @@ TEST(AsyncUnit, KeepsASnapshotAsItWas) {
   EXPECT_EQ(bench.codes(bench.pull(0, read)), "passed");
 }
 
+TEST(AsyncUnit, KeepsOneSnapshotHoweverOrdersAreRepeated) {
+  UnitBench bench(small_job(Mode::kAsync));
+  bench.unit->take_snapshot(5);
+  bench.unit->take_snapshot(6);  // the release of 5 got lost
+  EXPECT_EQ(bench.unit->occupancy().snapshots, 1u);
+
+  bench.unit->release_snapshot(6);
+  bench.unit->take_snapshot(6);  // late
+  bench.unit->take_snapshot(5);
+
+  EXPECT_EQ(bench.unit->occupancy().snapshots, 0u);
+}
+
 TEST(AsyncUnit, CarriesItsMarksInItsImage) {
   UnitBench bench(small_job(Mode::kAsync));
   bench.push(0, push_of({0, 2}, 0, gradient(8)));
