@@ -82,7 +82,7 @@ struct Cluster::ShardNode {
   std::unique_ptr<Transport> transport;
   std::unique_ptr<Journal> journal;
   std::unique_ptr<Shard> decider;
-  std::map<UnitId, UnitCounters> counted;
+  bool served = false;  // has been checked at least once since it serves
 };
 
 struct Cluster::WorkerNode {
@@ -103,8 +103,7 @@ Cluster::Cluster(const SimOptions& options)
   if (options.mode == Mode::kSync) reference_ = model_->sync_reference();
   network_ = std::make_unique<SimNetwork>(rng_.next(), draw_weather(rng_));
   store_ = std::make_unique<MemoryStore>();
-  marks_.assign(model_->units.size(), std::vector<Clock>(job_.train.lanes, 0));
-  promised_.assign(model_->units.size(), {0});
+  forget_history();
 }
 
 Cluster::~Cluster() = default;
@@ -168,6 +167,7 @@ void Cluster::start_shard(uint32_t index) {
   if (options_.plant == Plant::kStalenessOffByOne) config.policy.staleness_slack = 1;
   if (options_.plant == Plant::kRepeatApplied) config.policy.applies_repeats = true;
   if (options_.seed % 4 == 0) config.policy.reads_held_max = 1;
+  if (options_.seed % 3 == 0) config.policy.parked_max = options_.seed % 2;
   node->decider = std::make_unique<Shard>(
       *node->journal, std::move(config),
       [this](const wire::Load& load) { return store_->read_manifest(load.checkpoint); });
@@ -280,8 +280,11 @@ void Cluster::drive(CoordinatorNode& node, const CoordinatorEvent& event) {
   const auto alive = [this, life] {
     return coordinator_ && coordinator_->self.incarnation == life;
   };
+  const std::optional<size_t> dies_after = std::exchange(coordinator_dies_after_, std::nullopt);
+  if (dies_after && *dies_after < effects.size()) effects.resize(*dies_after);
   for (CoordinatorEffect& effect : effects) {
     if (auto* send = std::get_if<Send>(&effect)) {
+      if (const auto* assign = std::get_if<wire::Assign>(&send->message)) check_assign(*assign);
       trace(fmt::format("coordinator -> {}: {}", to_string(send->to),
                         wire::message_name(send->message)));
       (void)node.transport->send(send->to, wire::encode(send->message));
@@ -354,6 +357,7 @@ void Cluster::drive(WorkerNode& node, SessionEvent event) {
     if (auto* send = std::get_if<session_effect::Send>(&effect)) {
       trace(fmt::format("worker {} -> {}: {}", index, to_string(send->to),
                         wire::message_name(send->message)));
+      if (const auto* push = std::get_if<wire::Push>(&send->message)) check_push(node.self, *push);
       (void)node.transport->send(send->to, wire::encode(send->message));
     } else if (auto* connect = std::get_if<session_effect::Connect>(&effect)) {
       (void)node.transport->connect(connect->shard, connect->endpoint);
@@ -382,6 +386,7 @@ void Cluster::drive(WorkerNode& node, SessionEvent event) {
 // parameter after another over, the last layer first.
 void Cluster::compute(WorkerNode& node, const session_effect::Compute& job) {
   check_read(node, job);
+  check_owner(node, job);
   trace(fmt::format("worker {} computes clock {}", node.self.index, job.clock));
   const uint32_t index = node.self.index;
   const Incarnation life = node.self.incarnation;
@@ -530,7 +535,8 @@ SimResult Cluster::run() {
       }
       if (!finish_) continue;
       if (finish_->kind == wire::EndKind::kDone) break;
-      const bool may_fail = storm_ && job_.checkpoint.durability == Durability::kCheckpoint;
+      const bool in_memory = job_.checkpoint.durability == Durability::kCheckpoint;
+      const bool may_fail = in_memory && (storm_ || shard_lost_);
       if (finish_->kind == wire::EndKind::kFailed && !may_fail) {
         throw Violation("the job failed: " + finish_->status.to_string());
       }
@@ -581,13 +587,23 @@ void Cluster::fault() {
       if (worker < workers_.size() && !workers_[worker]) start_worker(worker);
     });
   } else if (kind == 2 || kind == 3) {
-    if (!journal || !shards_[shard]) return;
+    if (!shards_[shard]) return;
+    if (!journal) {
+      if (rng_.chance(0.8)) return;
+      count("shard lost for good");
+      shard_lost_ = true;
+    }
     kill_shard(shard);
     after(some(2ms, 60ms), [this, shard] {
       if (shard < shards_.size() && !shards_[shard]) start_shard(shard);
     });
   } else if (kind == 4) {
     if (!coordinator_ || finish_) return;
+    if (rng_.chance(0.5)) {
+      count("coordinator killed between effects");
+      coordinator_dies_after_ = rng_.below(8);
+      drive(*coordinator_, Tick{});
+    }
     kill_coordinator();
     after(some(2ms, 200ms), [this, life = lives_] {
       if (!coordinator_ && life == lives_) start_coordinator(resume_);
@@ -643,13 +659,10 @@ void Cluster::power_cut() {
   }
   ++lives_;
   finish_.reset();
-  stop_requested_ = false;
+  stop_requested_ = shard_lost_ = false;
   saved_state_.reset();
   resume_.reset();
-  std::vector<std::vector<Clock>> marks(model_->units.size(),
-                                        std::vector<Clock>(job_.train.lanes, 0));
-  marks_ = marks;
-  promised_.assign(model_->units.size(), {0});
+  forget_history();
   if (const Result<CheckpointManifest> newest = store_->newest_checkpoint(); newest.ok()) {
     resume_ = ResumePoint{newest->id, "", newest->clock, newest->mode};
     count("resumed from a checkpoint");
@@ -669,62 +682,163 @@ void Cluster::power_cut() {
 
 // ---------------------------------------------------------------- what must hold
 
-void Cluster::check_shard(const ShardNode& node) {
+void Cluster::forget_history() {
+  const size_t units = model_->units.size();
+  marks_.assign(units, std::vector<Clock>(job_.train.lanes, 0));
+  promised_ = marks_;
+  states_.assign(units, {});
+  asked_.clear();
+  applied_.clear();
+  given_.assign(job_.train.lanes, 0);
+  computed_.clear();
+}
+
+// After every event of a shard.
+void Cluster::check_shard(ShardNode& node) {
+  if (!node.decider->serving()) return;
   for (const Unit* unit : node.decider->units()) {
-    const UnitSpec& spec = model_->units[unit->id().value()];
-    std::vector<Clock>& seen = marks_[unit->id().value()];
-    const std::vector<Clock> marks = unit->marks();
-    if (node.decider->serving() && unit->version() < promised_[unit->id().value()][0]) {
-      throw Violation(fmt::format("unit {} is at version {}, although {} was acknowledged",
-                                  unit->id().value(), unit->version(),
-                                  promised_[unit->id().value()][0]));
+    check_unit(node, *unit);
+    check_room(*unit);
+    marks_[unit->id().value()] = unit->marks();
+    states_[unit->id().value()][xxh3(unit->weights().current().bytes())] = unit->marks();
+  }
+  node.served = true;
+}
+
+void Cluster::check_unit(const ShardNode& node, const Unit& unit) {
+  const uint32_t id = unit.id().value();
+  const UnitSpec& spec = model_->units[id];
+  const std::vector<Clock> marks = unit.marks();
+  double samples = 0;
+  for (uint32_t lane = 0; lane < marks.size(); ++lane) {
+    if (marks[lane] < promised_[id][lane]) {
+      throw Violation(fmt::format("unit {} has lane {} at {}, although {} was acknowledged", id,
+                                  lane, marks[lane], promised_[id][lane]));
     }
-    if (options_.mode == Mode::kSync) {
-      const auto& expected = reference_[spec.parameter].at(unit->version());
-      if (std::memcmp(unit->weights().current().data(), expected.data() + spec.first_element,
-                      spec.bytes()) != 0) {
-        throw Violation(fmt::format("unit {} version {} has other bits than the reference",
-                                    unit->id().value(), unit->version()));
-      }
-    } else {
-      double samples = 0;
-      for (uint32_t lane = 0; lane < marks.size(); ++lane) {
-        for (Clock t = 0; t < std::min<Clock>(marks[lane], model_->schedule.steps()); ++t) {
-          samples += model_->schedule.rows_at(LaneId(lane), t);
-        }
-      }
-      if (samples != unit->weights().samples_applied()) {
-        throw Violation(fmt::format("unit {} applied {} samples, its marks say {}",
-                                    unit->id().value(), unit->weights().samples_applied(),
-                                    samples));
-      }
+    if (node.served && marks[lane] < marks_[id][lane]) {
+      throw Violation(fmt::format("the mark of lane {} at unit {} falls from {} to {}", lane, id,
+                                  marks_[id][lane], marks[lane]));
     }
-    seen = marks;
+    for (Clock t = 0; t < std::min<Clock>(marks[lane], model_->schedule.steps()); ++t) {
+      samples += model_->schedule.rows_at(LaneId(lane), t);
+    }
+  }
+  if (samples != unit.weights().samples_applied()) {
+    throw Violation(fmt::format("unit {} applied {} samples, its marks say {}", id,
+                                unit.weights().samples_applied(), samples));
+  }
+  if (options_.mode != Mode::kSync) return;
+  const auto& expected = reference_[spec.parameter].at(unit.version());
+  if (std::memcmp(unit.weights().current().data(), expected.data() + spec.first_element,
+                  spec.bytes()) != 0) {
+    throw Violation(
+        fmt::format("unit {} version {} has other bits than the reference", id, unit.version()));
   }
 }
 
-// Bounded staleness: every update older than the bound is in every unit before the step computes.
+// Every queue within its limit, at most two versions.
+void Cluster::check_room(const Unit& unit) const {
+  const UnitOccupancy now = unit.occupancy();
+  const size_t lanes = job_.train.lanes;
+  // A lane is in flight once for its owner and perhaps once more for an owner that was fenced and
+  // whose connection still stands; a task may be sent again after a split.
+  const size_t pushes_max = lanes * (workers_.size() + 1);
+  const size_t reads_max = options_.seed % 4 == 0 ? 1 : 2 * workers_.size() * (lanes + 1);
+  if (now.versions > 2 || now.pushes > pushes_max || now.parked > lanes || now.reads > reads_max ||
+      now.snapshots > 1) {
+    throw Violation(
+        fmt::format("unit {} keeps {} versions, {} pushes, {} parked, {} reads, {} "
+                    "snapshots: at most 2, {}, {}, {}, 1",
+                    unit.id().value(), now.versions, now.pushes, now.parked, now.reads,
+                    now.snapshots, pushes_max, lanes, reads_max));
+  }
+  if (unit.counters().malformed > 0) throw Violation("a push of ours was malformed");
+}
+
+// Bounded staleness: every update older than the bound is in the weights that the step computes
+// from, whatever the unit or the session believe.
 void Cluster::check_read(const WorkerNode& node, const session_effect::Compute& job) {
-  if (job_.train.mode != Mode::kSsp) return;
-  const Clock bound = job.clock - std::min<Clock>(job.clock, job_.train.staleness);
+  if (job_.train.mode == Mode::kAsync) return;
+  const Clock allowed = job_.train.mode == Mode::kSync ? 0 : job_.train.staleness;
+  const Clock bound = job.clock - std::min<Clock>(job.clock, allowed);
   for (const UnitSpec& unit : model_->units) {
+    const auto* first = node.weights[unit.parameter].data() + unit.first_element;
+    const auto bytes = std::as_bytes(std::span(first, unit.element_count));
+    const auto state = states_[unit.id.value()].find(xxh3(bytes));
+    if (state == states_[unit.id.value()].end()) {
+      count("read between two updates");  // parked pushes followed within one event
+      continue;
+    }
     for (uint32_t lane = 0; lane < job_.train.lanes; ++lane) {
-      if (marks_[unit.id.value()][lane] < bound) {
-        throw Violation(fmt::format(
-            "worker {} reads unit {} at clock {} although lane {} is only at {} (staleness {})",
-            node.self.index, unit.id.value(), job.clock, lane, marks_[unit.id.value()][lane],
-            job_.train.staleness));
+      const Clock mark = state->second[lane];
+      if (mark >= bound && (job_.train.mode != Mode::kSync || mark == job.clock)) continue;
+      throw Violation(fmt::format(
+          "worker {} computes clock {} from weights of unit {} with lane {} at {} (staleness {})",
+          node.self.index, job.clock, unit.id.value(), lane, mark, allowed));
+    }
+  }
+}
+
+// A lane has one owner under one fence, or two that share its clocks at a planned move.
+void Cluster::check_owner(const WorkerNode& node, const session_effect::Compute& job) {
+  const std::vector<wire::LaneProgress> lanes = node.decider->progress(network_->now()).lanes;
+  for (const LaneGroup& group : job.groups) {
+    for (LaneId lane : group.lanes) {
+      for (const wire::LaneProgress& mine : lanes) {
+        if (mine.lane != lane) continue;
+        const auto [first, fresh] = computed_.try_emplace({lane, mine.fence, job.clock}, node.self);
+        if (first->second == node.self) continue;
+        throw Violation(fmt::format("{} and {} both compute lane {} at clock {} under fence {}",
+                                    to_string(first->second), to_string(node.self), lane.value(),
+                                    job.clock, mine.fence));
       }
     }
   }
 }
 
-void Cluster::check_answer(const Peer&, const wire::ReplyEntry& entry) {
-  if (entry.code == wire::ReplyCode::kClosed || entry.code == wire::ReplyCode::kApplied ||
-      entry.code == wire::ReplyCode::kAlready) {
-    Clock& promised = promised_[entry.unit.value()][0];
-    promised = std::max(promised, entry.version);
+// A push names its lanes and their fences; the answer only its sequence.
+void Cluster::check_push(const Peer& worker, const wire::Push& push) {
+  for (const wire::PushEntry& entry : push.entries) {
+    asked_[{worker, entry.sequence}] = entry.lanes;
   }
+}
+
+// Acknowledged means durable, a step of a lane is applied once, and none under a fence that is
+// over.
+void Cluster::check_answer(const Peer& worker, const wire::ReplyEntry& entry) {
+  const bool applied =
+      entry.code == wire::ReplyCode::kClosed || entry.code == wire::ReplyCode::kApplied;
+  if (!applied && entry.code != wire::ReplyCode::kAlready) return;
+  const auto asked = asked_.find({worker, entry.sequence});
+  if (asked == asked_.end()) throw Violation("an answer to a push that nobody sent");
+  for (const wire::LaneStamp& stamp : asked->second) {
+    const uint32_t lane = stamp.lane.value();
+    Clock& promised = promised_[entry.unit.value()][lane];
+    promised = std::max(promised, stamp.clock + 1);
+    if (applied && stamp.fence < given_[lane]) {
+      throw Violation(fmt::format("unit {} took clock {} of lane {} under fence {}, in force is {}",
+                                  entry.unit.value(), stamp.clock, lane, stamp.fence,
+                                  given_[lane]));
+    }
+    if (entry.code != wire::ReplyCode::kApplied) continue;
+    if (!applied_.insert({entry.unit, stamp.lane, stamp.clock}).second) {
+      throw Violation(fmt::format("unit {} applied clock {} of lane {} twice", entry.unit.value(),
+                                  stamp.clock, lane));
+    }
+  }
+}
+
+// A lane that was taken away starts again at the least of its marks.
+void Cluster::check_assign(const wire::Assign& assign) {
+  Fence& given = given_[assign.lane.value()];
+  if (assign.fence < given) throw Violation("a lane is given away under a fence that is over");
+  if (assign.fence == given) return;  // repeated, or a planned move
+  given = assign.fence;
+  Clock least = kNever;
+  for (const auto& marks : marks_) least = std::min(least, marks[assign.lane.value()]);
+  if (assign.start <= least) return;
+  throw Violation(fmt::format("lane {} is given away from clock {}, but its least mark is {}",
+                              assign.lane.value(), assign.start, least));
 }
 
 // Sync: one exact cut; every mode: each unit once.
@@ -748,7 +862,6 @@ void Cluster::check_end() {
     for (const Unit* unit : shard->decider->units()) {
       count("held", unit->counters().held);
       count("early push parked", unit->counters().parked);
-      if (unit->counters().malformed > 0) throw Violation("a push of ours was malformed");
       for (Clock mark : unit->marks()) {
         if (mark < model_->schedule.steps()) {
           throw Violation(fmt::format("the job is done, but unit {} is at {} of {}",
@@ -758,6 +871,7 @@ void Cluster::check_end() {
     }
   }
   if (job_.resolved.test_rows == 0) return;
+  for (const MetricRow& row : rows_) count("evaluation without a slice", !row.missing.empty());
   if (rows_.empty() || !rows_.back().final) throw Violation("the final evaluation is missing");
   if (rows_.back().test.rows != job_.resolved.test_rows && rows_.back().missing.empty()) {
     throw Violation(fmt::format("the final evaluation has {} rows of {}", rows_.back().test.rows,

@@ -76,9 +76,15 @@ class Cluster {
   void power_cut();
 
   // ---- what must hold
-  void check_shard(const ShardNode& node);
+  void check_shard(ShardNode& node);
+  void check_unit(const ShardNode& node, const Unit& unit);
+  void check_room(const Unit& unit) const;
   void check_read(const WorkerNode& node, const session_effect::Compute& job);
+  void check_owner(const WorkerNode& node, const session_effect::Compute& job);
+  void check_push(const Peer& worker, const wire::Push& push);
   void check_answer(const Peer& worker, const wire::ReplyEntry& entry);
+  void check_assign(const wire::Assign& assign);
+  void forget_history();
   void check_checkpoint(const CommitManifest& checkpoint);
   void check_end();
 
@@ -107,11 +113,19 @@ class Cluster {
   std::vector<std::unique_ptr<WorkerNode>> workers_;
   std::optional<Buffer> saved_state_;
   std::optional<ResumePoint> resume_;
-  std::vector<std::vector<Clock>> marks_;        // [unit][lane]: the last seen, to see each rise
-  std::vector<std::vector<Clock>> promised_;     // [unit][lane]: acknowledged to a worker
-  std::map<uint64_t, uint64_t> evaluated_rows_;  // by evaluation
+  // What the checks remember of this life of the job.
+  std::vector<std::vector<Clock>> marks_;     // [unit][lane]: as they are now
+  std::vector<std::vector<Clock>> promised_;  // [unit][lane]: acknowledged to a worker
+  // [unit]: marks of every state ever seen, by the hash of its weights
+  std::vector<std::map<uint64_t, std::vector<Clock>>> states_;
+  std::map<std::pair<Peer, uint64_t>, std::vector<wire::LaneStamp>> asked_;  // pushes by sequence
+  std::set<std::tuple<UnitId, LaneId, Clock>> applied_;
+  std::vector<Fence> given_;  // by lane: of the newest assignment
+  std::map<std::tuple<LaneId, Fence, Clock>, Peer> computed_;
+  std::optional<size_t> coordinator_dies_after_;  // so many effects of its next event
   bool storm_ = true;
   bool stop_requested_ = false;
+  bool shard_lost_ = false;  // and its units were in memory only: the job may fail
   std::optional<Finish> finish_;
   std::vector<MetricRow> rows_;
   Counts counts_;

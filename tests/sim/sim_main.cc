@@ -2,13 +2,14 @@
 //
 //   ballast-sim --mode sync|ssp|async|all [--seeds N] [--first K]     500 seeds a mode by default
 //   ballast-sim --mode ssp --seed 4417 --trace                        one seed, every event
-//   ballast-sim --plant staleness|repeat                              must find the bug in 200
-//   seeds
+//   ballast-sim --plant staleness|repeat                  must find the bug within 200 seeds
 //
+// BALLAST_TEST_SEEDS=N is a default for --seeds.
 // Exit code 0: no violation, every counted thing happened, and every tenth seed had the same trace
 // twice. With --plant: 0 when it was found.
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <set>
 #include <string>
@@ -33,6 +34,9 @@ const std::vector<std::string> kMustHappen = {"reply closed",
                                               "worker killed",
                                               "shard killed",
                                               "coordinator killed",
+                                              "coordinator killed between effects",
+                                              "shard lost for good",
+                                              "job failed",
                                               "power cut",
                                               "stop requested",
                                               "stopped on request",
@@ -80,6 +84,20 @@ int run_plant(const Arguments& arguments) {
   return 1;
 }
 
+// "report: " lines are repeated on the screen by tests/run.
+void print_counts(const Counts& counts) {
+  std::string line;
+  for (const auto& [what, times] : counts) {
+    std::string item = fmt::format("{} {}", what, times);
+    if (!line.empty() && line.size() + item.size() > 90) {
+      fmt::print("report: {}\n", line);
+      line.clear();
+    }
+    line += (line.empty() ? "" : ", ") + item;
+  }
+  fmt::print("report: {}\n", line);
+}
+
 int run(const Arguments& arguments) {
   Counts total;
   uint64_t violations = 0;
@@ -97,7 +115,7 @@ int run(const Arguments& arguments) {
       }
     }
   }
-  for (const auto& [what, times] : total) fmt::print("{:>28}  {}\n", what, times);
+  print_counts(total);
   uint64_t never = 0;
   if (!arguments.one && arguments.modes.size() == 3) {
     for (const std::string& what : kMustHappen) {
@@ -106,7 +124,7 @@ int run(const Arguments& arguments) {
       fmt::print("NEVER happened: {}\n", what);
     }
   }
-  fmt::print("{} seeds a mode, {} violations, {} things never happened\n", arguments.seeds,
+  fmt::print("report: {} seeds a mode, {} violations, {} things never happened\n", arguments.seeds,
              violations, never);
   return violations + never == 0 ? 0 : 1;
 }
@@ -121,6 +139,8 @@ int usage() {
 int main(int argc, char** argv) {
   Arguments arguments;
   std::string mode = "all";
+  const char* seeds = std::getenv("BALLAST_TEST_SEEDS");  // tests/run --seeds N
+  if (seeds != nullptr && *seeds != '\0') arguments.seeds = std::stoull(seeds);
   for (int i = 1; i < argc; ++i) {
     const std::string key = argv[i];
     const char* value = i + 1 < argc ? argv[i + 1] : nullptr;
