@@ -118,7 +118,7 @@ class SessionTest : public ::testing::Test {
     for (size_t group = 0; group < job.groups.size(); ++group) {
       for (uint32_t p = 0; p < parameters_.size(); ++p) {
         const size_t bytes = parameters_[p].element_count() * sizeof(float);
-        handle(session_event::GradientReady{job.job, group, p, Buffer::allocate(bytes)});
+        handle(session_event::GradientReady{job.job, group, {{p, Buffer::allocate(bytes)}}});
       }
     }
     handle(session_event::ComputeDone{.job = job.job, .loss_sum = 1, .weight_sum = 2});
