@@ -9,6 +9,7 @@
 // twice. With --plant: 0 when it was found.
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <set>
@@ -70,6 +71,7 @@ const char* mode_name(Mode mode) {
 void report(Mode mode, uint64_t seed, const std::string& violation) {
   fmt::print("VIOLATION mode={} seed={}: {}\n  replay: ballast-sim --mode {} --seed {} --trace\n",
              mode_name(mode), seed, violation, mode_name(mode), seed);
+  std::fflush(stdout);  // also when the run is cut off
 }
 
 int run_plant(const Arguments& arguments) {
