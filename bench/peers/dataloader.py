@@ -1,0 +1,109 @@
+#!/usr/bin/python3
+"""Question: how fast does Ballast's loader hand out shuffled rows beside PyTorch's DataLoader?
+
+Rows of 784 values, u8 (widened and scaled to floats) and f32, in memory, full shuffle, batches of
+128. DataLoader over a Dataset of single rows, as its tutorial has it, with 0 and 2 worker processes,
+and given whole index batches (batch_size=None with a BatchSampler), which few do. Rows/s of wall
+time, medians of the rounds; loader_bench takes
+its turn in each round. Bar: >= 3x DataLoader (the faster of
+0 and 2 workers).
+
+    bench/peers/dataloader.py [--rounds 5]
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import time
+
+import numpy
+import torch
+import torch.utils.data
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BENCH = ROOT / "build/release/bin/loader_bench"
+ROWS = 60_000
+BATCH = 128
+
+
+class Rows(torch.utils.data.Dataset):
+    """A row, or the rows of a batch, as stored: the faster way for u8 is to widen whole batches."""
+
+    def __init__(self, pixels, labels):
+        self.pixels, self.labels = pixels, labels
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        return torch.from_numpy(self.pixels[index]), self.labels[index]
+
+
+def loaders(rows):
+    common = {"shuffle": True, "batch_size": BATCH}
+    sampler = torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(rows), BATCH, False)
+    return {
+        "0 workers": torch.utils.data.DataLoader(rows, num_workers=0, **common),
+        "2 workers": torch.utils.data.DataLoader(rows, num_workers=2, persistent_workers=True,
+                                                 **common),
+        "index batches": torch.utils.data.DataLoader(rows, sampler=sampler, batch_size=None),
+    }
+
+
+def rows_per_second(loader):
+    start = time.monotonic()
+    count = 0
+    for pixels, labels in loader:
+        if pixels.dtype == torch.uint8:
+            pixels.float().div_(256)
+        count += len(labels)
+    assert count == ROWS, count
+    return count / (time.monotonic() - start)
+
+
+def ours():
+    """{type: rows/s of wall time} from the lines `later epochs` of loader_bench."""
+    # Its exit code tells of its own bar.
+    text = subprocess.run([BENCH], check=False, stdout=subprocess.PIPE, text=True).stdout
+    found = re.findall(r"^(u8|f32), later epochs +loader .*wall +(\d+) rows/s", text, re.M)
+    return {kind: float(speed) for kind, speed in found}
+
+
+def measure(rounds, data):
+    """{type: {contender: [rows/s]}}"""
+    measured = {kind: {"ballast": []} for kind in data}
+    contenders = {kind: loaders(rows) for kind, rows in data.items()}
+    for _ in range(rounds):
+        for kind, speed in ours().items():
+            measured[kind]["ballast"].append(speed)
+        for kind, each in contenders.items():
+            for name, loader in each.items():
+                measured[kind].setdefault(name, []).append(rows_per_second(loader))
+    return measured
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    random = numpy.random.default_rng(1)
+    pixels = random.integers(0, 256, (ROWS, 784), dtype=numpy.uint8)
+    labels = random.integers(0, 10, ROWS)
+    data = {"u8": Rows(pixels, labels), "f32": Rows(pixels.astype(numpy.float32), labels)}
+    results = {}
+    for kind, runs in measure(options.rounds, data).items():
+        medians = {name: round(statistics.median(values)) for name, values in runs.items()}
+        peer = max(medians["0 workers"], medians["2 workers"])
+        results[kind] = {"rows_per_second": medians,
+                         "of_dataloader": round(medians["ballast"] / peer, 2), "bar": ">= 3"}
+    print(json.dumps({"bench": "loader beside PyTorch's DataLoader", "n": options.rounds,
+                      "load_average": os.getloadavg()[0], "results": results}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
