@@ -10,6 +10,9 @@ namespace {
 
 // Checkpoint parts remembered for orders that are repeated because an answer got lost.
 constexpr size_t kPartsRemembered = 4;
+// Parts on their way to the disk at once. With more, training would outrun the disk and their
+// copies fill the memory: answers wait until one is written.
+constexpr size_t kCutsWritingMax = 2;
 
 LaneSchedule schedule_of(const JobConfig& job) {
   return LaneSchedule(job.resolved.train_rows, job.train.lanes, job.train.batch, job.train.epochs,
@@ -69,11 +72,7 @@ void Shard::on(shard_event::Tick&, Time now, ShardEffects& out) {
 void Shard::on(shard_event::Stored& event, Time, ShardEffects& out) {
   if (const auto* durable = std::get_if<Durable>(&event.event)) {
     durable_lsn_ = std::max(durable_lsn_, durable->lsn);
-    while (!pending_.empty() && pending_.front().lsn <= durable_lsn_) {
-      ShardEffect effect = std::move(pending_.front().effect);
-      pending_.pop_front();
-      say(std::move(effect), out);
-    }
+    release_pending(out);
   } else if (auto* fetched = std::get_if<Fetched>(&event.event)) {
     if (fetched->ticket == survey_ticket_) {
       survived_ = std::move(fetched->images);
@@ -192,11 +191,25 @@ void Shard::send(UnitAnswer answer, ShardEffects& out) {
 // For whatever shows the state of units: others rest on it, and what is said now may show what is
 // not durable yet. Replies keep their order.
 void Shard::say_when_durable(ShardEffect effect, ShardEffects& out) {
-  if (last_lsn_ > durable_lsn_) {
+  if (!pending_.empty() || last_lsn_ > durable_lsn_ || outruns_disk()) {
     pending_.push_back({last_lsn_, std::move(effect)});
   } else {
     say(std::move(effect), out);
   }
+}
+
+void Shard::release_pending(ShardEffects& out) {
+  while (!pending_.empty() && pending_.front().lsn <= durable_lsn_ && !outruns_disk()) {
+    ShardEffect effect = std::move(pending_.front().effect);
+    pending_.pop_front();
+    say(std::move(effect), out);
+  }
+}
+
+bool Shard::outruns_disk() const {
+  return std::count_if(cuts_.begin(), cuts_.end(), [](const auto& cut) {
+           return cut.second.ordered;
+         }) > static_cast<ptrdiff_t>(kCutsWritingMax);
 }
 
 void Shard::say(ShardEffect effect, ShardEffects& out) {
@@ -209,7 +222,7 @@ void Shard::say(ShardEffect effect, ShardEffects& out) {
 // ---------------------------------------------------------------- checkpoints
 
 // Sync: each unit copies itself as it publishes version k * every_steps; the part is written when
-// the last unit of this shard has. Nobody stops.
+// the last unit of this shard has. Nobody stops, unless the disk is too slow for the interval.
 void Shard::cut_published(const Unit& unit) {
   const uint64_t every = config_.job.checkpoint.every_steps;
   const Version version = unit.version();
@@ -231,6 +244,7 @@ void Shard::part_done(uint64_t checkpoint, CheckpointPart part, ShardEffects& ou
   out.push_back(shard_effect::SendControl{wire::PartDone{config_.shard, part, checkpoint}});
   parts_done_[checkpoint] = std::move(part);
   if (parts_done_.size() > kPartsRemembered) parts_done_.erase(parts_done_.begin());
+  release_pending(out);
 }
 
 // A shard that goes on from its journal may publish a version again whose checkpoint its earlier

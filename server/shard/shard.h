@@ -143,6 +143,8 @@ class Shard {
   void send(std::vector<UnitAnswer> answers, ShardEffects& out);
   void send(UnitAnswer answer, ShardEffects& out);
   void say_when_durable(ShardEffect effect, ShardEffects& out);
+  void release_pending(ShardEffects& out);
+  [[nodiscard]] bool outruns_disk() const;
   void say(ShardEffect effect, ShardEffects& out);
   void send_fence_marks(ShardEffects& out);
   [[nodiscard]] wire::Join join() const;

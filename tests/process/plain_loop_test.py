@@ -30,7 +30,8 @@ class PlainLoop(ProcessTest):
         self.expect_plain_bits("train.mode=sync", "train.batch=20", "train.epochs=1")
 
     def test_sync_ends_with_the_bits_of_the_plain_loop_when_lanes_move(self):
-        summary = self.finish("fault.move_lane_every_steps=5", "cluster.workers=3")
+        summary = self.finish("fault.move_lane_every_steps=5", "cluster.workers=3",
+                              "cluster.heartbeat_ms=20", "train.epochs=20")
 
         self.assertGreater(summary["lane_moves"], 2)
         self.assertEqual(summary["weights_xxh3"], self.plain_bits("r"))
