@@ -69,8 +69,8 @@ Status guarded(const std::function<Status(Process&)>& work, Process& process) {
   }
 }
 
-// Frames of up to 1 MiB come and go hundreds of times a second. As the allocator comes, it gives each
-// back to the system and takes it again, and the first touch of fresh memory runs 6-30x below
+// Frames of up to 1 MiB come and go hundreds of times a second. As the allocator comes, it gives
+// each back to the system and takes it again, and the first touch of fresh memory runs 6-30x below
 // memcpy. Keeping what was freed took a short job from a million page faults to 28 thousand; what a
 // process holds is then the most it ever needed at once.
 void keep_freed_memory() {
