@@ -55,6 +55,7 @@ void ComputeLoop::run() {
     }
     if (status.ok()) continue;
     report_(session_event::ComputeFailed{std::move(status)});
+    orders_.close();  // nobody takes orders any more: the session must not wait for room
     return;
   }
 }
@@ -225,7 +226,8 @@ Status ComputeLoop::evaluate(const session_effect::EvaluateSlices& order) {
   const Time started = monotonic_now();
   session_event::EvaluationDone done{.job = order.job, .parts = {}, .seconds = 0};
   for (LaneId lane : order.lanes) {
-    Result<SliceResult> slice = evaluate_slice(step_, *evaluation_, job_.model.loss, lane);
+    Result<SliceResult> slice = evaluate_slice(step_, *evaluation_, job_.model.loss, lane,
+                                               [this] { report_(session_event::Beat{}); });
     if (!slice.ok()) {
       return slice.status().because(fmt::format("on worker {}", worker_.value()));
     }

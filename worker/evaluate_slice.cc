@@ -6,8 +6,8 @@
 
 namespace ballast {
 
-Result<SliceResult> evaluate_slice(TrainStep& step, EvalLoader& loader, LossKind loss,
-                                   LaneId lane) {
+Result<SliceResult> evaluate_slice(TrainStep& step, EvalLoader& loader, LossKind loss, LaneId lane,
+                                   const std::function<void()>& batch_done) {
   const bool ranks = loss == LossKind::kSigmoidCrossEntropy;
   SliceResult slice;
   RunCollector runs;
@@ -28,6 +28,7 @@ Result<SliceResult> evaluate_slice(TrainStep& step, EvalLoader& loader, LossKind
       slice.sums.value_count += uint64_t{batch.rows} * batch.label_width;
     }
     if (ranks) runs.add(make_run(outputs, batch.labels));
+    if (batch_done) batch_done();
   }
   slice.run = runs.take();
   return slice;

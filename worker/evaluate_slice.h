@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "common/base/ids.h"
 #include "common/base/status.h"
@@ -24,7 +25,9 @@ struct SliceResult {
 };
 
 // Errors: those of TrainStep::evaluate, with lane and row.
+// `batch_done` is called after each batch; may be empty.
 [[nodiscard]] Result<SliceResult> evaluate_slice(TrainStep& step, EvalLoader& loader, LossKind loss,
-                                                 LaneId lane);
+                                                 LaneId lane,
+                                                 const std::function<void()>& batch_done = {});
 
 }  // namespace ballast

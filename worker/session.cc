@@ -122,6 +122,10 @@ void WorkerSession::on(session_event::EvaluationDone& event, Time, SessionEffect
   if (task.kind == TaskKind::kFinalEvaluation) task.computed = true;
 }
 
+void WorkerSession::on(session_event::Beat&, Time, SessionEffects&) {
+  ++totals_.beat;
+}
+
 void WorkerSession::on(session_event::ComputeFailed& event, Time, SessionEffects& out) {
   out.push_back(session_effect::Fail{std::move(event.status)});
 }

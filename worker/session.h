@@ -80,6 +80,8 @@ struct EvaluationDone {
   std::vector<std::pair<LaneId, wire::EvaluationSums>> parts;
   double seconds = 0;
 };
+// A sign that a long job gets on.
+struct Beat {};
 struct ComputeFailed {
   Status status;
 };
@@ -88,7 +90,8 @@ struct Tick {};
 using SessionEvent =
     std::variant<session_event::Received, session_event::PeerUp, session_event::PeerDown,
                  session_event::GradientReady, session_event::ComputeDone,
-                 session_event::EvaluationDone, session_event::ComputeFailed, session_event::Tick>;
+                 session_event::EvaluationDone, session_event::Beat, session_event::ComputeFailed,
+                 session_event::Tick>;
 
 namespace session_effect {
 struct Send {
@@ -197,6 +200,7 @@ class WorkerSession {
   void on(session_event::GradientReady& event, Time now, SessionEffects& out);
   void on(session_event::ComputeDone& event, Time now, SessionEffects& out);
   void on(session_event::EvaluationDone& event, Time now, SessionEffects& out);
+  void on(session_event::Beat& event, Time now, SessionEffects& out);
   void on(session_event::ComputeFailed& event, Time now, SessionEffects& out);
   void on(session_event::Tick& event, Time now, SessionEffects& out);
 

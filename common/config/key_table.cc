@@ -241,7 +241,7 @@ Section cluster_section() {
               "ipc: sockets in the run directory; tcp: host and port")
       .text("host", &ClusterConfig::host, "tcp: address that servers and the coordinator listen on")
       .integer("port", &ClusterConfig::port, {0, 65535}, "",
-               "tcp: the coordinator's port, the shards' follow; 0: any free ports")
+               "tcp: the coordinator's port, the shards' follow; 0: 7700")
       .integer("heartbeat_ms", &ClusterConfig::heartbeat_ms, kSomeMs, "ms",
                "time between two signs of life")
       .integer("dead_after_ms", &ClusterConfig::dead_after_ms, kSomeMs, "ms",

@@ -51,7 +51,7 @@ Status check_ipc(const std::string& endpoint) {
 std::string_view advice(int error) {
   switch (error) {
     case EADDRINUSE:
-      return "in use by another process; stop it, or choose another port (0: any free one)";
+      return "in use by another process; stop it, or choose another port";
     case EADDRNOTAVAIL:
     case ENODEV:
       return "not an address of this machine; choose one that `ip addr` lists";

@@ -55,6 +55,11 @@ def handle_run(options):
         return run.dry_run(request)
     if options.smoke:
         return smoke.Smoke(request, options.smoke).run()
+    if request.resume and not request.settings:
+        finished = run.finished(request.resume)
+        if finished:
+            print(finished)
+            return DONE
     result = run.run_job(request)
     result.show()
     return result.exit_code

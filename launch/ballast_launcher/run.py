@@ -203,6 +203,16 @@ class Job:
         return ["  no checkpoint was written", f"  to run again: {command_line(*words)}"]
 
 
+def finished(path):
+    """What to say of a run that has nothing left to do, or nothing."""
+    run_dir = RunDirectory(path)
+    summary = run_dir.summary()
+    if summary is None or summary.get("stopped") or run_dir.is_running():
+        return None
+    return "\n".join([f"{run_dir.shown()} is finished: nothing to resume",
+                      *text.summary_lines(summary)])
+
+
 def run_job(request):
     """Runs one job to its end. No process is left when it returns or raises."""
     with StopSignals() as signals:

@@ -16,6 +16,7 @@ from .errors import STOPPED
 
 SETTLE_S = 0.5  # for the other processes' failure reports
 LINGER_S = 10.0  # for servers and workers to end after the coordinator did
+STOP_LINGER_S = 2.0  # the same after a stop on request
 TICK_S = 0.2
 
 
@@ -105,7 +106,12 @@ class Supervisor:
         if self.signals.count == 1 and not self.stop_sent:
             self.request_stop()
         ended_at = self.cluster.coordinator.died_at
-        if ended_at is not None and time.time() - ended_at > LINGER_S:
+        lingered = 0 if ended_at is None else time.time() - ended_at
+        if self.stop_sent and self.cluster.coordinator.exit_code == STOPPED \
+                and lingered > STOP_LINGER_S:
+            # What is to be kept is on the disk; who has not joined yet, or computes on, may go.
+            return Ending.STOPPED
+        if lingered > LINGER_S:
             return Ending.LINGERED
         return None
 

@@ -311,11 +311,12 @@ void Coordinator::on(const Peer& from, const wire::ShardProgress& message, Time 
 }
 
 void Coordinator::on(const Peer& from, const wire::Failed& message, Time) {
-  const bool old_life = (from.role == Role::kWorker && from.index < membership_.worker_limit() &&
-                         from.incarnation < membership_.worker(WorkerId(from.index)).incarnation) ||
-                        (from.role == Role::kServer && from.index < membership_.shard_count() &&
-                         from.incarnation < membership_.shard(ShardId(from.index)).incarnation);
-  if (old_life) return;
+  // An old life, or somebody who was refused: not our job's failure.
+  const bool member = (from.role == Role::kWorker && from.index < membership_.worker_limit() &&
+                       from.incarnation == membership_.worker(WorkerId(from.index)).incarnation) ||
+                      (from.role == Role::kServer && from.index < membership_.shard_count() &&
+                       from.incarnation == membership_.shard(ShardId(from.index)).incarnation);
+  if (!member) return;
   std::vector<std::string> chain = message.chain;
   if (chain.empty()) chain.push_back("no reason was given");
   Status status(message.code == Code::kOk ? Code::kInternal : message.code, chain.front());

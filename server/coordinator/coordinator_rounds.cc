@@ -260,16 +260,18 @@ void Coordinator::give_up_what_stands_still(Time now) {
                                    membership_.missing(setup_.config.cluster.workers, now))));
   }
   const auto still = [&](Time moved) { return now - moved >= patience_.stuck; };
-  if (snapshot_ && still(snapshot_moved_)) {
+  // A long evaluation or step is no standstill: workers say with every batch that they get on.
+  const Time worked = membership_.last_worker_beat();
+  if (snapshot_ && still(std::max(snapshot_moved_, worked))) {
     finish_evaluation(snapshot_->number, snapshot_->clock, snapshot_->parts);
     release_snapshot();
   }
-  if (sync() && state() == JobState::kFinalEvaluation && still(state_moved_)) {
+  if (sync() && state() == JobState::kFinalEvaluation && still(std::max(state_moved_, worked))) {
     evaluations_.try_emplace(evaluation_.last(), plan_.lane_count());
     finish_open_evaluations(evaluation_.last());
   }
   const bool stopping = stop_requested_ && !last_cut_;
-  if (stopping && still(state_moved_)) {
+  if (stopping && still(std::max(state_moved_, worked))) {
     return fail(Status(Code::kDeadline, fmt::format("stop on request: {}", waiting_for(now)))
                     .because(resume_hint()));
   }

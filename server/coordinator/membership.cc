@@ -140,6 +140,14 @@ bool Membership::dead(const Member& member, Time now) const {
   return now - member.heard >= patience_.dead;
 }
 
+Time Membership::last_worker_beat() const {
+  Time last{};
+  for (const Member& member : workers_) {
+    if (member.presence == Presence::kIn) last = std::max(last, member.beat_moved);
+  }
+  return last;
+}
+
 Duration Membership::stuck(const Member& member, Time now) const {
   const Duration still = now - member.beat_moved;
   return member.presence == Presence::kIn && still >= patience_.stuck ? still : Duration(0);

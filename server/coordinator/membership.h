@@ -56,6 +56,8 @@ class Membership {
   [[nodiscard]] bool dead(const Member& member, Time now) const;
   // For how long it answers without getting on; zero below the limit.
   [[nodiscard]] Duration stuck(const Member& member, Time now) const;
+  // The last sign that the work of any worker who is in gets on.
+  [[nodiscard]] Time last_worker_beat() const;
 
   [[nodiscard]] const Member& worker(WorkerId worker) const { return workers_[worker.value()]; }
   [[nodiscard]] const Member& shard(ShardId shard) const { return shards_[shard.value()]; }

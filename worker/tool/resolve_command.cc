@@ -86,6 +86,14 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
   BALLAST_ASSIGN(JobConfig job, load_job(path, options.overrides));
   job.resolved = ResolvedConfig();  // read anew: the data may not be what it was
   BALLAST_RETURN_IF_ERROR(resolve_shapes(job));
+  if (job.train.lanes > job.resolved.train_rows) {
+    return Status(
+        Code::kInvalidInput,
+        fmt::format("train.lanes = {} is more than the {} rows of {}: every lane needs one; "
+                    "set train.lanes to at most {}",
+                    job.train.lanes, job.resolved.train_rows, job.data.train,
+                    job.resolved.train_rows));
+  }
   BALLAST_RETURN_IF_ERROR(
       check_model(job.model, job.resolved.input_width, job.resolved.label_width));
   if (!options.resume.empty()) {
