@@ -55,7 +55,7 @@ def handle_run(options):
         return run.dry_run(request)
     if options.smoke:
         return smoke.Smoke(request, options.smoke).run()
-    if request.resume and not request.settings:
+    if request.resume and not request.job and not request.settings:
         finished = run.finished(request.resume)
         if finished:
             print(finished)
