@@ -38,7 +38,6 @@ class UnitWeights {
   // as apply_update() takes them. `damping` multiplies the learning rate (1: none).
   void apply(std::span<const GradientNode> nodes, double weight_sum, double damping = 1);
 
-  // Nodes as they arrived and their weights, none of it checked: sizes must fit the unit.
   [[nodiscard]] const Buffer& current() const { return current_; }
   [[nodiscard]] uint64_t updates() const { return updates_; }
   [[nodiscard]] double samples_applied() const { return samples_applied_; }
