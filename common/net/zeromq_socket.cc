@@ -130,7 +130,19 @@ ZmqMonitor::ZmqMonitor(const ZmqContext& context, const ZmqSocket& watched, int 
   if (zmq_socket_monitor(watched.get(), name.c_str(), events) != 0) return;
   if (zmq_connect(reader.get(), name.c_str()) != 0) return;
   reader.set(ZMQ_LINGER, 0);
+  watched_ = watched.get();
   socket_ = std::move(reader);
+}
+
+ZmqMonitor& ZmqMonitor::operator=(ZmqMonitor&& other) noexcept {
+  std::swap(watched_, other.watched_);
+  std::swap(socket_, other.socket_);
+  return *this;
+}
+
+void ZmqMonitor::close() {
+  if (watched_ != nullptr) zmq_socket_monitor(std::exchange(watched_, nullptr), nullptr, 0);
+  socket_.close();
 }
 
 std::optional<ZmqEvent> ZmqMonitor::next() {

@@ -82,17 +82,24 @@ struct ZmqEvent {
   int32_t value = 0;  // most: the file descriptor
 };
 
-// What libzmq tells of a socket's connections.
+// What libzmq tells of a socket's connections. Closed before the socket it watches: libzmq (4.3.4)
+// leaks an event that it cannot hand over any more.
 class ZmqMonitor {
  public:
   ZmqMonitor() = default;
   ZmqMonitor(const ZmqContext& context, const ZmqSocket& watched, int events);
+  ~ZmqMonitor() { close(); }
+  ZmqMonitor(ZmqMonitor&& other) noexcept
+      : watched_(std::exchange(other.watched_, nullptr)), socket_(std::move(other.socket_)) {}
+  ZmqMonitor& operator=(ZmqMonitor&& other) noexcept;
+
   [[nodiscard]] const ZmqSocket& socket() const { return socket_; }
   // Never waits.
   [[nodiscard]] std::optional<ZmqEvent> next();
-  void close() { socket_.close(); }
+  void close();
 
  private:
+  void* watched_ = nullptr;
   ZmqSocket socket_;
 };
 

@@ -79,8 +79,8 @@ struct Outgoing {
   // Only a connection that stands has anything to wait for.
   void close() {
     if (dealer && !up) dealer.set(ZMQ_LINGER, 0);
-    dealer.close();
     monitor.close();
+    dealer.close();
   }
 };
 
