@@ -4,8 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <cstring>
-#include <thread>
+#include <mutex>
 
 #include "common/base/log.h"
 #include "common/base/random.h"
@@ -43,21 +44,34 @@ void ComputeLoop::push(ComputeOrder order) {
   orders_.push(std::move(order));
 }
 
+void ComputeLoop::close() {
+  closing_.request_stop();
+  orders_.close();
+}
+
 void ComputeLoop::run() {
   while (auto order = orders_.pop()) {
-    Status status;
-    if (const auto* weights = std::get_if<session_effect::DeliverWeights>(&*order)) {
-      status = take_weights(*weights);
-    } else if (const auto* job = std::get_if<session_effect::Compute>(&*order)) {
-      status = compute(*job);
-    } else if (const auto* slices = std::get_if<session_effect::EvaluateSlices>(&*order)) {
-      status = evaluate(*slices);
-    }
+    Status status = go_on();
+    if (status.ok()) status = carry_out(*order);
     if (status.ok()) continue;
-    report_(session_event::ComputeFailed{std::move(status)});
+    if (status.code() != Code::kStopped) {
+      report_(session_event::ComputeFailed{std::move(status)});
+    }
     orders_.close();  // nobody takes orders any more: the session must not wait for room
     return;
   }
+}
+
+Status ComputeLoop::go_on() const {
+  return closing_.stop_requested() ? Status(Code::kStopped, "the worker ends") : Status();
+}
+
+Status ComputeLoop::carry_out(const ComputeOrder& order) {
+  if (const auto* weights = std::get_if<session_effect::DeliverWeights>(&order)) {
+    return take_weights(*weights);
+  }
+  if (const auto* job = std::get_if<session_effect::Compute>(&order)) return compute(*job);
+  return evaluate(std::get<session_effect::EvaluateSlices>(order));
 }
 
 Status ComputeLoop::take_weights(const session_effect::DeliverWeights& order) {
@@ -107,6 +121,7 @@ Status ComputeLoop::compute(const session_effect::Compute& order) {
   }
   const Duration worked = monotonic_now() - started - from_seconds(done_.load_seconds);
   disturb(order.clock, worked);
+  BALLAST_RETURN_IF_ERROR(go_on());
   done_.compute_seconds = to_seconds(monotonic_now() - started) - done_.load_seconds;
   report_(done_);
   return Status();
@@ -158,15 +173,15 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   // With "skip" nothing may leave before the whole step is known to be finite.
   const bool skips = job_.train.on_bad_gradient == OnBadGradient::kSkip;
   StepHooks hooks;
-  if (emit && !skips) {
-    hooks.gradient_final = [&](uint32_t layer) {
-      emit_layer(order, group, layer, pending, gradients);
-      return Status();
-    };
-  }
+  hooks.weights_needed = [&](uint32_t) { return go_on(); };
+  hooks.gradient_final = [&](uint32_t layer) {
+    if (emit && !skips) emit_layer(order, group, layer, pending, gradients);
+    return go_on();
+  };
   Result<StepResult> result =
       step_.run(batch.features, batch.labels, batch.rows,
                 {.seed = job_.seed, .clock = order.clock, .lane = lanes.front()}, gradients, hooks);
+  if (result.status().code() == Code::kStopped) return result.status();
   if (!result.ok()) {
     const Status bad = result.status().because(fmt::format(
         "in a batch of {} rows of lane {}, {}", batch.rows, lanes.front().value(), culprit(batch)));
@@ -217,7 +232,11 @@ void ComputeLoop::disturb(Clock clock, Duration worked) {
   if (unit_double(hash_numbers({job_.seed, worker_.value(), clock})) < fault.pause_chance) {
     pause += std::chrono::milliseconds(fault.pause_ms);
   }
-  if (pause > Duration{}) std::this_thread::sleep_for(pause);
+  if (pause <= Duration{}) return;
+  std::mutex mutex;  // guards nothing: only close() ends the pause
+  std::unique_lock lock(mutex);
+  std::condition_variable_any never;
+  never.wait_for(lock, closing_.get_token(), pause, [] { return false; });
 }
 
 // ---------------------------------------------------------------- evaluation
@@ -226,8 +245,10 @@ Status ComputeLoop::evaluate(const session_effect::EvaluateSlices& order) {
   const Time started = monotonic_now();
   session_event::EvaluationDone done{.job = order.job, .parts = {}, .seconds = 0};
   for (LaneId lane : order.lanes) {
-    Result<SliceResult> slice = evaluate_slice(step_, *evaluation_, job_.model.loss, lane,
-                                               [this] { report_(session_event::Beat{}); });
+    Result<SliceResult> slice = evaluate_slice(step_, *evaluation_, job_.model.loss, lane, [this] {
+      report_(session_event::Beat{});
+      return go_on();
+    });
     if (!slice.ok()) {
       return slice.status().because(fmt::format("on worker {}", worker_.value()));
     }

@@ -1,6 +1,7 @@
 // ComputeLoop: the computing thread of a worker. It carries out the session's orders one after
 // another: takes weights in, runs steps lane by lane and hands each layer's gradients over as soon
-// as they are final, evaluates slices of the test set. It decides nothing.
+// as they are final, evaluates slices of the test set. It decides nothing. close() ends it within a
+// layer of a step or a batch of an evaluation, because whoever stops a job waits for it.
 //
 // Owner thread: the one that calls run(); push() and close() belong to any thread.
 #pragma once
@@ -9,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <variant>
 #include <vector>
 
@@ -39,7 +41,8 @@ class ComputeLoop {
   // Orders wait here; never full, because the session gives one job at a time and weights once a
   // unit and version.
   void push(ComputeOrder order);
-  void close() { orders_.close(); }
+  // What is being computed is given up, orders that wait are dropped, and neither is reported.
+  void close();
 
   // Until close(). A step that fails is reported as ComputeFailed.
   void run();
@@ -48,6 +51,9 @@ class ComputeLoop {
   // A tree node whose right half is being computed: what its left half came to.
   using PendingHalves = std::vector<GradientSet>;
 
+  Status carry_out(const ComputeOrder& order);
+  // kStopped once close() was called. Asked between layers, lanes and batches.
+  [[nodiscard]] Status go_on() const;
   Status take_weights(const session_effect::DeliverWeights& order);
   Status compute(const session_effect::Compute& order);
   Status compute_batch(const session_effect::Compute& order, size_t group);
@@ -72,6 +78,7 @@ class ComputeLoop {
   EvalLoader* const evaluation_;
   const std::function<void(SessionEvent)> report_;
   BoundedQueue<ComputeOrder> orders_;
+  std::stop_source closing_;
   std::vector<BufferPool> pools_;  // by parameter
   session_event::ComputeDone done_;
 };

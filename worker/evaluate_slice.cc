@@ -7,7 +7,7 @@
 namespace ballast {
 
 Result<SliceResult> evaluate_slice(TrainStep& step, EvalLoader& loader, LossKind loss, LaneId lane,
-                                   const std::function<void()>& batch_done) {
+                                   const std::function<Status()>& batch_done) {
   const bool ranks = loss == LossKind::kSigmoidCrossEntropy;
   SliceResult slice;
   RunCollector runs;
@@ -28,7 +28,7 @@ Result<SliceResult> evaluate_slice(TrainStep& step, EvalLoader& loader, LossKind
       slice.sums.value_count += uint64_t{batch.rows} * batch.label_width;
     }
     if (ranks) runs.add(make_run(outputs, batch.labels));
-    if (batch_done) batch_done();
+    if (batch_done) BALLAST_RETURN_IF_ERROR(batch_done());
   }
   slice.run = runs.take();
   return slice;

@@ -24,10 +24,10 @@ struct SliceResult {
   ScoreRun run;  // sigmoid cross-entropy only
 };
 
-// Errors: those of TrainStep::evaluate, with lane and row.
-// `batch_done` is called after each batch; may be empty.
+// Errors: those of TrainStep::evaluate, with lane and row. `batch_done` is called after each batch;
+// may be empty; a status that is not ok ends the slice and is returned.
 [[nodiscard]] Result<SliceResult> evaluate_slice(TrainStep& step, EvalLoader& loader, LossKind loss,
                                                  LaneId lane,
-                                                 const std::function<void()>& batch_done = {});
+                                                 const std::function<Status()>& batch_done = {});
 
 }  // namespace ballast

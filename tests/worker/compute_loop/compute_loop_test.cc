@@ -1,0 +1,147 @@
+#include "worker/compute_loop.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <future>
+#include <thread>
+
+#include "common/compute/backend.h"
+#include "tests/worker/data/data_fixture.h"
+#include "worker/evaluate_slice.h"
+
+namespace ballast {
+namespace {
+
+constexpr uint64_t kRows = 64;
+constexpr uint64_t kTestRows = 8 * kEvaluationRows;
+constexpr uint32_t kWidth = 8;
+
+// A loop whose session is the test.
+class ComputeLoopTest : public DataFixture {
+ protected:
+  void make(JobConfig job = {}) {
+    job_ = std::move(job);
+    job_.data.train = write_pixels("train", kRows, kWidth);
+    job_.data.test = write_pixels("test", kTestRows, kWidth);
+    job_.data.features = {"pixels"};
+    job_.data.label = "label";
+    job_.model.layers.push_back({.kind = LayerKind::kDense, .units = 16});
+    job_.model.layers.push_back({.kind = LayerKind::kDense, .units = 10});
+    job_.train.lanes = 4;
+    schedule_.emplace(kRows, job_.train.lanes, /*batch=*/16, /*epochs=*/100);
+    backend_ = make_backend(Device::kCpu, {}).value();
+    loader_ = BatchLoader::open(job_, *schedule_).value();
+    evaluation_ = EvalLoader::open(job_, job_.data.test, 1, kEvaluationRows).value();
+    step_ = TrainStep::create(job_.model, kWidth, 1, kEvaluationRows, *backend_).value();
+    units_ = cut_units(step_->parameters(), job_.cluster.unit_bytes);
+    loop_ = std::make_unique<ComputeLoop>(job_, WorkerId(0), *schedule_, units_, *step_, *loader_,
+                                          evaluation_.get(), [this](SessionEvent event) {
+                                            reports_.push_back(std::move(event));
+                                            on_report_();
+                                          });
+  }
+
+  // Lanes 0 and 3 do not share a node of the tree: two groups.
+  static session_effect::Compute two_groups(uint64_t number) {
+    return {.job = number, .clock = 0, .groups = {{{0, 1}, {LaneId(0)}}, {{3, 4}, {LaneId(3)}}}};
+  }
+
+  template <typename Event>
+  size_t count() const {
+    return static_cast<size_t>(std::ranges::count_if(
+        reports_, [](const SessionEvent& event) { return std::holds_alternative<Event>(event); }));
+  }
+
+  JobConfig job_;
+  std::optional<LaneSchedule> schedule_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<BatchLoader> loader_;
+  std::unique_ptr<EvalLoader> evaluation_;
+  std::unique_ptr<TrainStep> step_;
+  std::vector<UnitSpec> units_;
+  std::unique_ptr<ComputeLoop> loop_;
+  std::vector<SessionEvent> reports_;
+  std::function<void()> on_report_ = [] {};
+};
+
+TEST_F(ComputeLoopTest, EvaluatesASliceBatchByBatchAndReportsItOnce) {
+  make();
+  on_report_ = [this] {
+    if (count<session_event::EvaluationDone>() > 0) loop_->close();
+  };
+  loop_->push(session_effect::EvaluateSlices{1, {LaneId(0)}});
+
+  loop_->run();
+
+  EXPECT_EQ(count<session_event::Beat>(), kTestRows / kEvaluationRows);
+  EXPECT_EQ(count<session_event::EvaluationDone>(), 1u);
+}
+
+TEST_F(ComputeLoopTest, GivesAnEvaluationUpBetweenTwoBatches) {
+  make();
+  on_report_ = [this] { loop_->close(); };
+  loop_->push(session_effect::EvaluateSlices{1, {LaneId(0)}});
+
+  loop_->run();
+
+  ASSERT_EQ(reports_.size(), 1u) << "one batch, and no result or failure after it";
+  EXPECT_EQ(count<session_event::Beat>(), 1u);
+}
+
+TEST_F(ComputeLoopTest, GivesAStepUpBetweenTwoLayers) {
+  make();
+  on_report_ = [this] { loop_->close(); };
+  loop_->push(two_groups(1));
+
+  loop_->run();
+
+  ASSERT_EQ(reports_.size(), 1u) << "the last layer of the first group";
+  EXPECT_EQ(count<session_event::GradientReady>(), 1u);
+}
+
+TEST_F(ComputeLoopTest, DropsOrdersThatWaitWhenItIsClosed) {
+  make();
+  loop_->push(two_groups(1));
+  loop_->push(two_groups(2));
+  loop_->close();
+
+  loop_->run();
+
+  EXPECT_TRUE(reports_.empty());
+}
+
+TEST_F(ComputeLoopTest, EndsAPauseOfAStragglerWhenItIsClosed) {
+  JobConfig job;
+  job.fault.pause_chance = 1;
+  job.fault.pause_ms = 60'000;
+  make(job);
+  std::promise<void> computed;
+  size_t layers_left = 2 * job_.model.layers.size();  // of two groups
+  on_report_ = [&] {
+    if (--layers_left == 0) computed.set_value();
+  };
+  loop_->push(two_groups(1));
+
+  const Time started = monotonic_now();
+  std::thread computing([this] { loop_->run(); });
+  computed.get_future().wait();
+  loop_->close();
+  computing.join();
+
+  EXPECT_LT(monotonic_now() - started, 20s);
+}
+
+TEST_F(ComputeLoopTest, ReportsAStepThatFailsAndTakesNoMoreOrders) {
+  make();
+  loop_->push(session_effect::DeliverWeights{UnitId(0), Buffer::allocate(4)});  // too few
+  loop_->push(two_groups(1));
+
+  loop_->run();
+
+  ASSERT_EQ(reports_.size(), 1u);
+  EXPECT_EQ(count<session_event::ComputeFailed>(), 1u);
+}
+
+}  // namespace
+}  // namespace ballast
