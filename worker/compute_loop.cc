@@ -77,7 +77,7 @@ Status ComputeLoop::carry_out(const ComputeOrder& order) {
 Status ComputeLoop::take_weights(const session_effect::DeliverWeights& order) {
   const UnitSpec& unit = units_.at(order.unit.value());
   if (order.weights.size() != unit.bytes()) {
-    return Status(Code::kDataLoss,
+    return Status(Code::kInternal,
                   fmt::format("weights of unit {} have {} bytes, expected {}", unit.id.value(),
                               order.weights.size(), unit.bytes()));
   }
@@ -185,7 +185,7 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   if (!result.ok()) {
     const Status bad = result.status().because(fmt::format(
         "in a batch of {} rows of lane {}, {}", batch.rows, lanes.front().value(), culprit(batch)));
-    if (!skips || result.status().code() != Code::kDataLoss) return bad;
+    if (!skips || result.status().code() != Code::kDiverged) return bad;
     log::warn("skipped: {}", bad.to_string());
     for (Buffer& gradient : gradients.parameters) {
       std::ranges::fill(gradient.floats(), 0.0f);

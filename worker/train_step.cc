@@ -73,7 +73,7 @@ Matrix at(const DeviceBuffer& memory, uint32_t index) {
 }
 
 Status not_finite(std::string what) {
-  return Status(Code::kDataLoss,
+  return Status(Code::kDiverged,
                 what +
                     " is NaN or infinite; lower the learning rate, set clip_value, or check the "
                     "features");

@@ -24,6 +24,8 @@ std::string_view code_name(Code code) {
       return "stopped";
     case Code::kInternal:
       return "internal";
+    case Code::kDiverged:
+      return "diverged";
   }
   return "unknown";
 }
@@ -56,8 +58,8 @@ int exit_code(const Status& status) {
     case Code::kInternal:
       return 1;
     case Code::kInvalidInput:
-      return 2;
     case Code::kNotFound:
+    case Code::kDataLoss:
       return 2;
     case Code::kStopped:
       return 75;

@@ -20,13 +20,14 @@ enum class Code {
   kOk,
   kInvalidInput,  // the user must change something; never retry (exit code 2)
   kNotFound,      // the thing named does not exist
-  kDataLoss,      // stored bytes are not what was stored (hash, truncation)
+  kDataLoss,      // stored bytes are not what was stored (hash, truncation); never retry
   kUnavailable,   // a peer or a device is away; a retry may help
   kDeadline,      // waited as long as allowed; the message says for whom and why
   kExhausted,     // a limit is full: disk, memory, queue, file descriptors
   kConflict,      // the state does not allow it: fenced, wrong epoch, already taken
   kStopped,       // stopped on request
   kInternal,      // a bug of ours that was caught before it did harm
+  kDiverged,      // training left the finite numbers: a loss or gradient is NaN or infinite
 };
 
 [[nodiscard]] std::string_view code_name(Code code);
@@ -56,8 +57,9 @@ class [[nodiscard]] Status {
   std::vector<std::string> chain_;
 };
 
-// Exit codes of every process: 0 done, 1 our bug, 2 bad input, 3 failed while running, 75 stopped
-// on request with a checkpoint written.
+// Exit codes of every process: 0 done, 1 our bug, 2 bad input (what was given, damaged bytes among
+// it: the same start again ends the same, whenever it was noticed), 3 failed while running, 75
+// stopped on request with a checkpoint written.
 [[nodiscard]] int exit_code(const Status& status);
 
 // A value or the reason why there is none.

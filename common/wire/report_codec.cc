@@ -4,7 +4,7 @@ namespace ballast::wire {
 namespace {
 
 static_assert(static_cast<int>(fb::Role::MAX) == static_cast<int>(Role::kTool));
-static_assert(static_cast<int>(fb::FailureCode::MAX) == static_cast<int>(Code::kInternal));
+static_assert(static_cast<int>(fb::FailureCode::MAX) == static_cast<int>(Code::kDiverged));
 
 using LaneProgressVector = Vector<const fb::LaneProgress*>;
 

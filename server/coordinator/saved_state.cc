@@ -155,7 +155,7 @@ void walk(Archive& archive, SavedState& state) {
   maybe(archive, state.ending, [&](wire::EndKind& kind) {
     small(archive, kind, static_cast<uint64_t>(wire::EndKind::kFailed));
   });
-  small(archive, state.ending_code, static_cast<uint64_t>(Code::kInternal));
+  small(archive, state.ending_code, static_cast<uint64_t>(Code::kDiverged));
   archive.size(state.ending_chain);
   for (std::string& line : state.ending_chain) archive(line);
 }

@@ -29,7 +29,10 @@ TEST(Status, TheExitCodeFollowsFromWhatTheUserCanDo) {
   EXPECT_EQ(exit_code(Status()), 0);
   EXPECT_EQ(exit_code(Status(Code::kInternal, "x")), 1);
   EXPECT_EQ(exit_code(Status(Code::kInvalidInput, "x")), 2);
-  EXPECT_EQ(exit_code(Status(Code::kDataLoss, "x")), 3);
+  EXPECT_EQ(exit_code(Status(Code::kDataLoss, "x")), 2);
+  EXPECT_EQ(exit_code(Status(Code::kNotFound, "x")), 2);
+  EXPECT_EQ(exit_code(Status(Code::kDiverged, "x")), 3);
+  EXPECT_EQ(exit_code(Status(Code::kExhausted, "x")), 3);
   EXPECT_EQ(exit_code(Status(Code::kStopped, "x")), 75);
 }
 

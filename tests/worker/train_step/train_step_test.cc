@@ -223,7 +223,7 @@ TEST(TrainStep, NamesTheRowWhoseLossIsNotFinite) {
   const auto result = f.run();
 
   ASSERT_FALSE(result.ok());
-  EXPECT_EQ(result.status().code(), Code::kDataLoss);
+  EXPECT_EQ(result.status().code(), Code::kDiverged);
   EXPECT_THAT(result.status().to_string(), HasSubstr("bad gradient: the loss of row 5"));
 }
 
@@ -249,7 +249,7 @@ TEST(TrainStep, NamesTheParameterWhoseGradientIsNotFiniteAndDoesNotHandItOver) {
   const auto result = step->run(c.features, c.labels, c.rows, {}, gradients, hooks);
 
   ASSERT_FALSE(result.ok());
-  EXPECT_EQ(result.status().code(), Code::kDataLoss);
+  EXPECT_EQ(result.status().code(), Code::kDiverged);
   EXPECT_THAT(result.status().to_string(), HasSubstr("layer0.weight"));
   EXPECT_THAT(handed, ElementsAre(1));
 }
