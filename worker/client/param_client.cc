@@ -3,10 +3,31 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "common/base/check.h"
 
 namespace ballast {
+namespace {
+
+// Units are numbered from the front layer on, so the lower unit is the more urgent: its entries
+// come first. Messages of kEntriesMax entries at most.
+template <typename M>
+void pack(const Peer& to, uint64_t job, M all, std::vector<ShardMessage>& out) {
+  std::stable_sort(all.entries.begin(), all.entries.end(),
+                   [](const auto& a, const auto& b) { return a.unit < b.unit; });
+  for (size_t first = 0; first < all.entries.size(); first += wire::kEntriesMax) {
+    const auto begin = all.entries.begin() + static_cast<std::ptrdiff_t>(first);
+    const size_t count = std::min(wire::kEntriesMax, all.entries.size() - first);
+    M part;
+    part.header.job = job;
+    part.entries.assign(std::make_move_iterator(begin),
+                        std::make_move_iterator(begin + static_cast<std::ptrdiff_t>(count)));
+    out.push_back({to, std::move(part)});
+  }
+}
+
+}  // namespace
 
 ParamClient::ParamClient(ClientConfig config, std::vector<UnitSpec> units)
     : config_(config), units_(std::move(units)) {}
@@ -147,21 +168,10 @@ std::vector<ShardMessage> ParamClient::flush(Time now) {
     request.due = now + config_.retry_after;
     request.sent = true;
   }
-  // Units are numbered from the front layer on, so the lower unit is the more urgent.
-  const auto by_unit = [](const auto& a, const auto& b) { return a.unit < b.unit; };
   std::vector<ShardMessage> messages;
   for (auto& [shard, batch] : batches) {
-    const Peer& to = peers_.at(shard);
-    if (!batch.push.entries.empty()) {
-      std::stable_sort(batch.push.entries.begin(), batch.push.entries.end(), by_unit);
-      batch.push.header.job = config_.job;
-      messages.push_back({to, std::move(batch.push)});
-    }
-    if (!batch.pull.entries.empty()) {
-      std::stable_sort(batch.pull.entries.begin(), batch.pull.entries.end(), by_unit);
-      batch.pull.header.job = config_.job;
-      messages.push_back({to, std::move(batch.pull)});
-    }
+    pack(peers_.at(shard), config_.job, std::move(batch.push), messages);
+    pack(peers_.at(shard), config_.job, std::move(batch.pull), messages);
   }
   return messages;
 }

@@ -74,7 +74,8 @@ class ParamClient {
   // Marks what is overdue for sending.
   void tick(Time now);
 
-  // Everything that is to be sent now, one Push and one Pull a shard, entries in priority order.
+  // Everything that is to be sent now, entries in priority order: to each shard one Push and one
+  // Pull, or several of wire::kEntriesMax entries at most.
   [[nodiscard]] std::vector<ShardMessage> flush(Time now);
   // When tick() or flush() has something to do next; nothing: only a new call or a view can.
   [[nodiscard]] std::optional<Time> next_due() const;

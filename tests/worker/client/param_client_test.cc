@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/wire/codec.h"
+
 namespace ballast {
 namespace {
 
@@ -98,6 +100,44 @@ TEST(ParamClient, PacksOneMessageAShardAndKindFrontUnitsFirst) {
   EXPECT_EQ(pull_in(messages[1]).entries.at(0).clock, 3u);
   EXPECT_EQ(messages[2].to, shard(1));
   EXPECT_TRUE(client.flush(kStart).empty());
+}
+
+TEST(ParamClient, SplitsWhatOneMessageCannotCarry) {
+  constexpr uint32_t kUnits = 2 * wire::kEntriesMax + 5;
+  std::vector<UnitSpec> units;
+  wire::View all_on_one{1, 1, {{ShardId(0), "somewhere", 1}}, {}};
+  for (uint32_t unit = 0; unit < kUnits; ++unit) {
+    units.push_back({UnitId(unit), 0, unit * 4, 4});
+    all_on_one.units.push_back({UnitId(unit), ShardId(0), 0});
+  }
+  ParamClient client(kConfig, units);
+  ASSERT_TRUE(client.set_view(all_on_one, kStart));
+  for (uint32_t unit = kUnits; unit-- > 0;) {
+    client.push(tag(1, unit), push_of({0}));
+    client.pull(tag(1, unit), 3);
+  }
+
+  uint32_t pushed = 0, pulled = 0;
+  std::vector<size_t> sizes;
+  for (const ShardMessage& message : client.flush(kStart)) {
+    Result<wire::Any> received = wire::decode(wire::encode(message.message));
+    ASSERT_TRUE(received.ok()) << received.status().to_string();
+    if (const auto* push = std::get_if<wire::Push>(&*received)) {
+      sizes.push_back(push->entries.size());
+      EXPECT_EQ(push->header.job, kConfig.job);
+      for (const auto& entry : push->entries) EXPECT_EQ(entry.unit, UnitId(pushed++));
+    } else {
+      sizes.push_back(std::get<wire::Pull>(*received).entries.size());
+      for (const auto& entry : std::get<wire::Pull>(*received).entries) {
+        EXPECT_EQ(entry.unit, UnitId(pulled++));
+      }
+    }
+  }
+
+  const size_t most = wire::kEntriesMax;
+  EXPECT_EQ(sizes, (std::vector<size_t>{most, most, 5, most, most, 5}));
+  EXPECT_EQ(pushed, kUnits);
+  EXPECT_EQ(pulled, kUnits);
 }
 
 TEST(ParamClient, GivesAnAnswerBackOnce) {
