@@ -46,13 +46,18 @@ void ShardService::poll_journal() {
   }
 }
 
-// Effects in order; the replies to one peer that one event made travel in one message.
+// Effects in order; the replies to one peer that one event made travel in one message, or in
+// several when it cannot carry them all.
 void ShardService::carry_out() {
   std::map<Peer, wire::Reply> replies;
   for (ShardEffect& effect : effects_) {
     if (auto* reply = std::get_if<shard_effect::SendReply>(&effect)) {
       step_ = std::max(step_.load(), reply->entry.version);
-      replies[reply->to].entries.push_back(std::move(reply->entry));
+      wire::Reply& waiting = replies[reply->to];
+      if (waiting.entries.size() == wire::kEntriesMax) {
+        send_replies(reply->to, std::exchange(waiting, {}));
+      }
+      waiting.entries.push_back(std::move(reply->entry));
     } else if (auto* control = std::get_if<shard_effect::SendControl>(&effect)) {
       (void)transport_.send({Role::kCoordinator, 0, 0}, wire::encode(control->message));
     } else if (auto* wake = std::get_if<shard_effect::WakeAt>(&effect)) {

@@ -24,6 +24,15 @@ class Modes(ProcessTest):
 
         self.assertEqual(len(set(hashes.values())), 1, hashes)
 
+    def test_more_units_on_a_shard_than_a_message_carries_give_the_same_bits(self):
+        self.job.write_text(self.job.read_text().replace("units = 32", "units = 4200"))
+        shape = ("cluster.workers=2", "cluster.servers=1", "train.max_steps=3")
+
+        many = self.finish(*shape, "cluster.unit_bytes=64", run_dir="many")  # 4676 units
+        few = self.finish(*shape, "cluster.unit_bytes=1048576", run_dir="few")
+
+        self.assertEqual(many["weights_xxh3"], few["weights_xxh3"])
+
     def test_every_mode_counts_each_sample_once_and_learns(self):
         for mode in ("sync", "ssp", "async"):
             with self.subTest(mode=mode):

@@ -70,7 +70,7 @@ void ParamClient::push(RequestTag tag, wire::PushEntry entry) {
   entry.sequence = next_sequence_;
   entry.unit = tag.unit;
   request.push = std::move(entry);
-  requests_.emplace(next_sequence_++, std::move(request));
+  add(std::move(request));
 }
 
 void ParamClient::pull(RequestTag tag, Clock clock, uint64_t snapshot) {
@@ -79,22 +79,33 @@ void ParamClient::pull(RequestTag tag, Clock clock, uint64_t snapshot) {
   request.kind = RequestKind::kPull;
   request.pull = {
       .sequence = next_sequence_, .unit = tag.unit, .clock = clock, .snapshot = snapshot};
+  add(std::move(request));
+}
+
+void ParamClient::add(Request request) {
+  asked_.emplace(request.tag, request.kind);
   requests_.emplace(next_sequence_++, std::move(request));
 }
 
-bool ParamClient::in_flight(RequestTag tag, RequestKind kind) const {
-  return std::any_of(requests_.begin(), requests_.end(), [&](const auto& entry) {
-    return entry.second.tag == tag && entry.second.kind == kind;
+template <typename Which>
+void ParamClient::erase_if(Which which) {
+  std::erase_if(requests_, [&](const auto& entry) {
+    if (!which(entry.second)) return false;
+    asked_.erase(asked_.find({entry.second.tag, entry.second.kind}));
+    return true;
   });
 }
 
+bool ParamClient::in_flight(RequestTag tag, RequestKind kind) const {
+  return asked_.contains({tag, kind});
+}
+
 void ParamClient::cancel(uint64_t job) {
-  std::erase_if(requests_, [&](const auto& entry) { return entry.second.tag.job == job; });
+  erase_if([&](const Request& request) { return request.tag.job == job; });
 }
 
 void ParamClient::cancel_lane_pushes(uint64_t job, LaneId lane) {
-  std::erase_if(requests_, [&](const auto& entry) {
-    const Request& request = entry.second;
+  erase_if([&](const Request& request) {
     return request.tag.job == job && request.kind == RequestKind::kPush &&
            std::any_of(request.push.lanes.begin(), request.push.lanes.end(),
                        [&](const wire::LaneStamp& stamp) { return stamp.lane == lane; });
@@ -119,6 +130,7 @@ std::vector<Outcome> ParamClient::handle(const Peer&, wire::Reply reply, Time no
       case wire::ReplyCode::kRewound:
         break;  // reserved
       default:
+        asked_.erase(asked_.find({request.tag, request.kind}));
         outcomes.push_back(
             {request.tag, request.kind, std::move(request.push.lanes), std::move(entry)});
         requests_.erase(found);

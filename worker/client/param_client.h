@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -101,6 +102,9 @@ class ParamClient {
     bool needs_view = false;  // told moved: waits for a newer view
   };
 
+  void add(Request request);
+  template <typename Which>
+  void erase_if(Which which);
   void send_at(Request& request, Time due);
 
   const ClientConfig config_;
@@ -110,6 +114,8 @@ class ParamClient {
   std::map<ShardId, Peer> peers_;
   uint64_t next_sequence_ = 1;
   std::map<uint64_t, Request> requests_;  // by sequence
+  // What requests_ asks for: in_flight() is called for every unit after every event.
+  std::multiset<std::pair<RequestTag, RequestKind>> asked_;
   uint64_t resent_ = 0;
 };
 

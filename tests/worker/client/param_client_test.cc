@@ -140,6 +140,23 @@ TEST(ParamClient, SplitsWhatOneMessageCannotCarry) {
   EXPECT_EQ(pulled, kUnits);
 }
 
+// A linear search, called for each of them, would take 20'000^2 steps.
+TEST(ParamClient, KnowsAtOnceWhetherOneOfManyUnitsIsAskedFor) {
+  constexpr uint32_t kUnits = 20'000;
+  ParamClient client(kConfig, {});
+  for (uint32_t unit = 0; unit < kUnits; ++unit) client.pull(tag(1, unit), 0);
+
+  const Time started = monotonic_now();
+  for (uint32_t unit = 0; unit < kUnits; ++unit) {
+    ASSERT_TRUE(client.in_flight(tag(1, unit), RequestKind::kPull));
+    ASSERT_FALSE(client.in_flight(tag(2, unit), RequestKind::kPull));
+  }
+  client.cancel(1);
+
+  EXPECT_FALSE(client.in_flight(tag(1, 0), RequestKind::kPull));
+  EXPECT_LT(monotonic_now() - started, 1s);
+}
+
 TEST(ParamClient, GivesAnAnswerBackOnce) {
   ParamClient client = client_with_view();
   client.push(tag(4, 1), push_of({0, 2}));
