@@ -1,10 +1,9 @@
 // CpuBackend: the readable reference of door 3. Device memory is host memory, every operation is
-// done when the call returns, so streams and events are numbers only. Matrix products are Eigen's
-// (gemm.h), the rest are plain loops (kernels.h).
+// done when the call returns, so streams and events are numbers only. Matrix products are in
+// gemm.h, the rest are plain loops (kernels.h).
 //
 // Owner thread: the computing thread; with options.threads > 1 it shares a product with helpers,
-// which sleep in between. Bits depend on `threads` (the cut of a product moves its block borders)
-// and on nothing else that varies.
+// which sleep in between. No bit depends on `threads` or on the rows beside a row.
 #pragma once
 
 #include <memory>

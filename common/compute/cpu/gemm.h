@@ -1,14 +1,22 @@
-// Gemm: matrix products on the CPU, by Eigen, each on one thread or cut into as many runs of output
-// rows as there are threads. Owner thread: the computing thread.
+// Gemm: matrix products on the CPU, each on one thread or cut into as many runs of output rows as
+// there are threads. Owner thread: the computing thread.
 //
-// Eigen cuts a product into blocks by the cache sizes it detects, and the order of additions, hence
-// the last bits, follow the blocks; so the sizes are set to constants, once per process. It packs
-// operands, so results do not depend on where matrices lie. Rows at the edge of a block go through
-// other code than those inside, so the bits do depend on `threads`.
+// The blocking of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM
+// TOMS 34(3), 2008: operands are packed into slivers that fit the caches, zeros beyond their edges,
+// and one small kernel keeps a tile of the output in registers. On one core of an AVX-512 server
+// (117 GFLOP/s at most): 110, 110 and 105 GFLOP/s for the products of a 256 x 784 x 512 layer,
+// where Eigen 3.4 has 89 and OpenBLAS 0.3.21 has 106 (bench/micro/gemm_bench).
+//
+// Bits: every element of every output is one sum over the inner dimension, in an order that depends
+// on that dimension alone. So they depend neither on where matrices lie, nor on `threads`, nor on
+// which other rows and columns are computed beside it.
 #pragma once
 
+#include <cstddef>
 #include <string>
+#include <vector>
 
+#include "common/base/buffer.h"
 #include "common/compute/backend.h"
 #include "common/compute/cpu/crew.h"
 
@@ -25,15 +33,22 @@ class Gemm {
   // out[n, k] = a[n, m] b[k, m]^T
   void multiply_a_bt(ConstMatrix a, ConstMatrix b, Matrix out);
 
-  // "Eigen 3.4.0, AVX512, 1 thread"
+  // "8 x 32 tiles of 16-float vectors, 1 thread"
   [[nodiscard]] std::string description() const;
 
+  // An operand as it lies in memory, perhaps transposed: element (i, j) is data[i * row_step + j *
+  // column_step], one of the steps is 1.
+  struct Operand {
+    const float* data;
+    size_t row_step;
+    size_t column_step;
+  };
+
  private:
-  // Calls product(first_row, row_count) for runs of output rows that cover out[rows, columns] once.
-  template <typename Product>
-  void cut(Matrix out, uint32_t inner, const Product& product);
+  void product(const Operand& a, const Operand& b, uint32_t inner, Matrix out);
 
   Crew crew_;
+  std::vector<Buffer> packing_;  // by part: the packed blocks of a and b
 };
 
 }  // namespace ballast::cpu

@@ -1,5 +1,4 @@
-// A binary of its own, because it replaces the program's operator new. Eigen packs operands in
-// memory it takes from malloc directly; that is not counted here.
+// A binary of its own, because it replaces the program's operator new.
 #include <gtest/gtest.h>
 
 #include <atomic>
