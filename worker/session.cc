@@ -29,13 +29,15 @@ WorkerSession::WorkerSession(SessionConfig config)
       client_({.job = job_number(config_.job_hash), .retry_after = config_.retry_after},
               config_.units),
       known_(config_.units.size()),
-      delivered_(config_.units.size()) {
+      delivered_(config_.units.size()),
+      silence_({}, heartbeat()) {
   totals_.worker = config_.worker;
   totals_.incarnation = config_.incarnation;
 }
 
 void WorkerSession::start(Time now, SessionEffects& out) {
   next_beat_ = now;
+  silence_ = Silence(now, heartbeat());
   accounted_ = now;
   out.push_back(session_effect::WakeAt{now});
 }
@@ -54,6 +56,7 @@ void WorkerSession::on(session_event::Received& event, Time now, SessionEffects&
       on_outcome(outcome, out);
     }
   } else {
+    silence_.broken();
     on_control(event.message, now, out);
   }
 }
@@ -127,11 +130,13 @@ void WorkerSession::on(session_event::Beat&, Time, SessionEffects&) {
 }
 
 void WorkerSession::on(session_event::ComputeFailed& event, Time, SessionEffects& out) {
+  ended_ = true;
   out.push_back(session_effect::Fail{std::move(event.status)});
 }
 
 void WorkerSession::on(session_event::Tick&, Time now, SessionEffects& out) {
   client_.tick(now);
+  check_silence(now, out);
   if (now < next_beat_) return;
   if (welcomed_) {
     report_ = true;
@@ -141,7 +146,35 @@ void WorkerSession::on(session_event::Tick&, Time now, SessionEffects& out) {
   } else {
     out.push_back(session_effect::Send{coordinator_, join()});
   }
-  next_beat_ = now + std::chrono::milliseconds(config_.job.cluster.heartbeat_ms);
+  next_beat_ = now + heartbeat();
+}
+
+Duration WorkerSession::heartbeat() const {
+  return std::chrono::milliseconds(config_.job.cluster.heartbeat_ms);
+}
+
+// Answers that bring something on, results of the computing side and words of the coordinator break
+// the silence; that a shard is busy or cannot take a push yet does not.
+void WorkerSession::check_silence(Time now, SessionEffects& out) {
+  if (ended_) return;
+  silence_.tick(now);
+  if (job_) silence_.broken();
+  const ClusterConfig& cluster = config_.job.cluster;
+  const uint64_t most_ms = welcomed_ ? cluster.stuck_after_ms : cluster.join_deadline_ms;
+  if (silence_.lasted() < std::chrono::milliseconds(most_ms)) return;
+  ended_ = true;
+  const auto waiting = client_.oldest_waiting();
+  out.push_back(session_effect::Fail{Status(
+      Code::kDeadline,
+      fmt::format("worker {}: no word from the coordinator and no progress for {:.1f} s "
+                  "(cluster.{} = {}); waiting for {}; is the coordinator running, and can this "
+                  "host reach it",
+                  config_.worker.value(), to_seconds(silence_.lasted()),
+                  welcomed_ ? "stuck_after_ms" : "join_deadline_ms", most_ms,
+                  !welcomed_ ? "a welcome"
+                  : waiting  ? fmt::format("{}, for {:.1f} s", waiting->text,
+                                           to_seconds(now - waiting->since))
+                             : "lanes"))});
 }
 
 // ---------------------------------------------------------------- control
@@ -259,6 +292,7 @@ void WorkerSession::on_evaluate(const wire::Evaluate& order) {
 
 void WorkerSession::on_outcome(Outcome& outcome, SessionEffects& out) {
   ++totals_.beat;
+  silence_.broken();
   totals_.bytes_pulled += outcome.reply.weights.size();
   const auto found = tasks_.find(outcome.tag.job);
   if (found == tasks_.end()) return;

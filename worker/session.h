@@ -5,7 +5,12 @@
 // A step of some lanes at one clock is a Task: gather the weights its clock asks for, compute,
 // push, and be done when every unit has answered for every lane. Usually one task is in flight; a
 // lane that is adopted at a clock not above it starts its own at once, because the wait may need
-// that lane. Owner thread: the one that owns the transport.
+// that lane.
+//
+// Every wait of the coordinator has a deadline, so a worker that hears it waits for as long as it
+// is told to. One that does not get on and hears nothing from it either fails after
+// cluster.join_deadline_ms (before its welcome) or cluster.stuck_after_ms, and says what it waited
+// for. Owner thread: the one that owns the transport.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +28,7 @@
 #include "common/placement/units.h"
 #include "common/wire/messages.h"
 #include "worker/client/param_client.h"
+#include "worker/silence.h"
 
 namespace ballast {
 
@@ -232,6 +238,7 @@ class WorkerSession {
   void store_parts(uint64_t evaluation, session_event::EvaluationDone& done, SessionEffects& out);
   void send_handing(LaneId lane, SessionEffects& out);
   void send_progress(Time now, SessionEffects& out);
+  void check_silence(Time now, SessionEffects& out);
   void account(Time now);
 
   [[nodiscard]] bool sync() const { return config_.job.train.mode == Mode::kSync; }
@@ -240,6 +247,7 @@ class WorkerSession {
   [[nodiscard]] uint64_t evaluation_number(Clock clock) const;
   [[nodiscard]] bool current(uint64_t leader);
   [[nodiscard]] wire::Join join() const;
+  [[nodiscard]] Duration heartbeat() const;
 
   const SessionConfig config_;
   const LaneSchedule schedule_;
@@ -264,6 +272,7 @@ class WorkerSession {
   bool report_ = false;  // something the coordinator should hear at once
 
   Time next_beat_{};
+  Silence silence_;
   Time accounted_{};
   wire::WorkerProgress totals_;
 };

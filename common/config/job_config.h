@@ -119,8 +119,10 @@ struct ClusterConfig {
   std::string host = "127.0.0.1";  // tcp: what servers and the coordinator listen on
   uint32_t port = 0;               // tcp: first port, coordinator first, then the shards; 0: 7700
   uint64_t heartbeat_ms = 500;
-  uint64_t dead_after_ms = 5000;      // silence after which a process counts as dead
-  uint64_t stuck_after_ms = 60000;    // no progress although alive: named in the log and the status
+  uint64_t dead_after_ms = 5000;  // silence after which a process counts as dead
+  // No progress although alive: named in the log and the status. Nor a word from the coordinator: a
+  // worker ends.
+  uint64_t stuck_after_ms = 60000;
   uint64_t join_deadline_ms = 30000;  // start-up: how long to wait for every process
   uint64_t unit_bytes = 1 << 20;      // target size of a unit
 

@@ -247,7 +247,8 @@ Section cluster_section() {
       .integer("dead_after_ms", &ClusterConfig::dead_after_ms, kSomeMs, "ms",
                "silence after which a process counts as dead")
       .integer("stuck_after_ms", &ClusterConfig::stuck_after_ms, kSomeMs, "ms",
-               "time without progress after which a living process is named in log and status")
+               "time without progress after which a living process is named in log and status, "
+               "and a worker ends that hears nothing from the coordinator either")
       .integer("join_deadline_ms", &ClusterConfig::join_deadline_ms, kSomeMs, "ms",
                "start: how long to wait for every process")
       .integer("unit_bytes", &ClusterConfig::unit_bytes, {64, 1 << 30}, "bytes",

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 namespace ballast {
 namespace {
 
@@ -123,6 +125,8 @@ class SessionTest : public ::testing::Test {
     }
     handle(session_event::ComputeDone{.job = job.job, .loss_sum = 1, .weight_sum = 2});
   }
+
+  std::optional<Status> wait(Duration duration, const std::function<void()>& each = {});
 
   // Of the last event.
   template <typename Effect>
@@ -449,6 +453,87 @@ TEST_F(SessionTest, EvaluatesASnapshotAgainWhenItWasLostWithItsShard) {
   bring_weights(0);
 
   EXPECT_EQ(all<session_effect::EvaluateSlices>().size(), 1u);
+}
+
+// Lets time pass in ticks as the session asks for them -> its failure, if any.
+std::optional<Status> SessionTest::wait(Duration duration, const std::function<void()>& each) {
+  for (const Time end = now_ + duration; now_ < end;) {
+    now_ += 100ms;
+    handle(session_event::Tick{});
+    if (const auto fails = all<session_effect::Fail>(); !fails.empty()) return fails[0].status;
+    if (each) each();
+  }
+  return std::nullopt;
+}
+
+TEST_F(SessionTest, EndsWhenNothingGetsOnAndTheCoordinatorIsSilentToo) {
+  start(Mode::kSync);  // stuck_after_ms = 60000
+  assign(0, 0);
+  bring_weights(0);
+  compute();
+  EXPECT_FALSE(wait(59s));
+
+  const std::optional<Status> failure = wait(2s);
+
+  ASSERT_TRUE(failure);
+  EXPECT_EQ(failure->code(), Code::kDeadline);
+  EXPECT_NE(failure->to_string().find("shard 0: push of unit 0 at clock 0, for 60.0 s"),
+            std::string::npos)
+      << failure->to_string();
+  EXPECT_FALSE(wait(60s)) << "said once";
+}
+
+TEST_F(SessionTest, DoesWithoutACoordinatorAsLongAsItGetsOn) {
+  JobConfig job = small_job(Mode::kAsync);
+  job.train.epochs = 1000;
+  start(job);
+  assign(0, 0);
+  bring_weights(0);
+
+  for (Version version = 1; version < 10; ++version) {
+    compute();
+    const auto pushes = pushes_;
+    EXPECT_FALSE(wait(45s));
+    pushes_ = pushes;  // not those sent again
+    answer_pushes(wire::ReplyCode::kApplied, version);
+  }
+}
+
+TEST_F(SessionTest, WaitsForAsLongAsTheCoordinatorSaysSo) {
+  start(Mode::kSync);
+  assign(0, 0);
+
+  EXPECT_FALSE(wait(300s, [&] { hear(wire::BeatAnswer{1, 0, 1}); }));
+}
+
+TEST_F(SessionTest, DoesNotEndAComputationThatTakesLong) {
+  start(Mode::kAsync);
+  assign(0, 0);
+  bring_weights(0);
+
+  EXPECT_FALSE(wait(300s));
+}
+
+TEST_F(SessionTest, DoesNotTakeItsOwnStandingStillForSilence) {
+  start(Mode::kAsync);
+
+  now_ += 300s;
+  handle(session_event::Tick{});
+
+  EXPECT_TRUE(all<session_effect::Fail>().empty());
+}
+
+TEST_F(SessionTest, EndsWhenNoCoordinatorEverWelcomesIt) {
+  SessionConfig config;
+  config.job = small_job(Mode::kSync);  // join_deadline_ms = 30000
+  session_ = std::make_unique<WorkerSession>(config);
+  session_->start(now_, out_);
+  EXPECT_FALSE(wait(29s));
+
+  const std::optional<Status> failure = wait(2s);
+
+  ASSERT_TRUE(failure);
+  EXPECT_NE(failure->to_string().find("waiting for a welcome"), std::string::npos);
 }
 
 TEST_F(SessionTest, WantsToBeWokenOnceAnEventAndNotInThePast) {
