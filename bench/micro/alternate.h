@@ -1,8 +1,10 @@
 // Alternate: times contenders in turn, round by round, in one run, so that a machine that slows
-// down slows all of them; reports medians and the median absolute deviation (MAD).
+// down slows all of them; reports medians and the median absolute deviation (MAD). Processor time
+// of all threads stands beside wall time: on a busy machine it is the steadier of the two.
 #pragma once
 
 #include <fmt/format.h>
+#include <time.h>
 
 #include <algorithm>
 #include <functional>
@@ -15,14 +17,22 @@ namespace ballast::bench {
 
 struct Contender {
   std::string name;
-  std::function<void()> block;  // the work of one measurement
+  std::function<void()> block;         // the work of one measurement
+  std::function<void()> prepare = {};  // before each, untimed
 };
 
 struct Timing {
   std::string name;
   double median_seconds = 0;
   double mad_seconds = 0;
+  double processor_seconds = 0;  // median
 };
+
+inline double processor_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
 
 inline double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -32,11 +42,16 @@ inline double median(std::vector<double> values) {
 
 inline std::vector<Timing> alternate(const std::vector<Contender>& contenders, int rounds) {
   std::vector<std::vector<double>> seconds(contenders.size());
+  std::vector<std::vector<double>> used(contenders.size());
   for (int round = -1; round < rounds; ++round) {  // round -1 warms up
     for (size_t c = 0; c < contenders.size(); ++c) {
+      if (contenders[c].prepare) contenders[c].prepare();
+      const double used_before = processor_seconds();
       const Time start = monotonic_now();
       contenders[c].block();
-      if (round >= 0) seconds[c].push_back(to_seconds(monotonic_now() - start));
+      if (round < 0) continue;
+      seconds[c].push_back(to_seconds(monotonic_now() - start));
+      used[c].push_back(processor_seconds() - used_before);
     }
   }
   std::vector<Timing> timings;
@@ -44,7 +59,7 @@ inline std::vector<Timing> alternate(const std::vector<Contender>& contenders, i
     const double middle = median(seconds[c]);
     std::vector<double> deviations;
     for (double s : seconds[c]) deviations.push_back(std::abs(s - middle));
-    timings.push_back({contenders[c].name, middle, median(deviations)});
+    timings.push_back({contenders[c].name, middle, median(deviations), median(used[c])});
   }
   return timings;
 }

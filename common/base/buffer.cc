@@ -58,6 +58,14 @@ std::span<const float> Buffer::floats() const {
   return const_cast<Buffer*>(this)->floats();
 }
 
+bool Buffer::sole_owner() const {
+  if (owner_.use_count() != 1) return false;
+  // The count alone orders nothing. Taking a copy and dropping it follows, in the order of changes
+  // to the count, the drop of the last other copy, and thus whatever its thread read before.
+  std::shared_ptr<void>(owner_).reset();
+  return true;
+}
+
 struct BufferPool::Shelf {
   explicit Shelf(size_t spare_max_in) : spare_max(spare_max_in) {}
   ~Shelf() {

@@ -44,6 +44,10 @@ class Buffer {
   [[nodiscard]] std::span<float> floats();
   [[nodiscard]] std::span<const float> floats() const;
 
+  // Whether no other Buffer holds this memory. Then nobody else reads it any more, also on other
+  // threads, and the owner of this one may write into it again.
+  [[nodiscard]] bool sole_owner() const;
+
   // The reference-counted owner, for hand-over to C libraries with free hooks.
   [[nodiscard]] const std::shared_ptr<void>& owner() const { return owner_; }
 

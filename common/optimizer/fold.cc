@@ -59,7 +59,7 @@ std::vector<LaneRange> cover_by_tree_nodes(std::span<const uint32_t> lanes_owned
 FoldPlan::FoldPlan(std::span<const GradientNode> nodes, uint32_t lanes) {
   BALLAST_CHECK(!nodes.empty());
   if (nodes.size() == 1) {
-    root_ = {nodes[0].data, 0};
+    left_ = {nodes[0].data, 0};
     return;
   }
   std::vector<GradientNode> sorted(nodes.begin(), nodes.end());
@@ -70,7 +70,10 @@ FoldPlan::FoldPlan(std::span<const GradientNode> nodes, uint32_t lanes) {
     BALLAST_CHECK(i == 0 || sorted[i - 1].lane_high <= sorted[i].lane_low);
   }
   additions_.reserve(sorted.size() - 1);
-  root_ = plan(sorted, 0, lanes, 0);
+  plan(sorted, 0, lanes, 0);
+  left_ = additions_.back().left;
+  right_ = additions_.back().right;
+  additions_.pop_back();
 }
 
 // `nodes` are those inside [low, high), at least one. Slots below `slot` are in use.
@@ -96,12 +99,12 @@ const UnalignedFloat* FoldPlan::locate(const Operand& operand, size_t first, flo
   return scratch + operand.slot * kTileFloats;
 }
 
-const UnalignedFloat* FoldPlan::run(size_t first, size_t count, float* scratch) const {
+FoldPlan::Halves FoldPlan::run(size_t first, size_t count, float* scratch) const {
   for (const Addition& addition : additions_) {
     add_tile(locate(addition.left, first, scratch), locate(addition.right, first, scratch),
              scratch + addition.slot * kTileFloats, count);
   }
-  return locate(root_, first, scratch);
+  return {locate(left_, first, scratch), right_ ? locate(*right_, first, scratch) : nullptr};
 }
 
 void add_into(std::span<float> into, std::span<const float> other) {
@@ -114,8 +117,12 @@ void fold_gradients(std::span<const GradientNode> nodes, uint32_t lanes, std::sp
   std::vector<float> scratch(plan.scratch_floats());
   for (size_t first = 0; first < out.size(); first += kTileFloats) {
     const size_t count = std::min(kTileFloats, out.size() - first);
-    const UnalignedFloat* sum = plan.run(first, count, scratch.data());
-    std::memcpy(out.data() + first, sum, count * sizeof(float));
+    const FoldPlan::Halves halves = plan.run(first, count, scratch.data());
+    if (halves.right != nullptr) {
+      add_tile(halves.left, halves.right, out.data() + first, count);
+    } else {
+      std::memcpy(out.data() + first, halves.left, count * sizeof(float));
+    }
   }
 }
 

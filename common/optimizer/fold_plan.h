@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,9 +22,15 @@ class FoldPlan {
  public:
   FoldPlan(std::span<const GradientNode> nodes, uint32_t lanes);
 
-  // The fold of elements [first, first + count), count <= kTileFloats: a node's own bytes when
-  // there is only one, otherwise in `scratch`, which holds scratch_floats().
-  [[nodiscard]] const UnalignedFloat* run(size_t first, size_t count, float* scratch) const;
+  // What the last addition of the tree adds; `right` is null when there is only one node. Whoever
+  // reads the sum adds them on the way.
+  struct Halves {
+    const UnalignedFloat* left = nullptr;
+    const UnalignedFloat* right = nullptr;
+  };
+  // The fold of elements [first, first + count), count <= kTileFloats: a node's own bytes, or a
+  // partial sum in `scratch`, which holds scratch_floats().
+  [[nodiscard]] Halves run(size_t first, size_t count, float* scratch) const;
   [[nodiscard]] size_t scratch_floats() const { return slot_count_ * kTileFloats; }
 
  private:
@@ -41,8 +48,9 @@ class FoldPlan {
   Operand plan(std::span<const GradientNode> nodes, uint32_t low, uint32_t high, uint32_t slot);
   static const UnalignedFloat* locate(const Operand& operand, size_t first, float* scratch);
 
-  std::vector<Addition> additions_;
-  Operand root_;
+  std::vector<Addition> additions_;  // all but the last
+  Operand left_;                     // of the last addition, or the only node
+  std::optional<Operand> right_;
   uint32_t slot_count_ = 0;
 };
 

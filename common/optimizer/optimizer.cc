@@ -55,7 +55,7 @@ Coefficients coefficients_of(const OptimizerConfig& config, const ApplyArgs& arg
 
 // A tile of one update: pointers already at the tile's first element.
 struct Tile {
-  const UnalignedFloat* gradient;
+  FoldPlan::Halves gradient;
   const float* weights_in;
   float* weights_out;
   std::array<float*, 2> state;
@@ -96,10 +96,11 @@ template <OptimizerKind kKind>
 }
 
 // Out of line: inlined into a loop of other work gcc left such kernels scalar.
-template <OptimizerKind kKind, bool kClips, bool kDecays>
+template <OptimizerKind kKind, bool kClips, bool kDecays, bool kAdds>
 [[gnu::noinline]] void update_tile(const Coefficients& coefficients, const Tile& tile) {
   const Coefficients c = coefficients;
-  const UnalignedFloat* gradient = tile.gradient;
+  const UnalignedFloat* left = tile.gradient.left;
+  const UnalignedFloat* right = tile.gradient.right;
   const float* weights_in = tile.weights_in;
   float* weights_out = tile.weights_out;
   constexpr bool kHasFirst = kKind != OptimizerKind::kSgd;
@@ -109,7 +110,7 @@ template <OptimizerKind kKind, bool kClips, bool kDecays>
   BALLAST_INDEPENDENT_ITERATIONS
   for (size_t i = 0; i < tile.count; ++i) {
     const float w = weights_in[i];
-    float g = gradient[i] * c.scale;
+    float g = (kAdds ? left[i] + right[i] : left[i]) * c.scale;
     if constexpr (kClips) {
       g = g < -c.clip ? -c.clip : g;
       g = c.clip < g ? c.clip : g;
@@ -122,28 +123,40 @@ template <OptimizerKind kKind, bool kClips, bool kDecays>
 
 using Kernel = void (*)(const Coefficients&, const Tile&);
 
-template <OptimizerKind kKind>
-Kernel kernel_of(bool clips, bool decays) {
-  if (clips) return decays ? update_tile<kKind, true, true> : update_tile<kKind, true, false>;
-  return decays ? update_tile<kKind, false, true> : update_tile<kKind, false, false>;
+struct KernelChoice {
+  bool clips;
+  bool decays;
+  bool adds;  // two halves of a fold
+};
+
+template <OptimizerKind kKind, bool... kChosen>
+Kernel kernel_of(const KernelChoice& choice) {
+  constexpr size_t kDecided = sizeof...(kChosen);
+  if constexpr (kDecided == 3) {
+    return update_tile<kKind, kChosen...>;
+  } else {
+    const bool next = kDecided == 0 ? choice.clips : kDecided == 1 ? choice.decays : choice.adds;
+    return next ? kernel_of<kKind, kChosen..., true>(choice)
+                : kernel_of<kKind, kChosen..., false>(choice);
+  }
 }
 
-Kernel kernel_of(OptimizerKind kind, bool clips, bool decays) {
+Kernel kernel_of(OptimizerKind kind, const KernelChoice& choice) {
   switch (kind) {
     case OptimizerKind::kSgd:
-      return kernel_of<OptimizerKind::kSgd>(clips, decays);
+      return kernel_of<OptimizerKind::kSgd>(choice);
     case OptimizerKind::kMomentum:
-      return kernel_of<OptimizerKind::kMomentum>(clips, decays);
+      return kernel_of<OptimizerKind::kMomentum>(choice);
     case OptimizerKind::kNesterov:
-      return kernel_of<OptimizerKind::kNesterov>(clips, decays);
+      return kernel_of<OptimizerKind::kNesterov>(choice);
     case OptimizerKind::kAdagrad:
-      return kernel_of<OptimizerKind::kAdagrad>(clips, decays);
+      return kernel_of<OptimizerKind::kAdagrad>(choice);
     case OptimizerKind::kRmsprop:
-      return kernel_of<OptimizerKind::kRmsprop>(clips, decays);
+      return kernel_of<OptimizerKind::kRmsprop>(choice);
     case OptimizerKind::kAdam:
-      return kernel_of<OptimizerKind::kAdam>(clips, decays);
+      return kernel_of<OptimizerKind::kAdam>(choice);
     case OptimizerKind::kAdamw:
-      return kernel_of<OptimizerKind::kAdamw>(clips, decays);
+      return kernel_of<OptimizerKind::kAdamw>(choice);
   }
   BALLAST_CHECK_MSG(false, "no such optimizer");
 }
@@ -175,9 +188,10 @@ std::string_view state_name(OptimizerKind kind, uint32_t index) {
 void apply_update(const OptimizerConfig& config, const ApplyArgs& args) {
   check(config, args);
   const bool decays = args.decay && config.weight_decay > 0 && config.kind != OptimizerKind::kAdamw;
-  const Kernel kernel = kernel_of(config.kind, config.clip_value > 0, decays);
   const Coefficients coefficients = coefficients_of(config, args);
   const FoldPlan plan(args.gradients, args.lanes);
+  const Kernel kernel =
+      kernel_of(config.kind, {config.clip_value > 0, decays, args.gradients.size() > 1});
   std::vector<float> scratch(plan.scratch_floats());
 
   const size_t size = args.weights_out.size();

@@ -38,7 +38,9 @@ struct ApplyArgs {
   uint64_t updates = 0;                     // t: 1 for the first update
   double learning_rate = 0;                 // after schedule and staleness
   bool decay = false;                       // ParameterSpec::decay
-  // Equal ranges (update in place, async) or disjoint ones (the old version stays readable, sync).
+  // `weights_out` is apart from `weights_in`, so that the old version stays readable, or equal to
+  // it. It may also be the memory of one of the gradients, which is then used up: whatever is read
+  // is read before the same element is written, and the write costs no extra line of memory.
   std::span<const float> weights_in;
   std::span<float> weights_out;
   std::span<const std::span<float>> state;  // state_count(kind) tensors, updated in place

@@ -195,12 +195,12 @@ class AsyncUnit final : public Unit {
     out.push_back({from, std::move(reply)});
   }
 
-  void apply(const wire::PushEntry& entry) {
+  void apply(wire::PushEntry& entry) {
     double weight_sum = 0;
     for (const wire::LaneStamp& stamp : entry.lanes) weight_sum += stamp.weight;
     const uint64_t staleness = version_ - std::min(version_, entry.base_version);
     const GradientNode whole{0, schedule_.lanes(), entry.gradient.data()};
-    weights_.apply({&whole, 1}, weight_sum,
+    weights_.apply({&whole, 1}, std::move(entry.gradient), weight_sum,
                    damping(weight_sum, entry.lanes.front().clock, staleness));
     ++version_;
     for (const wire::LaneStamp& stamp : entry.lanes) {

@@ -205,7 +205,7 @@ class SyncUnit final : public Unit {
     for (uint32_t lane = 0; lane < schedule_.lanes(); ++lane) {
       if (schedule_.present(LaneId(lane), version_)) weight_sum += lane_weight_[lane];
     }
-    weights_.apply(nodes, weight_sum);
+    weights_.apply(nodes, std::move(slots_.front().gradient), weight_sum);
     slots_.clear();
     ++version_;
     versions_[version_] = weights_.current();

@@ -94,7 +94,12 @@ class Unit {
   [[nodiscard]] virtual uint64_t waiting_bytes() const = 0;
 
   [[nodiscard]] UnitId id() const { return weights_.spec().id; }
-  [[nodiscard]] uint64_t memory_bytes() const { return weights_.memory_bytes() + waiting_bytes(); }
+  // What it keeps by itself; a version that only a reply or a checkpoint still holds is theirs.
+  [[nodiscard]] uint64_t memory_bytes() const {
+    const UnitOccupancy kept = occupancy();
+    return (kept.versions + kept.snapshots) * weights_.bytes() + weights_.state_bytes() +
+           waiting_bytes();
+  }
   [[nodiscard]] const UnitCounters& counters() const { return counters_; }
   [[nodiscard]] const UnitWeights& weights() const { return weights_; }
 

@@ -13,12 +13,23 @@ namespace {
 // sync, and one more while the last readers of the older one are being sent to.
 constexpr size_t kSpareVersions = 3;
 
+// Below this a received frame may share its memory with others that came with it (libzmq reads
+// 8 KiB at once), and would keep all of it.
+constexpr size_t kFrameBytesMin = 32 << 10;
+
+// Whether the next version of `bytes` may be written over this gradient.
+bool reusable(const Buffer& gradient, size_t bytes) {
+  return bytes >= kFrameBytesMin && gradient.size() == bytes &&
+         reinterpret_cast<uintptr_t>(gradient.data()) % alignof(float) == 0 &&
+         gradient.sole_owner();
+}
+
 }  // namespace
 
 UnitWeights::UnitWeights(const UnitSpec& spec, const ParameterSpec& parameter, uint64_t seed,
                          const UpdateRule& rule)
     : spec_(spec), decay_(parameter.decay), rule_(rule), pool_(spec.bytes(), kSpareVersions) {
-  current_ = pool_.take();
+  current_ = Buffer::allocate(spec.bytes());
   fill_initial(parameter, spec.parameter, seed, spec.first_element, current_.floats());
   for (uint32_t i = 0; i < state_count(rule.train.optimizer.kind); ++i) {
     state_.push_back(Buffer::allocate(spec.bytes()));
@@ -47,8 +58,9 @@ Status UnitWeights::restore(UnitImage image) {
   return Status();
 }
 
-void UnitWeights::apply(std::span<const GradientNode> nodes, double weight_sum, double damping) {
-  Buffer next = pool_.take();
+void UnitWeights::apply(std::span<const GradientNode> nodes, Buffer used_up, double weight_sum,
+                        double damping) {
+  Buffer next = reusable(used_up, bytes()) ? std::move(used_up) : pool_.take();
   std::vector<std::span<float>> state;
   for (Buffer& tensor : state_) state.push_back(tensor.floats());
   ++updates_;
@@ -66,10 +78,6 @@ void UnitWeights::apply(std::span<const GradientNode> nodes, double weight_sum, 
                 .state = state});
   samples_applied_ += weight_sum;
   current_ = std::move(next);
-}
-
-uint64_t UnitWeights::memory_bytes() const {
-  return (std::max<uint64_t>(1, pool_.taken()) + state_.size()) * bytes();
 }
 
 UnitImage UnitWeights::image() const {

@@ -1,8 +1,9 @@
 // UnitWeights: the numbers of one unit and how one update changes them. Every version is an
-// immutable Buffer: an update writes a fresh one from the pool and the old one lives on as long as
-// a reply, a snapshot or a checkpoint holds it. So nothing is copied to be sent, and nobody ever
-// reads an array that is being written. Optimizer state is updated in place. Owner thread: the
-// shard.
+// immutable Buffer: an update writes a new one and the old one lives on as long as a reply, a
+// snapshot or a checkpoint holds it. So nothing is copied to be sent, and nobody ever reads an
+// array that is being written. The new version is written over a gradient that it consumes where
+// that can be: the update then moves as many bytes as one in place, and needs no memory of its own.
+// Optimizer state is updated in place. Owner thread: the shard.
 #pragma once
 
 #include <cstdint>
@@ -35,16 +36,18 @@ class UnitWeights {
   [[nodiscard]] Status restore(UnitImage image);
 
   // One optimizer step. Gradients are sums over samples whose weights add up to weight_sum; nodes
-  // as apply_update() takes them. `damping` multiplies the learning rate (1: none).
-  void apply(std::span<const GradientNode> nodes, double weight_sum, double damping = 1);
+  // as apply_update() takes them. `used_up` is the memory of one of them, which the caller gives
+  // away: it becomes the new version if nobody else holds it. `damping` multiplies the learning
+  // rate (1: none).
+  void apply(std::span<const GradientNode> nodes, Buffer used_up, double weight_sum,
+             double damping = 1);
 
   [[nodiscard]] const Buffer& current() const { return current_; }
   [[nodiscard]] uint64_t updates() const { return updates_; }
   [[nodiscard]] double samples_applied() const { return samples_applied_; }
   [[nodiscard]] size_t bytes() const { return spec_.bytes(); }
   [[nodiscard]] const UnitSpec& spec() const { return spec_; }
-  // Weights of all live versions, state: what the memory sum is checked against.
-  [[nodiscard]] uint64_t memory_bytes() const;
+  [[nodiscard]] uint64_t state_bytes() const { return state_.size() * bytes(); }
 
   // Weights shared, state copied: the image stays as it is while training goes on. Without version
   // and marks.
@@ -54,7 +57,7 @@ class UnitWeights {
   const UnitSpec spec_;
   const bool decay_;
   const UpdateRule& rule_;  // outlives: the shard owns both
-  BufferPool pool_;
+  BufferPool pool_;         // for new versions that find no gradient to be written over
   Buffer current_;
   std::vector<Buffer> state_;
   uint64_t updates_ = 0;

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+#include <utility>
+
 namespace ballast {
 namespace {
 
@@ -21,6 +24,33 @@ TEST(Buffer, ASliceKeepsTheMemoryAlive) {
   }
 
   EXPECT_EQ(part.floats()[0], 4.5f);
+}
+
+TEST(Buffer, KnowsWhetherAnyoneElseHoldsItsMemory) {
+  Buffer buffer = Buffer::allocate(64);
+  EXPECT_TRUE(buffer.sole_owner());
+  {
+    const Buffer part = buffer.slice(32, 8);
+    EXPECT_FALSE(buffer.sole_owner());
+  }
+  EXPECT_TRUE(buffer.sole_owner());
+  EXPECT_FALSE(Buffer().sole_owner());
+}
+
+// For the thread sanitizer: without an order between the count and the reads it finds a race.
+TEST(Buffer, IsWrittenAgainOnlyAfterItsReadersOnOtherThreads) {
+  Buffer buffer = Buffer::allocate(64);
+  float seen = -1;
+  std::thread reader([&seen, copy = Buffer(buffer)]() mutable {
+    seen = std::as_const(copy).floats()[0];
+    copy = Buffer();
+  });
+
+  while (!buffer.sole_owner()) std::this_thread::yield();
+  buffer.floats()[0] = 1;
+  reader.join();
+
+  EXPECT_EQ(seen, 0);
 }
 
 TEST(BufferDeathTest, ASliceMustLieInside) {

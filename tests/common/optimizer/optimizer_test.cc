@@ -202,6 +202,45 @@ TEST_P(Optimizer, OutOfPlaceLeavesTheOldVersionAndGivesTheSameBits) {
   EXPECT_TRUE(in_place == moved);
 }
 
+TEST_P(Optimizer, WritesOverAGradientWithTheSameBits) {
+  Random random(7);
+  const size_t size = 2100;  // more than two tiles
+  const Floats first = random_floats(random, size);
+  const std::vector<Floats> lanes = {random_floats(random, size), random_floats(random, size),
+                                     random_floats(random, size)};
+  const Update u{.config = {.kind = GetParam(), .weight_decay = 0.01, .clip_value = 0.5}};
+  const auto apply = [&](std::vector<Floats>& gradients, Tensor& tensor, std::span<float> out) {
+    std::vector<GradientNode> nodes;
+    for (uint32_t i = 0; i < gradients.size(); ++i)
+      nodes.push_back(node(gradients[i], 0, i, i + 1));
+    std::vector<std::span<float>> state(tensor.state.begin(), tensor.state.end());
+    apply_update(u.config, {.gradients = nodes,
+                            .lanes = 4,
+                            .weight_sum = u.weight,
+                            .updates = u.t,
+                            .learning_rate = u.learning_rate,
+                            .decay = u.decay,
+                            .weights_in = tensor.weights,
+                            .weights_out = out,
+                            .state = state});
+  };
+
+  for (size_t count = 1; count <= lanes.size(); ++count) {
+    std::vector<Floats> gradients(lanes.begin(), lanes.begin() + static_cast<ptrdiff_t>(count));
+    Tensor expected(GetParam(), first);
+    apply(gradients, expected, expected.weights);
+    for (size_t over = 0; over < count; ++over) {
+      std::vector<Floats> used_up = gradients;
+      Tensor tensor(GetParam(), first);
+      apply(used_up, tensor, used_up[over]);
+
+      EXPECT_EQ(tensor.weights, first);
+      EXPECT_EQ(used_up[over], expected.weights) << "over " << over << " of " << count;
+      EXPECT_EQ(tensor.state, expected.state);
+    }
+  }
+}
+
 TEST_P(Optimizer, FoldsLanesAsTheTreeDoesBeforeUpdating) {
   Random random(6);
   const size_t size = 2100;  // more than two tiles
