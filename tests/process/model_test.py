@@ -68,13 +68,13 @@ class Model(ProcessTest):
         stopped = self.finish(LONG, f"train.max_steps={version}", run_dir="again")
         self.assertEqual(stopped["weights_xxh3"], digest)
 
-    def test_a_live_export_without_a_job_says_so(self):
+    def test_a_live_export_of_a_job_that_has_ended_says_so(self):
         self.finish("train.epochs=1")
 
         done = self.tool("export", "r", "--live", "--out", "live.safetensors")
 
         self.assertEqual(done.returncode, 3)
-        self.assertIn("is the job running?", done.stderr)
+        self.assertIn("the job has ended", done.stderr)
 
     def test_predict_writes_a_distribution_over_the_classes_for_each_row(self):
         self.finish("train.epochs=1")

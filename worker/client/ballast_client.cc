@@ -30,16 +30,16 @@ int code_of(const Status& status) {
       return BALLAST_DEADLINE;
     case Code::kConflict:
       return BALLAST_PASSED;
-    case Code::kUnavailable:
-      return BALLAST_ENDED;
     default:
       return BALLAST_FAILED;
   }
 }
 
 int settle(ballast_client& client, const Status& status) {
-  if (!status.ok()) client.error = status.to_string();
-  return code_of(status);
+  if (status.ok()) return BALLAST_OK;
+  client.error = status.to_string();
+  const bool ended = client.reader && client.reader->ended();
+  return ended && status.code() == Code::kUnavailable ? BALLAST_ENDED : code_of(status);
 }
 
 Status open(ballast_client& client, const std::string& run_dir) {

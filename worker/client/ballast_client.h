@@ -19,10 +19,12 @@ typedef struct ballast_client ballast_client;
 enum ballast_code {
   BALLAST_OK = 0,
   BALLAST_INVALID = 2,  /* an argument or the run directory is wrong; never retry */
-  BALLAST_FAILED = 3,   /* the words say what; a retry may help */
-  BALLAST_DEADLINE = 4, /* nobody answered in time */
-  BALLAST_PASSED = 5,   /* sync: that version is gone */
-  BALLAST_ENDED = 6     /* the job is over: read its model.safetensors */
+  BALLAST_FAILED = 3,   /* a socket or memory; the words say what; a retry may help */
+  BALLAST_DEADLINE = 4, /* not there in time: the version asked for, or the job itself, which may
+                         * be away for a moment or dead; the words say who did not answer */
+  BALLAST_PASSED = 5,   /* sync: that version is gone; ask for a later one */
+  BALLAST_ENDED = 6     /* the job has ended and left its model or its checkpoints; this handle
+                         * gives nothing any more, also when the job is resumed */
 };
 
 #define BALLAST_NEWEST UINT64_MAX

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <numeric>
 
 #include "common/base/hash.h"
@@ -59,6 +60,17 @@ void ClusterReader::join() {
   (void)transport_->send({Role::kCoordinator, 0, 0}, wire::encode(std::move(join)));
 }
 
+bool ClusterReader::has_summary() const {
+  std::error_code ignored;
+  return std::filesystem::exists(run_dir_ + "/summary.json", ignored);
+}
+
+Status ClusterReader::find_ended() {
+  ended_ = true;
+  return Status(Code::kUnavailable,
+                fmt::format("{}: the job has ended; what it left is there", run_dir_));
+}
+
 void ClusterReader::flush(Time now) {
   if (now >= next_join_) {
     join();
@@ -73,6 +85,7 @@ void ClusterReader::flush(Time now) {
 Result<ClusterReader::Versions> ClusterReader::pull(std::span<const uint32_t> parameters,
                                                     Version version, Duration patience,
                                                     ModelWeights& into) {
+  if (ended_) return find_ended();
   const Time deadline = monotonic_now() + patience;
   ++asked_;
   for (const UnitSpec& unit : units_) {
@@ -83,7 +96,12 @@ Result<ClusterReader::Versions> ClusterReader::pull(std::span<const uint32_t> pa
   Status status;
   while (status.ok() && client_.in_flight_count() > 0) {
     const Time now = monotonic_now();
-    if (now >= deadline) {
+    const bool late = now >= deadline;
+    if ((late || now >= next_join_) && has_summary()) {
+      status = find_ended();
+      break;
+    }
+    if (late) {
       status = too_late(patience);
       break;
     }
@@ -132,10 +150,7 @@ Status ClusterReader::take(TransportEvent& event, Time now, ModelWeights& into,
   if (const auto* refused = std::get_if<wire::Refused>(&message)) {
     return Status(Code::kInvalidInput, refused->reason).because("while joining the coordinator");
   }
-  if (std::holds_alternative<wire::End>(message)) {
-    return Status(Code::kUnavailable,
-                  fmt::format("{}: the job has ended; its checkpoints are there", run_dir_));
-  }
+  if (std::holds_alternative<wire::End>(message)) return find_ended();
   return Status();
 }
 

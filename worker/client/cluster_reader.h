@@ -36,12 +36,15 @@ class ClusterReader {
   };
   // Every unit of these parameters, into their place of `into`. In sync a version may be asked for:
   // it is waited for. kConflict: it has passed. kDeadline: says who did not answer. kUnavailable:
-  // the job has ended. kInvalidInput: the coordinator refuses us and says why.
+  // the job has ended(), or a socket fails. kInvalidInput: the coordinator refuses us and says why.
   [[nodiscard]] Result<Versions> pull(std::span<const uint32_t> parameters, Version version,
                                       Duration patience, ModelWeights& into);
   // The whole model. Sync: all units at one version, a little ahead of where the job is now; async,
   // ssp: each unit's newest.
   [[nodiscard]] Result<Versions> pull_model(Duration patience, ModelWeights& into);
+  // A pull has found the job to be over: its coordinator said so, or had written its summary. Stays
+  // so; a job that is resumed is opened again.
+  [[nodiscard]] bool ended() const { return ended_; }
 
  private:
   ClusterReader(std::string run_dir, JobConfig job);
@@ -53,6 +56,8 @@ class ClusterReader {
   Status take_view(const wire::View& view, Time now);
   Status take_reply(const Peer& from, wire::Reply reply, Time now, ModelWeights& into,
                     Versions& versions);
+  [[nodiscard]] bool has_summary() const;
+  Status find_ended();
   [[nodiscard]] Status too_late(Duration patience) const;
 
   const std::string run_dir_;
@@ -64,6 +69,7 @@ class ClusterReader {
   ParamClient client_;
   uint64_t asked_ = 0;  // numbers the pulls, so that what is left of an older one is dropped
   Time next_join_{};
+  bool ended_ = false;
 };
 
 }  // namespace ballast
