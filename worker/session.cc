@@ -197,7 +197,8 @@ void WorkerSession::on_control(wire::Any& message, Time now, SessionEffects& out
   } else if (const auto* refused = std::get_if<wire::Refused>(&message)) {
     if (!current(refused->leader)) return;
     out.push_back(session_effect::Fail{
-        Status(Code::kInvalidInput, refused->reason).because("while joining the coordinator")});
+        Status(Code::kInvalidInput, refused->reason)
+            .because(welcomed_ ? "told by the coordinator" : "while joining the coordinator")});
   } else if (const auto* view = std::get_if<wire::View>(&message)) {
     if (current(view->leader)) on_view(*view, now, out);
   } else if (const auto* assign = std::get_if<wire::Assign>(&message)) {
@@ -676,6 +677,7 @@ wire::Join WorkerSession::join() const {
           .protocol_min = wire::kProtocolMin,
           .protocol_max = wire::kProtocolMax,
           .job_hash = config_.job_hash,
+          .run = config_.job.resolved.run,
           .endpoint = {},
           .host = config_.host,
           .process = config_.process};

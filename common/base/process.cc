@@ -12,7 +12,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <random>
 
+#include "common/base/hash.h"
 #include "common/base/json_writer.h"
 #include "common/base/log.h"
 
@@ -162,6 +164,11 @@ uint64_t new_incarnation() {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
                                    std::chrono::system_clock::now().time_since_epoch())
                                    .count());
+}
+
+std::string new_run_name() {
+  std::random_device system;
+  return hex64(uint64_t{system()} << 32 | system());
 }
 
 SignalWatch::SignalWatch(std::function<void()> notice) : notice_(std::move(notice)) {

@@ -37,6 +37,9 @@ Status replace_file(const std::string& path, std::string_view text);
 // Rises with every process of this machine that is started: microseconds of the wall clock.
 [[nodiscard]] uint64_t new_incarnation();
 
+// 64 random bits of the system in hex: names one start of one job.
+[[nodiscard]] std::string new_run_name();
+
 // SIGINT and SIGTERM as a call on a thread of its own. Make it before any other thread, so that all
 // inherit the mask. `notice` must not block.
 class SignalWatch {

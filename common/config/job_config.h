@@ -150,6 +150,7 @@ struct FaultConfig {
 
 // What only the data can tell; filled in by `ballast-tool resolve`, not by people.
 struct ResolvedConfig {
+  std::string run;  // random, new at every start and resume: two runs of one job never mix
   uint64_t train_rows = 0;
   uint64_t test_rows = 0;
   uint32_t input_width = 0;  // features after transforms

@@ -293,6 +293,9 @@ Section resolved_section() {
              [](JobConfig& job, size_t) -> ResolvedConfig& { return job.resolved; },
              "what only the data can tell; written at the start of a job, not by people")
       .by_tool()
+      .text("run", &ResolvedConfig::run,
+            "random, new at every start and resume; processes of another run are refused")
+      .fixes_result(false)
       .integer("train_rows", &ResolvedConfig::train_rows, {0, 9e18}, "rows", "of data.train")
       .integer("test_rows", &ResolvedConfig::test_rows, {0, 9e18}, "rows", "of data.test")
       .integer("input_width", &ResolvedConfig::input_width, {0, 1 << 30}, "values",

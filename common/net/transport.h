@@ -8,6 +8,9 @@
 // PeerDown, and only messages between the two are given. Not promised: that a message arrives, that
 // it arrives once, or in order. Whoever needs an answer sets a deadline and asks again.
 //
+// Two lives of one role and index that connect are two peers: neither takes the other's place,
+// since a stranger may claim any name. Which of them counts is for the deciders to say.
+//
 // Between two participants exactly one side connects: workers to shards, everybody to the
 // coordinator. The other side answers over the same connection.
 #pragma once
@@ -72,7 +75,7 @@ class Transport {
   // Forgets the peer, whatever its incarnation; what was sent before still goes out. No PeerDown.
   virtual void disconnect(const Peer& peer) = 0;
 
-  // Never blocks. to.incarnation 0: whoever lives there now.
+  // Never blocks. to.incarnation 0: whoever lives there now, the newest life of several.
   // kUnavailable: no such peer, or that life is over. kExhausted: its queue is full ("busy").
   // kInvalidInput: a frame or the number of frames is over the limit.
   [[nodiscard]] virtual Status send(const Peer& to, Message message) = 0;

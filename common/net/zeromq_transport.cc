@@ -126,6 +126,7 @@ class ZeroMqTransport final : public Transport {
   void deliver(const Peer& from, Frames frames, size_t first);
 
   // Connections made to us.
+  [[nodiscard]] Incoming* incoming(const Peer& to);
   void read_router();
   void on_router_frames(Frames frames);
   void on_probe(const Peer& peer, int descriptor);
@@ -149,8 +150,8 @@ class ZeroMqTransport final : public Transport {
   ZmqContext context_;  // before the sockets: they close first
   ZmqSocket router_;    // none until bind
   ZmqMonitor router_monitor_;
-  std::set<int> open_descriptors_;  // accepted and not yet disconnected
-  std::map<Place, Incoming> incoming_;
+  std::set<int> open_descriptors_;     // accepted and not yet disconnected
+  std::map<Peer, Incoming> incoming_;  // every life on its own
   std::map<Place, Outgoing> outgoing_;
   std::deque<TransportEvent> pending_;
   TransportStats stats_;
@@ -241,7 +242,7 @@ void ZeroMqTransport::disconnect(const Peer& peer) {
     link->second.close();  // lingers in the background
     outgoing_.erase(link);
   }
-  incoming_.erase(place_of(peer));
+  std::erase_if(incoming_, [&](const auto& entry) { return entry.first.same_place(peer); });
   std::erase_if(pending_, [&](const TransportEvent& event) {
     if (const auto* in = std::get_if<MessageIn>(&event)) return in->from.same_place(peer);
     if (const auto* up = std::get_if<PeerUp>(&event)) return up->peer.same_place(peer);
@@ -324,8 +325,8 @@ Status ZeroMqTransport::send(const Peer& to, Message message) {
   Status sent = gone(to);
   if (auto out = outgoing_.find(place_of(to)); out != outgoing_.end()) {
     sent = send_outgoing(out->second, to, std::move(message));
-  } else if (auto in = incoming_.find(place_of(to)); in != incoming_.end()) {
-    sent = send_incoming(in->second, to, std::move(message));
+  } else if (Incoming* in = incoming(to)) {
+    sent = send_incoming(*in, to, std::move(message));
   }
   if (!sent.ok()) return sent;
   ++stats_.messages_out;
@@ -343,7 +344,7 @@ Status ZeroMqTransport::send_outgoing(Outgoing& link, const Peer& to, Message me
 }
 
 Status ZeroMqTransport::send_incoming(Incoming& link, const Peer& to, Message message) {
-  if (link.broken_at || (to.incarnation != 0 && to != link.peer)) return gone(to);
+  if (link.broken_at) return gone(to);
   int error = send_copy(router_, encode_peer(link.peer), true);
   if (error == 0) error = submit(router_, std::move(message));
   if (error == 0) return Status();
@@ -387,7 +388,7 @@ Duration ZeroMqTransport::patience(Time deadline, Time now) const {
   for (const auto& [place, link] : outgoing_) {
     if (!link.up) until = std::min(until, link.act_at);
   }
-  for (const auto& [place, link] : incoming_) {
+  for (const auto& [peer, link] : incoming_) {
     if (link.broken_at) return Duration::zero();
   }
   return until - now;
@@ -484,6 +485,19 @@ void ZeroMqTransport::deliver(const Peer& from, Frames frames, size_t first) {
 
 // --- connections made to us
 
+// The life that is meant; of an incarnation 0 the newest one.
+Incoming* ZeroMqTransport::incoming(const Peer& to) {
+  if (to.incarnation != 0) {
+    const auto exact = incoming_.find(to);
+    return exact == incoming_.end() ? nullptr : &exact->second;
+  }
+  const auto above =
+      incoming_.upper_bound({to.role, to.index, std::numeric_limits<Incarnation>::max()});
+  if (above == incoming_.begin()) return nullptr;
+  const auto newest = std::prev(above);
+  return newest->first.same_place(to) ? &newest->second : nullptr;
+}
+
 void ZeroMqTransport::read_router() {
   Frames frames;
   for (int i = 0; i < kReadAheadMax && read_frames(router_, frames); ++i) {
@@ -502,8 +516,7 @@ void ZeroMqTransport::on_router_frames(Frames frames) {
     ++stats_.dropped;
     return;
   }
-  const auto link = incoming_.find(place_of(*peer));
-  if (link == incoming_.end() || link->second.peer != *peer) {
+  if (!incoming_.contains(*peer)) {
     ++stats_.dropped;
     return;
   }
@@ -512,14 +525,13 @@ void ZeroMqTransport::on_router_frames(Frames frames) {
 
 void ZeroMqTransport::on_probe(const Peer& peer, int descriptor) {
   read_router_monitor();  // so that `descriptor` means the newest connection
-  const auto old = incoming_.find(place_of(peer));
-  const bool is_past = old != incoming_.end() && old->second.peer.incarnation > peer.incarnation;
-  if (is_past || outgoing_.contains(place_of(peer))) {
+  if (outgoing_.contains(place_of(peer))) {
     ++stats_.dropped;
     return;
   }
-  if (old != incoming_.end()) pending_.push_back(PeerDown{old->second.peer});
-  Incoming& link = incoming_[place_of(peer)];
+  // The same life over a new connection, before the old one is seen to be dead.
+  if (incoming_.contains(peer)) pending_.push_back(PeerDown{peer});
+  Incoming& link = incoming_[peer];
   link = {peer, descriptor, std::nullopt};
   if (!open_descriptors_.contains(descriptor)) link.broken_at = monotonic_now();
   // Lost only with the connection, which the monitor tells.
@@ -534,7 +546,7 @@ void ZeroMqTransport::read_router_monitor() {
     if (event->kind == ZMQ_EVENT_ACCEPTED) open_descriptors_.insert(event->value);
     if (event->kind != ZMQ_EVENT_DISCONNECTED) continue;
     open_descriptors_.erase(event->value);
-    for (auto& [place, link] : incoming_) {
+    for (auto& [peer, link] : incoming_) {
       if (link.descriptor == event->value && !link.broken_at) link.broken_at = monotonic_now();
     }
   }

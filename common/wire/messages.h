@@ -125,8 +125,9 @@ struct Reply {
 
 // ---------------------------------------------------------------- control: to the coordinator
 
-// The first message of every process. Repeated until Welcome or Refused. A tool is no member: it
-// gets the newest View with its Welcome once the job has started, and joins again for a newer one.
+// The first message of every process. Repeated until Welcome or Refused; Refused may also come
+// later, when a newer life of the same role and index has joined. A tool is no member: it gets the
+// newest View with its Welcome once the job has started, and joins again for a newer one.
 struct Join {
   Role role = Role::kWorker;
   uint32_t index = 0;  // worker or shard number
@@ -134,6 +135,7 @@ struct Join {
   uint32_t protocol_min = kProtocolMin;
   uint32_t protocol_max = kProtocolMax;
   std::string job_hash;
+  std::string run;       // ResolvedConfig::run: which start of the job
   std::string endpoint;  // shards: where workers connect
   std::string host;
   uint32_t process = 0;           // operating system's process number

@@ -57,8 +57,8 @@ std::string unpack_line(Unpacker& unpacker, const flatbuffers::String& line) {
 Offset<fb::Join> pack(Packer& packer, const Join& m) {
   return fb::CreateJoin(packer.builder(), static_cast<fb::Role>(m.role), m.index, m.incarnation,
                         m.protocol_min, m.protocol_max, packer.text(m.job_hash),
-                        packer.text(m.endpoint), packer.text(m.host), m.process,
-                        m.journal_survived);
+                        packer.text(m.endpoint), packer.text(m.host), m.process, m.journal_survived,
+                        packer.text(m.run));
 }
 
 Join unpack(Unpacker& unpacker, const fb::Join& t) {
@@ -69,6 +69,7 @@ Join unpack(Unpacker& unpacker, const fb::Join& t) {
       .protocol_min = t.protocol_min(),
       .protocol_max = t.protocol_max(),
       .job_hash = unpacker.text(t.job_hash(), "job_hash"),
+      .run = unpacker.text(t.run(), "run"),
       .endpoint = unpacker.text(t.endpoint(), "endpoint"),
       .host = unpacker.text(t.host(), "host"),
       .process = t.process(),

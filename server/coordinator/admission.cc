@@ -3,9 +3,8 @@
 #include <fmt/format.h>
 
 namespace ballast {
-
 std::optional<std::string> refusal_of(const wire::Join& join, const Peer& from,
-                                      const std::string& job_hash, const Membership& membership) {
+                                      const JobIdentity& job, const Membership& membership) {
   const std::string who = fmt::format("{} {}", role_name(join.role), join.index);
   if (join.role == Role::kCoordinator) {
     return fmt::format("{} cannot join a job: expected a worker, a server or a tool", who);
@@ -22,11 +21,18 @@ std::optional<std::string> refusal_of(const wire::Join& join, const Peer& from,
         "ballast for all processes",
         who, join.protocol_min, join.protocol_max, wire::kProtocolMin, wire::kProtocolMax);
   }
-  if (join.job_hash != job_hash) {
+  if (join.job_hash != job.job_hash) {
     return fmt::format(
         "{} was started for job_hash {}, expected {}: model, data, lanes, seed and "
         "train settings must be the same in every process",
-        who, join.job_hash, job_hash);
+        who, join.job_hash, job.job_hash);
+  }
+  if (join.run != job.run) {
+    return fmt::format(
+        "{} is of run {} of this job, expected run {}: two runs use the same addresses; stop one "
+        "of "
+        "them, or give it another cluster.port",
+        who, join.run, job.run);
   }
   if (join.role == Role::kTool) return std::nullopt;  // readers are not numbered
   const bool is_worker = join.role == Role::kWorker;
@@ -37,15 +43,18 @@ std::optional<std::string> refusal_of(const wire::Join& join, const Peer& from,
         "settings of the process",
         who, limit - 1);
   }
-  const Member& known =
-      is_worker ? membership.worker(WorkerId(join.index)) : membership.shard(ShardId(join.index));
-  if (join.incarnation < known.incarnation) {
-    return fmt::format(
-        "{} with incarnation {} is an old life: incarnation {} has joined since, "
-        "end this process",
-        who, join.incarnation, known.incarnation);
-  }
-  return std::nullopt;
+  return displacement_of(from, membership);
+}
+
+std::optional<std::string> displacement_of(const Peer& from, const Membership& membership) {
+  const Member* known = membership.find(from);
+  if (known == nullptr || from.incarnation >= known->incarnation) return std::nullopt;
+  return fmt::format(
+      "{} {} with incarnation {} is an old life: incarnation {} (host {}, process {}) has joined "
+      "in "
+      "its place; end this process, or give it a number of its own",
+      role_name(from.role), from.index, from.incarnation, known->incarnation, known->host,
+      known->process);
 }
 
 }  // namespace ballast

@@ -187,7 +187,7 @@ void Coordinator::on(const Received& event, Time now) {
   if (!anybody && !membership_.heard(from, now)) {
     const bool beats = std::holds_alternative<wire::WorkerProgress>(event.message) ||
                        std::holds_alternative<wire::ShardProgress>(event.message);
-    if (!beats || !membership_.returned(from, now)) return;
+    if (!beats || !membership_.returned(from, now)) return displace(from);
     came_back(from, now);
   }
   std::visit([&](const auto& message) { on(from, message, now); }, event.message);
@@ -196,6 +196,9 @@ void Coordinator::on(const Received& event, Time now) {
 // After the end: totals are still taken, and whoever has not heard of the end is told.
 void Coordinator::last_figures(const Received& event, Time now) {
   if (event.from.role == Role::kCoordinator) return;
+  // Whoever is not of this job must not take its end for the end of their own.
+  const auto* join = std::get_if<wire::Join>(&event.message);
+  if (join != nullptr && refuses(event.from, *join)) return;
   if (membership_.heard(event.from, now)) {
     if (const auto* worker = std::get_if<wire::WorkerProgress>(&event.message)) {
       on(event.from, *worker, now);
@@ -217,12 +220,22 @@ void Coordinator::on(const Tick&, Time now) {
 
 // ---------------------------------------------------------------- who is in
 
+bool Coordinator::refuses(const Peer& from, const wire::Join& message) {
+  const JobIdentity job{setup_.job_hash, setup_.config.resolved.run};
+  const auto reason = refusal_of(message, from, job, membership_);
+  if (!reason) return false;
+  note("refused: " + *reason);
+  send(from, wire::Refused{0, *reason});
+  return true;
+}
+
+// Told whenever it speaks, until it has heard it.
+void Coordinator::displace(const Peer& from) {
+  if (const auto reason = displacement_of(from, membership_)) send(from, wire::Refused{0, *reason});
+}
+
 void Coordinator::on(const Peer& from, const wire::Join& message, Time now) {
-  if (const auto reason = refusal_of(message, from, setup_.job_hash, membership_)) {
-    note("refused: " + *reason);
-    send(from, wire::Refused{0, *reason});
-    return;
-  }
+  if (refuses(from, message)) return;
   if (message.role == Role::kTool) {  // a reader: told where units are, never waited for
     send(from, wire::Welcome{0, 0});
     if (started_) send_view(from);
@@ -231,8 +244,13 @@ void Coordinator::on(const Peer& from, const wire::Join& message, Time now) {
   const bool is_worker = message.role == Role::kWorker;
   const bool was_in =
       is_worker && membership_.worker(WorkerId(message.index)).presence == Presence::kIn;
+  const Member* member = membership_.find(from);
+  const Peer before{from.role, from.index, member->incarnation};
   const Arrival arrival = membership_.joined(message, now);
-  if (arrival == Arrival::kRestarted) ++restarts_;
+  if (arrival == Arrival::kRestarted) {
+    ++restarts_;
+    displace(before);
+  }
   // The old life's lanes must not reach the new one, which knows nothing of them.
   if (was_in && arrival == Arrival::kRestarted) {
     fences_raised_ += plan_.fence_lanes_of(WorkerId(message.index));

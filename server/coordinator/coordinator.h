@@ -185,6 +185,8 @@ class Coordinator {
   template <typename Message>
   void on(const Peer&, const Message&, Time) {}
 
+  [[nodiscard]] bool refuses(const Peer& from, const wire::Join& message);
+  void displace(const Peer& from);
   void worker_joined(WorkerId worker, Arrival arrival, Time now);
   void shard_joined(ShardId shard, Arrival arrival, Time now);
   void worker_gone(WorkerId worker, const std::string& why, Time now);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "common/base/check.h"
 
 namespace ballast {
@@ -61,10 +63,14 @@ void Membership::begin(Time now) {
   }
 }
 
-Member* Membership::find(const Peer& peer) {
+const Member* Membership::find(const Peer& peer) const {
   if (peer.role == Role::kWorker && peer.index < workers_.size()) return &workers_[peer.index];
   if (peer.role == Role::kServer && peer.index < shards_.size()) return &shards_[peer.index];
   return nullptr;
+}
+
+Member* Membership::find(const Peer& peer) {
+  return const_cast<Member*>(std::as_const(*this).find(peer));
 }
 
 Arrival Membership::joined(const wire::Join& join, Time now) {

@@ -59,6 +59,9 @@ class Membership {
   // The last sign that the work of any worker who is in gets on.
   [[nodiscard]] Time last_worker_beat() const;
 
+  // By role and index, whatever the life. Null: no such number.
+  [[nodiscard]] const Member* find(const Peer& peer) const;
+  [[nodiscard]] Member* find(const Peer& peer);
   [[nodiscard]] const Member& worker(WorkerId worker) const { return workers_[worker.value()]; }
   [[nodiscard]] const Member& shard(ShardId shard) const { return shards_[shard.value()]; }
   [[nodiscard]] Member& worker(WorkerId worker) { return workers_[worker.value()]; }
@@ -80,8 +83,6 @@ class Membership {
   [[nodiscard]] Time missing_since(uint32_t workers_wanted) const;
 
  private:
-  [[nodiscard]] Member* find(const Peer& peer);
-
   Patience patience_;
   std::vector<Member> workers_;
   std::vector<Member> shards_;

@@ -301,7 +301,8 @@ void Shard::on_control(wire::Any& message, Time now, ShardEffects& out) {
   } else if (const auto* refused = std::get_if<wire::Refused>(&message)) {
     if (current(*refused)) {
       out.push_back(shard_effect::Fail{
-          Status(Code::kInvalidInput, refused->reason).because("while joining the coordinator")});
+          Status(Code::kInvalidInput, refused->reason)
+              .because(welcomed_ ? "told by the coordinator" : "while joining the coordinator")});
     }
   } else if (const auto* load = std::get_if<wire::Load>(&message)) {
     if (current(*load)) on_load(*load, out);
@@ -467,6 +468,7 @@ wire::Join Shard::join() const {
           .protocol_min = wire::kProtocolMin,
           .protocol_max = wire::kProtocolMax,
           .job_hash = config_.job_hash,
+          .run = config_.job.resolved.run,
           .endpoint = config_.endpoint,
           .host = config_.host,
           .process = config_.process,

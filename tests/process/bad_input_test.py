@@ -2,12 +2,14 @@
 
 import gzip
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 
 from launching import BALLAST, ROOT
-from process_case import ProcessTest, convert
+from process_case import BIN_DIR, LONG, ProcessTest, convert
 
 # (claim, settings, exit code, what the message must contain)
 SETTINGS = (
@@ -67,6 +69,44 @@ class BadSettings(ProcessTest):
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertIn(str(port), done.stderr)
         self.assertIn("in use", done.stderr.lower())
+
+
+    def test_a_second_run_on_the_same_port_ends_and_leaves_the_first_alone(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        settings = ["cluster.transport=tcp", f"cluster.port={port}", "train.epochs=40"]
+        first = self.start(*settings)
+        self.wait_for_step(first, 1)
+
+        second = self.run_job(*settings, run_dir="second")
+
+        self.assertEqual(second.returncode, 2, second.stderr)
+        code, error = self.end(first, seconds=60)
+        self.assertEqual(code, 0, error)
+        self.assertEqual(self.summary()["restarts"], 0)
+
+    def test_a_worker_of_another_run_is_refused_by_name(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        first = self.start("cluster.transport=tcp", f"cluster.port={port}", LONG)
+        self.wait_for_step(first, 1)
+        config = (self.folder / "r/config.toml").read_text()
+        run = re.search('^run = "([0-9a-f]{16})"$', config, re.MULTILINE).group(1)
+        other = self.folder / "other"
+        other.mkdir()
+        (other / "config.toml").write_text(config.replace(run, "0123456789abcdef"))
+
+        worker = subprocess.run([BIN_DIR / "ballast-worker", "--run-dir", other, "--index", "0"],
+                                timeout=30, check=False, capture_output=True)
+
+        self.assertEqual(worker.returncode, 2)
+        report = (other / "logs/worker-0.failure.json").read_text()
+        self.assertIn("worker 0 is of run 0123456789abcdef", report)
+        self.assertIn(f"expected run {run}", report)
+        step = self.status()["step"]
+        self.wait_for_step(first, step + 20)
+        first.send_signal(signal.SIGINT)
+        self.assertEqual(self.end(first, seconds=30)[0], 75)
 
 
 class BadData(ProcessTest):

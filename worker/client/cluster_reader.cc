@@ -55,6 +55,7 @@ void ClusterReader::join() {
   join.index = self_.index;
   join.incarnation = self_.incarnation;
   join.job_hash = job_hash(job_);
+  join.run = job_.resolved.run;
   join.host = host_name();
   join.process = static_cast<uint32_t>(::getpid());
   (void)transport_->send({Role::kCoordinator, 0, 0}, wire::encode(std::move(join)));

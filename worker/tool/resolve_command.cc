@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/base/process.h"
 #include "common/config/job_dump.h"
 #include "common/config/job_file.h"
 #include "worker/model/model_check.h"
@@ -105,7 +106,8 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
 
 Status run_resolve(const ResolveOptions& options, const ShapeResolver& resolve_shapes,
                    std::ostream& out) {
-  BALLAST_ASSIGN(const JobConfig job, resolve_job(options, resolve_shapes));
+  BALLAST_ASSIGN(JobConfig job, resolve_job(options, resolve_shapes));
+  job.resolved.run = new_run_name();
   if (options.dry_run) {
     out << describe_plan(job);
     return Status();

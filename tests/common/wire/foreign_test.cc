@@ -171,8 +171,8 @@ TEST(ForeignMessage, EnumsOutOfRangeAreRefused) {
   EXPECT_THAT(refusal(control(load, fb::CreateLoad(load, 0, 0, static_cast<fb::LoadSource>(9)))),
               HasSubstr("source: expected at most 2, found 9"));
   EXPECT_THAT(refusal(control(failed, fb::CreateFailed(failed, fb::Role::Server, 0,
-                                                       static_cast<fb::FailureCode>(10)))),
-              HasSubstr("code: expected at most 9, found 10"));
+                                                       static_cast<fb::FailureCode>(11)))),
+              HasSubstr("code: expected at most 10, found 11"));
 }
 
 TEST(ForeignMessage, SegmentsOfLaterVersionsAreRefused) {

@@ -34,6 +34,7 @@ wire::Join join(Role role, uint32_t index, Incarnation incarnation) {
   join.index = index;
   join.incarnation = incarnation;
   join.job_hash = "hash";
+  join.run = "0000000000000001";
   return join;
 }
 
@@ -138,7 +139,7 @@ std::string refusal(const wire::Join& message) {
   Membership membership = fresh();
   membership.joined(join(Role::kWorker, 1, 9), kStart);
   const Peer from{message.role, message.index, message.incarnation};
-  return refusal_of(message, from, "hash", membership).value_or("welcome");
+  return refusal_of(message, from, {"hash", "0000000000000001"}, membership).value_or("welcome");
 }
 
 TEST(Admission, WelcomesWhoFits) {
@@ -152,6 +153,29 @@ TEST(Admission, RefusesAnotherJob) {
   wire::Join other = join(Role::kWorker, 0, 1);
   other.job_hash = "cafe";
   EXPECT_THAT(refusal(other), HasSubstr("started for job_hash cafe, expected hash"));
+}
+
+TEST(Admission, RefusesAnotherRunOfTheSameJob) {
+  wire::Join second = join(Role::kWorker, 0, 1);
+  second.run = "0000000000000002";
+  EXPECT_THAT(refusal(second),
+              HasSubstr("worker 0 is of run 0000000000000002 of this job, expected "
+                        "run 0000000000000001"));
+  second = join(Role::kServer, 0, 1);
+  second.run = "";
+  EXPECT_THAT(refusal(second), HasSubstr("another cluster.port"));
+}
+
+TEST(Admission, KnowsWhoseNumberBelongsToANewerLife) {
+  Membership membership = fresh();
+  membership.joined(join(Role::kWorker, 1, 9), kStart);
+
+  EXPECT_THAT(displacement_of({Role::kWorker, 1, 8}, membership).value_or(""),
+              HasSubstr("worker 1 with incarnation 8 is an old life: incarnation 9"));
+  EXPECT_FALSE(displacement_of({Role::kWorker, 1, 9}, membership));
+  EXPECT_FALSE(displacement_of({Role::kWorker, 0, 3}, membership));
+  EXPECT_FALSE(displacement_of({Role::kWorker, 99, 3}, membership));
+  EXPECT_FALSE(displacement_of({Role::kTool, 1, 3}, membership));
 }
 
 TEST(Admission, RefusesAProtocolWithoutOverlap) {
@@ -179,12 +203,13 @@ TEST(Admission, TakesAToolOfThisJobWhateverItsNumber) {
 }
 
 TEST(Admission, RefusesAnOldLife) {
-  EXPECT_THAT(refusal(join(Role::kWorker, 1, 8)), HasSubstr("incarnation 9 has joined since"));
+  EXPECT_THAT(refusal(join(Role::kWorker, 1, 8)),
+              HasSubstr("incarnation 9 (host , process 0) has joined"));
 }
 
 TEST(Admission, RefusesWhoIsNotOnItsOwnConnection) {
   const Membership membership = fresh();
-  const auto reason = refusal_of(join(Role::kWorker, 0, 2), worker(1), "hash", membership);
+  const auto reason = refusal_of(join(Role::kWorker, 0, 2), worker(1), {"hash", ""}, membership);
   ASSERT_TRUE(reason);
   EXPECT_THAT(*reason, HasSubstr("worker-0#1"));
   EXPECT_THAT(refusal(join(Role::kCoordinator, 0, 1)), HasSubstr("expected a worker, a server"));

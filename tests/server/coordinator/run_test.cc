@@ -172,6 +172,46 @@ TEST(StartUp, RefusesAnotherJobInOneLineThatSaysWhatToDo) {
   EXPECT_THAT(cluster.all_notes(), AllOf(HasSubstr("other"), HasSubstr("expected hash")));
 }
 
+TEST(StartUp, RefusesAnotherRunOfTheSameJobAndKeepsItsOwnWorker) {
+  FakeCluster cluster(ClusterOptions{});
+  ASSERT_TRUE(cluster.run_until(half_way));
+  wire::Join join;
+  join.incarnation = 1'000'000;  // started later, so higher than that of our worker 0
+  join.job_hash = cluster.setup().job_hash;
+  join.run = "0000000000000002";
+
+  cluster.deliver_to_coordinator({Role::kWorker, 0, join.incarnation}, join);
+  EXPECT_EQ(cluster.sent("Refused"), 1u);
+  cluster.run();
+
+  expect_done(cluster);
+  EXPECT_THAT(cluster.all_notes(), HasSubstr("worker 0 is of run 0000000000000002 of this job"));
+  EXPECT_EQ(cluster.status().totals.restarts, 0u);
+  // Also after the end: it must not take our end for its own.
+  cluster.deliver_to_coordinator({Role::kWorker, 0, join.incarnation}, join);
+  EXPECT_EQ(cluster.sent("Refused"), 2u);
+}
+
+TEST(StartUp, TellsAnOldLifeThatItIsDisplacedAsOftenAsItSpeaks) {
+  FakeCluster cluster(ClusterOptions{});
+  ASSERT_TRUE(cluster.run_until(half_way));
+  const Peer old_life{Role::kWorker, 0, cluster.status().workers[0].incarnation};
+  cluster.start_worker(0);  // while the old life goes on elsewhere
+  ASSERT_TRUE(cluster.run_until([&](const FakeCluster& c) {
+    return c.status().workers[0].incarnation > old_life.incarnation;
+  }));
+  EXPECT_EQ(cluster.sent("Refused"), 1u);
+
+  wire::WorkerProgress progress;
+  progress.worker = WorkerId(0);
+  progress.incarnation = old_life.incarnation;
+  cluster.deliver_to_coordinator(old_life, progress);
+  EXPECT_EQ(cluster.sent("Refused"), 2u);
+  cluster.run();
+
+  expect_done(cluster);
+}
+
 // A tool asks where the units are, again and again, from before the first step to the end.
 TEST_P(EveryMode, TellsAToolTheViewWithoutCountingItAsAWorker) {
   FakeCluster cluster(options());

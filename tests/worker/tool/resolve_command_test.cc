@@ -123,6 +123,16 @@ TEST_F(Resume, NamesTheKeyThatMayNotChange) {
   EXPECT_EQ(load_job(folder_ / "run/config.toml").value(), before_) << "nothing was written";
 }
 
+TEST_F(Resume, IsARunOfItsOwn) {
+  ASSERT_TRUE(run_resolve(options_, data_, out_).ok());
+
+  const JobConfig now = load_job(folder_ / "run/config.toml").value();
+  EXPECT_EQ(now.resolved.run.size(), 16u);
+  EXPECT_EQ(before_.resolved.run.size(), 16u);
+  EXPECT_NE(now.resolved.run, before_.resolved.run);
+  EXPECT_EQ(job_hash(now), job_hash(before_));
+}
+
 TEST_F(Resume, RefusesOtherData) {
   const Status status = run_resolve(options_, data_with_hash("00000000000000bb"), out_);
 
