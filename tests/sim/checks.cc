@@ -52,7 +52,8 @@ void Cluster::check_unit(const ShardNode& node, const Unit& unit) {
   }
   if (samples != unit.weights().samples_applied()) {
     throw Violation(fmt::format("unit {} applied {} samples, its marks say {}", id,
-                                unit.weights().samples_applied(), samples));
+                                unit.weights().samples_applied(), samples),
+                    Plant::kRepeatApplied);
   }
   if (options_.mode != Mode::kSync) return;
   const auto& expected = reference_[spec.parameter].at(unit.version());
@@ -99,9 +100,11 @@ void Cluster::check_read(const WorkerNode& node, const session_effect::Compute& 
     for (uint32_t lane = 0; lane < job_.train.lanes; ++lane) {
       const Clock mark = state->second[lane];
       if (mark >= bound && (job_.train.mode != Mode::kSync || mark == job.clock)) continue;
-      throw Violation(fmt::format(
-          "worker {} computes clock {} from weights of unit {} with lane {} at {} (staleness {})",
-          node.self.index, job.clock, unit.id.value(), lane, mark, allowed));
+      throw Violation(
+          fmt::format("worker {} computes clock {} from weights of unit {} with lane {} at {} "
+                      "(staleness {})",
+                      node.self.index, job.clock, unit.id.value(), lane, mark, allowed),
+          Plant::kStalenessOffByOne);
     }
   }
 }
@@ -150,7 +153,8 @@ void Cluster::check_answer(const Peer& worker, const wire::ReplyEntry& entry) {
     if (entry.code != wire::ReplyCode::kApplied) continue;
     if (!applied_.insert({entry.unit, stamp.lane, stamp.clock}).second) {
       throw Violation(fmt::format("unit {} applied clock {} of lane {} twice", entry.unit.value(),
-                                  stamp.clock, lane));
+                                  stamp.clock, lane),
+                      Plant::kRepeatApplied);
     }
   }
 }

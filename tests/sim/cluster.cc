@@ -520,6 +520,7 @@ SimResult Cluster::run() {
     check_end();
   } catch (const Violation& violation) {
     result.violation = violation.what();
+    result.shows = violation.shows;
   }
   const SimCounters& net = network_->counters();
   count("message lost", net.lost);

@@ -6,14 +6,16 @@
 //
 // BALLAST_TEST_SEEDS=N is a default for --seeds.
 // Exit code 0: no violation, every counted thing happened, and every tenth seed had the same trace
-// twice. With --plant: 0 when it was found.
+// twice. With --plant: 0 when it was found, by a violation that is its sign. 2: wrong arguments.
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/sim/cluster.h"
@@ -79,8 +81,10 @@ int run_plant(const Arguments& arguments) {
   for (uint64_t seed = arguments.first; seed < arguments.first + 200; ++seed) {
     const SimResult result = Cluster({.mode = mode, .seed = seed, .plant = arguments.plant}).run();
     if (result.violation.empty()) continue;
-    fmt::print("planted bug found at seed {}: {}\n", seed, result.violation);
-    return 0;
+    const bool found = result.shows == arguments.plant;
+    fmt::print("{} at seed {}: {}\n", found ? "planted bug found" : "VIOLATION of another rule",
+               seed, result.violation);
+    return found ? 0 : 1;
   }
   fmt::print("planted bug not found in 200 seeds\n");
   return 1;
@@ -138,11 +142,18 @@ int usage() {
   return 2;
 }
 
+bool read_number(std::string_view text, uint64_t least, uint64_t& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() && number >= least;
+}
+
 int main(int argc, char** argv) {
   Arguments arguments;
   std::string mode = "all";
   const char* seeds = std::getenv("BALLAST_TEST_SEEDS");  // tests/run --seeds N
-  if (seeds != nullptr && *seeds != '\0') arguments.seeds = std::stoull(seeds);
+  if (seeds != nullptr && *seeds != '\0' && !read_number(seeds, 1, arguments.seeds)) {
+    return usage();
+  }
   for (int i = 1; i < argc; ++i) {
     const std::string key = argv[i];
     const char* value = i + 1 < argc ? argv[i + 1] : nullptr;
@@ -155,11 +166,11 @@ int main(int argc, char** argv) {
     if (key == "--mode") {
       mode = value;
     } else if (key == "--seeds") {
-      arguments.seeds = std::stoull(value);
+      if (!read_number(value, 1, arguments.seeds)) return usage();
     } else if (key == "--first") {
-      arguments.first = std::stoull(value);
+      if (!read_number(value, 0, arguments.first)) return usage();
     } else if (key == "--seed") {
-      arguments.first = std::stoull(value);
+      if (!read_number(value, 0, arguments.first)) return usage();
       arguments.seeds = 1;
       arguments.one = true;
     } else if (key == "--plant" && std::strcmp(value, "staleness") == 0) {

@@ -27,7 +27,10 @@ struct SimOptions {
 
 // Something that must never be was. The message says what, where and when.
 struct Violation : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  explicit Violation(const std::string& what, Plant shows_in = Plant::kNone)
+      : std::runtime_error(what), shows(shows_in) {}
+
+  Plant shows;  // the planted bug whose sign this is; kNone: no sign of any
 };
 
 // How often what happened; summed over the seeds of a run.
@@ -37,6 +40,7 @@ struct SimResult {
   Counts counts;
   uint64_t trace_hash = 0;
   std::string violation;  // empty: none
+  Plant shows = Plant::kNone;
 };
 
 }  // namespace ballast::sim
