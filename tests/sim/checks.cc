@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "common/base/hash.h"
@@ -55,6 +56,7 @@ void Cluster::check_unit(const ShardNode& node, const Unit& unit) {
                                 unit.weights().samples_applied(), samples),
                     Plant::kRepeatApplied);
   }
+  if (model_->has_fingerprints()) check_fingerprint(unit, marks);
   if (options_.mode != Mode::kSync) return;
   const auto& expected = reference_[spec.parameter].at(unit.version());
   if (std::memcmp(unit.weights().current().data(), expected.data() + spec.first_element,
@@ -62,6 +64,23 @@ void Cluster::check_unit(const ShardNode& node, const Unit& unit) {
     throw Violation(
         fmt::format("unit {} version {} has other bits than the reference", id, unit.version()));
   }
+}
+
+// Async, ssp: the weights hold the gradient of every step below the marks, each once, and no other.
+void Cluster::check_fingerprint(const Unit& unit, const std::vector<Clock>& marks) {
+  // Each update rounds by half a unit in the last place of a sum that stays below 2^20.
+  constexpr double kRounding = 4;
+  const UnitSpec& spec = model_->units[unit.id().value()];
+  const auto* weights = reinterpret_cast<const float*>(unit.weights().current().data());
+  for (uint64_t i = 0; i < spec.element_count; ++i) {
+    const double expected = model_->expected(spec.parameter, spec.first_element + i, marks);
+    if (std::abs(weights[i] - expected) <= kRounding) continue;
+    throw Violation(
+        fmt::format("element {} of unit {} is {}, the gradients below its marks make {}", i,
+                    spec.id.value(), weights[i], expected),
+        Plant::kStaleGradient);
+  }
+  count("fingerprint checked");
 }
 
 // Every queue within its limit, at most two versions.

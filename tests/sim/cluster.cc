@@ -31,6 +31,10 @@ JobConfig draw_job(Mode mode, Random& rng) {
   job.train.optimizer.kind =
       std::array{OptimizerKind::kSgd, OptimizerKind::kMomentum, OptimizerKind::kAdam}[rng.below(3)];
   job.train.optimizer.learning_rate = 0.05;
+  if (mode != Mode::kSync && job.train.optimizer.kind == OptimizerKind::kSgd) {
+    job.train.optimizer.learning_rate = 1;  // fingerprints: ToyModel
+    job.train.scale_by_share = false;
+  }
   job.resolved.train_rows =
       job.train.batch * 3 + static_cast<uint64_t>(rng.between(1, job.train.batch));
   job.train.epochs = static_cast<uint32_t>(rng.between(6, 9));
@@ -331,7 +335,10 @@ void Cluster::drive(WorkerNode& node, SessionEvent event) {
     if (auto* send = std::get_if<session_effect::Send>(&effect)) {
       trace(fmt::format("worker {} -> {}: {}", index, to_string(send->to),
                         wire::message_name(send->message)));
-      if (const auto* push = std::get_if<wire::Push>(&send->message)) check_push(node.self, *push);
+      if (auto* push = std::get_if<wire::Push>(&send->message)) {
+        check_push(node.self, *push);
+        if (options_.plant == Plant::kStaleGradient) make_stale(node, *push);
+      }
       (void)node.transport->send(send->to, wire::encode(send->message));
     } else if (auto* connect = std::get_if<session_effect::Connect>(&effect)) {
       (void)node.transport->connect(connect->shard, connect->endpoint);
@@ -356,6 +363,15 @@ void Cluster::drive(WorkerNode& node, SessionEvent event) {
   }
 }
 
+void Cluster::make_stale(WorkerNode& node, wire::Push& push) {
+  for (wire::PushEntry& entry : push.entries) {
+    Buffer& last = node.last_pushed[entry.unit];
+    const Buffer right = entry.gradient;
+    if (!last.empty() && rng_.chance(0.02)) entry.gradient = last;
+    last = right;
+  }
+}
+
 // The computing side of a worker: takes the weights as they are now, and hands the gradients of one
 // parameter after another over, the last layer first.
 void Cluster::compute(WorkerNode& node, const session_effect::Compute& job) {
@@ -374,12 +390,16 @@ void Cluster::compute(WorkerNode& node, const session_effect::Compute& job) {
   Duration delay = some(500us, 6ms);
   double weight_sum = 0;
   for (size_t g = 0; g < job.groups.size(); ++g) {
-    for (LaneId lane : job.groups[g].lanes) weight_sum += model_->schedule.rows_at(lane, job.clock);
+    double push_weight = 0;
+    for (LaneId lane : job.groups[g].lanes) {
+      push_weight += model_->schedule.rows_at(lane, job.clock);
+    }
+    weight_sum += push_weight;
     for (uint32_t p = static_cast<uint32_t>(model_->parameters.size()); p-- > 0;) {
       std::vector<std::vector<float>> leaves;
       std::vector<GradientNode> nodes;
       for (LaneId lane : job.groups[g].lanes) {
-        leaves.push_back(model_->gradient(lane, job.clock, p, node.weights[p]));
+        leaves.push_back(model_->gradient(lane, job.clock, p, node.weights[p], push_weight));
         nodes.push_back({lane.value(), lane.value() + 1, nullptr});
       }
       for (size_t i = 0; i < nodes.size(); ++i) {

@@ -30,6 +30,7 @@ struct Cluster::WorkerNode {
   std::unique_ptr<Transport> transport;
   std::unique_ptr<WorkerSession> decider;
   std::vector<std::vector<float>> weights;  // by parameter: what the computing side holds
+  std::map<UnitId, Buffer> last_pushed;     // kStaleGradient
 };
 
 }  // namespace ballast::sim

@@ -2,7 +2,7 @@
 //
 //   ballast-sim --mode sync|ssp|async|all [--seeds N] [--first K]     500 seeds a mode by default
 //   ballast-sim --mode ssp --seed 4417 --trace                        one seed, every event
-//   ballast-sim --plant staleness|repeat                  must find the bug within 200 seeds
+//   ballast-sim --plant staleness|repeat|gradient         must find the bug within 200 seeds
 //
 // BALLAST_TEST_SEEDS=N is a default for --seeds.
 // Exit code 0: no violation, every counted thing happened, and every tenth seed had the same trace
@@ -47,6 +47,7 @@ const std::vector<std::string> kMustHappen = {"reply closed",
                                               "checkpoint committed",
                                               "lane move asked",
                                               "evaluation",
+                                              "fingerprint checked",
                                               "early push parked",
                                               "held",
                                               "message lost",
@@ -138,7 +139,7 @@ int run(const Arguments& arguments) {
 int usage() {
   fmt::print(stderr,
              "usage: ballast-sim --mode sync|ssp|async|all [--seeds N] [--first K] [--seed K]"
-             " [--trace] [--plant staleness|repeat]\n");
+             " [--trace] [--plant staleness|repeat|gradient]\n");
   return 2;
 }
 
@@ -177,6 +178,8 @@ int main(int argc, char** argv) {
       arguments.plant = Plant::kStalenessOffByOne;
     } else if (key == "--plant" && std::strcmp(value, "repeat") == 0) {
       arguments.plant = Plant::kRepeatApplied;
+    } else if (key == "--plant" && std::strcmp(value, "gradient") == 0) {
+      arguments.plant = Plant::kStaleGradient;
     } else {
       return usage();
     }

@@ -11,11 +11,13 @@
 
 namespace ballast::sim {
 
-// Bugs that a run must find; each is planted through a policy handed to a constructor.
+// Bugs that a run must find; each is planted through a policy handed to a constructor, or between a
+// process and its transport.
 enum class Plant {
   kNone,
   kStalenessOffByOne,  // a reader may lead one step too many
   kRepeatApplied,      // a push that is sent again is applied again
+  kStaleGradient,      // a push now and then carries the gradient of the one before
 };
 
 struct SimOptions {
