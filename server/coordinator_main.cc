@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include <atomic>
-#include <filesystem>
 #include <thread>
 #include <vector>
 
@@ -24,6 +23,7 @@
 #include "common/storage/checkpoint.h"
 #include "common/storage/state_store.h"
 #include "common/wire/codec.h"
+#include "server/checkpoint_files.h"
 #include "server/coordinator/coordinator.h"
 #include "server/job_report.h"
 
@@ -92,29 +92,15 @@ class CoordinatorProcess {
       log::warn("passed over a damaged checkpoint: {}", rejected.to_string());
     }
     const CheckpointManifest& manifest = newest->manifest;
-    if (!newest->rejected.empty()) set_aside_newer_than(manifest.id);
+    if (!newest->rejected.empty()) {
+      for (const std::string& line : set_aside_newer_than(process_.run_dir, manifest.id)) {
+        log::warn("{}", line);
+      }
+    }
     log::info("resuming from checkpoint {} at step {}", manifest.id, manifest.clock);
     return std::optional<ResumePoint>({manifest.id,
                                        checkpoint_folder(process_.run_dir, manifest.id),
                                        manifest.clock, manifest.mode});
-  }
-
-  // Damaged checkpoints would be in the way of the ones this run writes under the same numbers.
-  void set_aside_newer_than(uint64_t id) {
-    namespace fs = std::filesystem;
-    std::error_code error;
-    const fs::path newest = fs::path(checkpoint_folder(process_.run_dir, id)).filename();
-    std::vector<fs::path> damaged;
-    for (const auto& entry : fs::directory_iterator(checkpoints_folder(process_.run_dir), error)) {
-      const std::string name = entry.path().filename().string();
-      const bool is_checkpoint = name.size() == newest.string().size() &&
-                                 name.find_first_not_of("0123456789") == std::string::npos;
-      if (is_checkpoint && name > newest.string()) damaged.push_back(entry.path());
-    }
-    for (const fs::path& folder : damaged) {
-      fs::rename(folder, folder.string() + ".damaged", error);
-      log::warn("set aside as {}.damaged{}", folder.string(), error ? ": " + error.message() : "");
-    }
   }
 
   Status serve() {
@@ -222,8 +208,7 @@ class CoordinatorProcess {
       manifest.job_hash = hash_;
       manifest.config = dump_job(job_);
       manifest.parts = std::move(order->parts);
-      Status status = commit_manifest(process_.run_dir, manifest);
-      if (status.code() == Code::kConflict) status = Status();  // committed before a restart
+      Status status = commit_or_confirm(process_.run_dir, manifest);
       if (status.ok()) {
         if (const Status removed = remove_old(process_.run_dir, job_.checkpoint.keep);
             !removed.ok()) {

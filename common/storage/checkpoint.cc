@@ -166,7 +166,7 @@ Result<CheckpointPart> write_part(const std::string& run_dir, CutId id, uint32_t
   BALLAST_RETURN_IF_ERROR(make_folders(checkpoint_folder(run_dir, id)));
   CheckpointPart part;
   part.shard = shard;
-  part.file = fmt::format("part-{}.blp", shard);
+  part.file = part_file_name(shard);
   BALLAST_ASSIGN(DurableFile file, DurableFile::create(part_path(run_dir, id, part)));
   for (const UnitImage& image : images) {
     const ImagePieces pieces = pieces_of(image);

@@ -106,7 +106,7 @@ JournalEvent MemoryStore::perform(ShardId shard, const CutOrder& order, const St
   }
   CheckpointPart part;
   part.shard = shard.value();
-  part.file = fmt::format("part-{}.blp", shard.value());
+  part.file = part_file_name(shard.value());
   std::vector<std::byte> bytes;
   for (const UnitImage& image : order.images) {
     const ImagePieces pieces = pieces_of(image);

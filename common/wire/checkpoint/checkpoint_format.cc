@@ -103,6 +103,12 @@ Status check_part(const CheckpointPart& part, std::set<UnitId>& seen) {
   return Status();
 }
 
+}  // namespace
+
+std::string part_file_name(uint32_t shard) {
+  return fmt::format("part-{}.blp", shard);
+}
+
 Status check_parts(const std::vector<CheckpointPart>& parts) {
   std::set<UnitId> units;
   std::set<std::string> files;
@@ -114,8 +120,6 @@ Status check_parts(const std::vector<CheckpointPart>& parts) {
   }
   return Status();
 }
-
-}  // namespace
 
 uint64_t part_xxh3(const std::vector<CheckpointEntry>& entries) {
   Hasher hasher;

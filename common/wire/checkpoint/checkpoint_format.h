@@ -40,15 +40,19 @@ struct CheckpointEntry {
   uint64_t bytes = 0;
   Version version = 0;
   uint64_t xxh3 = 0;  // the hash the image carries of itself
+
+  bool operator==(const CheckpointEntry&) const = default;
 };
 
 // What one shard wrote; `file` is a name inside the checkpoint's folder.
 struct CheckpointPart {
   uint32_t shard = 0;
-  std::string file;
+  std::string file;  // part_file_name(shard)
   uint64_t bytes = 0;
   uint64_t xxh3 = 0;  // part_xxh3 of the entries
   std::vector<CheckpointEntry> entries;
+
+  bool operator==(const CheckpointPart&) const = default;
 };
 
 struct CheckpointManifest {
@@ -61,6 +65,13 @@ struct CheckpointManifest {
   std::vector<std::byte> ledger;  // order ledger of the data; empty until strips exist
   std::vector<CheckpointPart> parts;
 };
+
+// "part-3.blp".
+[[nodiscard]] std::string part_file_name(uint32_t shard);
+
+// kDataLoss: a part contradicts itself or another (a unit twice, an entry outside its part, a file
+// name with a path in it).
+[[nodiscard]] Status check_parts(const std::vector<CheckpointPart>& parts);
 
 // The hash of a part: XXH3-64 of its entries' hashes in order.
 [[nodiscard]] uint64_t part_xxh3(const std::vector<CheckpointEntry>& entries);
