@@ -22,6 +22,14 @@ std::string names_of(const std::vector<ShardId>& shards) {
   return names;
 }
 
+// A part comes from outside, and what it says of its file ends up in paths.
+Status check_part(const wire::PartDone& message) {
+  const std::string expected = part_file_name(message.shard.value());
+  if (message.part.file == expected) return check_parts({message.part});
+  return Status(Code::kInvalidInput,
+                fmt::format("expected file {}, found \"{}\"", expected, message.part.file));
+}
+
 }  // namespace
 
 // ---------------------------------------------------------------- evaluations
@@ -142,6 +150,12 @@ void Coordinator::send_evaluation_orders() {
 
 void Coordinator::on(const Peer& from, const wire::PartDone& message, Time now) {
   if (from.role != Role::kServer || message.shard.value() != from.index) return;
+  if (const Status fits = check_part(message); !fits.ok()) {
+    return note(
+        fmt::format("refused the part of {} for checkpoint {}: {}; the round goes on without "
+                    "it, look into its log",
+                    to_string(from), message.checkpoint, fits.to_string()));
+  }
   if (checkpoints_.part(message.shard, message)) checkpoint_moved_ = state_moved_ = now;
 }
 

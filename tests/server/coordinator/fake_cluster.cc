@@ -84,7 +84,8 @@ struct FakeCluster::FakeShard {
     part.shard = ShardId(index);
     part.checkpoint = checkpoint;
     part.part.shard = index;
-    part.part.file = fmt::format("part-{}.blp", index);
+    part.part.file = part_file_name(index);
+    part.part.xxh3 = part_xxh3({});
     say(part);
     if (cluster.options.mode != Mode::kSync) return;
     for (uint32_t u : own()) {

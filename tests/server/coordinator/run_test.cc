@@ -1,4 +1,5 @@
 // Whole jobs with a real coordinator and imitated shards and workers: what a user is promised.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -613,6 +614,58 @@ TEST(Failure, OfAnOldLifeIsIgnored) {
                                  wire::Failed{Role::kWorker, 1, Code::kInternal, {"late"}});
 
   EXPECT_FALSE(cluster.finished());
+}
+
+// Somebody who was never let in: a refused worker says Failed before it ends.
+TEST(Failure, OfAStrangerIsIgnored) {
+  FakeCluster cluster(ClusterOptions{});
+  ASSERT_TRUE(cluster.run_until(half_way));
+  const wire::Failed worker{Role::kWorker, 0, Code::kInvalidInput, {"refused"}};
+  const wire::Failed shard{Role::kServer, 0, Code::kInvalidInput, {"refused"}};
+  const wire::Failed tool{Role::kTool, 0, Code::kInvalidInput, {"refused"}};
+
+  cluster.deliver_to_coordinator({Role::kWorker, 0, 4711}, worker);
+  cluster.deliver_to_coordinator({Role::kWorker, 99, 1}, worker);
+  cluster.deliver_to_coordinator({Role::kServer, 0, 4711}, shard);
+  cluster.deliver_to_coordinator({Role::kServer, 99, 1}, shard);
+  cluster.deliver_to_coordinator({Role::kTool, 0, 1}, tool);
+  cluster.run();
+
+  expect_done(cluster);
+}
+
+// What a part says of its file becomes a path of the manifest.
+TEST(Checkpoint, TakesNoPartWhoseFileIsNotTheShardsOwn) {
+  for (const char* file : {"../../etc/passwd", "/tmp/part-0.blp", "..", "", "part-1.blp"}) {
+    SCOPED_TRACE(file);
+    FakeCluster cluster(ClusterOptions{});
+    ASSERT_TRUE(cluster.run_until(half_way));
+    wire::PartDone part;
+    part.part.file = file;
+    part.part.xxh3 = part_xxh3({});
+    part.checkpoint = cluster.schedule().steps();
+
+    cluster.deliver_to_coordinator({Role::kServer, 0, cluster.status().shards[0].incarnation},
+                                   part);
+
+    EXPECT_THAT(cluster.all_notes(),
+                HasSubstr(fmt::format("expected file part-0.blp, found \"{}\"", file)));
+    cluster.run();
+    expect_done(cluster);
+  }
+}
+
+TEST(Checkpoint, TakesNoPartThatContradictsItself) {
+  FakeCluster cluster(ClusterOptions{});
+  ASSERT_TRUE(cluster.run_until(half_way));
+  wire::PartDone part;
+  part.part.file = part_file_name(0);
+  part.part.bytes = 64;  // and nothing in it
+  part.checkpoint = cluster.schedule().steps();
+
+  cluster.deliver_to_coordinator({Role::kServer, 0, cluster.status().shards[0].incarnation}, part);
+
+  EXPECT_THAT(cluster.all_notes(), HasSubstr("refused the part of server-0"));
 }
 
 TEST(Failure, OfAManifestNamesTheLastGoodCheckpoint) {
