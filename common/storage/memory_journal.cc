@@ -196,6 +196,11 @@ void MemoryStore::remove_old(uint32_t keep) {
   parts_.erase(parts_.begin(), parts_.lower_bound({first_kept->first, 0}));
 }
 
+void MemoryStore::set_aside_newer_than(CutId id) {
+  manifests_.erase(manifests_.upper_bound(id), manifests_.end());
+  parts_.erase(parts_.lower_bound({id + 1, 0}), parts_.end());
+}
+
 Buffer* MemoryStore::part_bytes(CutId id, ShardId shard) {
   const auto part = parts_.find({id, shard.value()});
   return part == parts_.end() ? nullptr : &part->second;

@@ -43,6 +43,8 @@ class MemoryStore {
   [[nodiscard]] Result<CheckpointManifest> read_manifest(CutId id) const;
   [[nodiscard]] Result<CheckpointManifest> newest_checkpoint() const;
   void remove_old(uint32_t keep);
+  // Out of the way of the checkpoints that a run which resumed from `id` writes.
+  void set_aside_newer_than(CutId id);
 
   // The bytes of a part, for tests that damage them; null when there is none.
   [[nodiscard]] Buffer* part_bytes(CutId id, ShardId shard);

@@ -207,6 +207,9 @@ void Cluster::check_checkpoint(const CommitManifest& checkpoint) {
 }
 
 void Cluster::check_end() {
+  if (job_.train.max_steps > 0 && model_->schedule.steps() == job_.train.max_steps) {
+    count("job cut short by max_steps");
+  }
   for (const auto& shard : shards_) {
     if (!shard) continue;
     for (const Unit* unit : shard->decider->units()) {

@@ -12,7 +12,6 @@
 namespace ballast::sim {
 namespace {
 
-constexpr const char* kCoordinatorEndpoint = "sim://coordinator";
 constexpr uint64_t kEventsMax = 400'000;  // far above what the longest seed needs
 
 }  // namespace
@@ -24,6 +23,7 @@ Cluster::Cluster(const SimOptions& options)
       rng_(hash_numbers({options.seed, static_cast<uint64_t>(options.mode)})),
       job_(draw_job(options.mode, rng_)) {
   if (options.plant == Plant::kStalenessOffByOne) job_.train.mode = Mode::kSsp;
+  job_.resolved.run = fmt::format("run {}", lives_);
   model_.emplace(job_, rng_.next());
   if (options.mode == Mode::kSync) reference_ = model_->sync_reference();
   network_ = std::make_unique<SimNetwork>(rng_.next(), draw_weather(rng_));
@@ -137,6 +137,12 @@ void Cluster::kill_coordinator() {
   coordinator_.reset();
 }
 
+void Cluster::kill_server(uint32_t index) {
+  const uint32_t each = job_.cluster.shards_per_server;
+  if (each > 1) count("server with several shards killed");
+  for (uint32_t shard = index * each; shard < (index + 1) * each; ++shard) kill_shard(shard);
+}
+
 void Cluster::kill_shard(uint32_t index) {
   if (!shards_[index]) return;
   trace(fmt::format("kill shard {}", index));
@@ -190,6 +196,7 @@ void Cluster::poll_network() {
       drive(*shard, shard_event::Stored{std::move(*event)});
     }
   }
+  hear_intruder();
   for (auto& worker : workers_) {
     while (worker) {
       auto event = worker->transport->receive(network_->now());

@@ -36,6 +36,7 @@ class Cluster {
   struct CoordinatorNode;
   struct ShardNode;
   struct WorkerNode;
+  struct IntruderNode;
 
   // When a process wants its next Tick: a later WakeAt replaces an earlier one, as in the mains.
   struct Alarm {
@@ -57,6 +58,7 @@ class Cluster {
   void start_shard(uint32_t index);
   void start_worker(uint32_t index);
   void kill_coordinator();
+  void kill_server(uint32_t index);  // with its shards
   void kill_shard(uint32_t index);
   void kill_worker(uint32_t index);
   void drive(CoordinatorNode& node, const CoordinatorEvent& event);
@@ -75,6 +77,12 @@ class Cluster {
   void fault();
   void calm();
   void power_cut();
+  void damage_newest_checkpoint();
+  // A process that is not of this job, or not of this run of it, at the place of a worker.
+  void start_intruder(uint32_t index);
+  void knock(Incarnation life);
+  void hear_intruder();
+  void end_intruder();
 
   // ---- what must hold
   void check_shard(ShardNode& node);
@@ -113,6 +121,7 @@ class Cluster {
   std::unique_ptr<CoordinatorNode> coordinator_;
   std::vector<std::unique_ptr<ShardNode>> shards_;
   std::vector<std::unique_ptr<WorkerNode>> workers_;
+  std::unique_ptr<IntruderNode> intruder_;
   std::optional<Buffer> saved_state_;
   std::optional<ResumePoint> resume_;
   // What the checks remember of this life of the job.

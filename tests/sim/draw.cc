@@ -1,8 +1,15 @@
 #include "tests/sim/draw.h"
 
+#include <algorithm>
 #include <array>
 
 namespace ballast::sim {
+
+void draw_servers(ClusterConfig& cluster, Random& rng) {
+  cluster.shards_per_server = rng.chance(0.3) ? 2 : 1;
+  const uint32_t shards = static_cast<uint32_t>(rng.between(2, 4));
+  cluster.servers = std::max(1u, shards / cluster.shards_per_server);
+}
 
 JobConfig draw_job(Mode mode, Random& rng) {
   JobConfig job;
@@ -30,12 +37,14 @@ JobConfig draw_job(Mode mode, Random& rng) {
       {.kind = LayerKind::kDense, .units = 4, .activation = Activation::kRelu});
   job.model.layers.push_back({.kind = LayerKind::kDense, .units = 2});
   job.cluster.unit_bytes = 32;
-  job.cluster.servers = static_cast<uint32_t>(rng.between(2, 4));
+  draw_servers(job.cluster, rng);
   job.cluster.workers = static_cast<uint32_t>(rng.between(3, 4));
   job.cluster.heartbeat_ms = 20;
   job.cluster.dead_after_ms = 150;
   job.cluster.stuck_after_ms = 1000;
   job.cluster.join_deadline_ms = 60000;
+  // Within an epoch or at its end; at least 20 steps are left.
+  if (rng.chance(0.25)) job.train.max_steps = static_cast<uint64_t>(rng.between(20, 28));
   job.checkpoint.every_steps = static_cast<uint64_t>(rng.between(0, 5));
   job.checkpoint.durability = rng.chance(0.6) ? Durability::kProcess : Durability::kCheckpoint;
   return job;

@@ -10,6 +10,8 @@ namespace ballast::sim {
 
 // A job of at least 20 steps, 2 shards, 3 workers and 4 lanes, different for every seed.
 [[nodiscard]] JobConfig draw_job(Mode mode, Random& rng);
+// 2 to 4 shards, each in a process of its own or two in each.
+void draw_servers(ClusterConfig& cluster, Random& rng);
 [[nodiscard]] SimFaults draw_weather(Random& rng);
 
 }  // namespace ballast::sim

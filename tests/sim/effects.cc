@@ -230,11 +230,20 @@ void Cluster::evaluate(WorkerNode& node, const session_effect::EvaluateSlices& j
   }
   const uint32_t index = node.self.index;
   const Incarnation life = node.self.incarnation;
-  after(some(200us, 2ms), [this, index, life, done = std::move(done)] {
-    if (workers_[index] && workers_[index]->self.incarnation == life) {
-      drive(*workers_[index], done);
-    }
-  });
+  const auto report = [this, index, life](Duration delay, SessionEvent event) {
+    after(delay, [this, index, life, event = std::move(event)] {
+      if (auto* alive = living(workers_, index, life)) drive(*alive, event);
+    });
+  };
+  Duration duration = some(200us, 2ms);
+  if (rng_.chance(0.1)) {  // longer than a worker may be silent, and perhaps stuck
+    count("long evaluation");
+    duration = some(100ms, 1200ms);
+  }
+  for (Duration batch = 10ms; batch < duration; batch += 10ms) {
+    report(batch, session_event::Beat{});
+  }
+  report(duration, std::move(done));
 }
 
 }  // namespace ballast::sim

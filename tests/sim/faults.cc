@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "common/wire/codec.h"
+#include "tests/sim/draw.h"
 #include "tests/sim/nodes.h"
 
 namespace ballast::sim {
@@ -31,8 +33,11 @@ void Cluster::fault() {
   if (kind <= 1) {
     if (!workers_[worker]) return;
     kill_worker(worker);
+    if (!intruder_ && rng_.chance(0.3)) start_intruder(worker);
     after(some(5ms, 400ms), [this, worker] {
-      if (worker < workers_.size() && !workers_[worker]) start_worker(worker);
+      if (worker >= workers_.size() || workers_[worker]) return;
+      if (intruder_ && intruder_->join.index == worker) end_intruder();
+      start_worker(worker);
     });
   } else if (kind == 2 || kind == 3) {
     if (!shards_[shard]) return;
@@ -41,9 +46,13 @@ void Cluster::fault() {
       count("shard lost for good");
       shard_lost_ = true;
     }
-    kill_shard(shard);
-    after(some(2ms, 60ms), [this, shard] {
-      if (shard < shards_.size() && !shards_[shard]) start_shard(shard);
+    const uint32_t each = job_.cluster.shards_per_server;
+    const uint32_t first = shard / each * each;
+    kill_server(shard / each);
+    after(some(2ms, 60ms), [this, first, each] {
+      for (uint32_t i = first; i < std::min<size_t>(first + each, shards_.size()); ++i) {
+        if (!shards_[i]) start_shard(i);
+      }
     });
   } else if (kind == 4) {
     if (!coordinator_ || finish_) return;
@@ -105,18 +114,24 @@ void Cluster::power_cut() {
     network_->kill(worker->self);
     worker.reset();
   }
+  end_intruder();
   ++lives_;
+  job_.resolved.run = fmt::format("run {}", lives_);
   finish_.reset();
   stop_requested_ = shard_lost_ = false;
   saved_state_.reset();
   resume_.reset();
   forget_history();
+  if (rng_.chance(0.3)) damage_newest_checkpoint();
   if (const Result<CheckpointManifest> newest = store_->newest_checkpoint(); newest.ok()) {
     resume_ = ResumePoint{newest->id, "", newest->clock, newest->mode};
     count("resumed from a checkpoint");
+    store_->set_aside_newer_than(newest->id);
+  } else {
+    store_->set_aside_newer_than(0);
   }
   if (job_.checkpoint.durability == Durability::kCheckpoint) {
-    job_.cluster.servers = static_cast<uint32_t>(rng_.between(2, 4));
+    draw_servers(job_.cluster, rng_);
     job_.cluster.workers = static_cast<uint32_t>(rng_.between(3, 4));
   }
   shards_.clear();
@@ -126,6 +141,73 @@ void Cluster::power_cut() {
   start_coordinator(resume_);
   for (uint32_t i = 0; i < shards_.size(); ++i) start_shard(i);
   for (uint32_t i = 0; i < workers_.size(); ++i) start_worker(i);
+}
+
+// A bit of a part flips while nobody runs: the start must pass the checkpoint over.
+void Cluster::damage_newest_checkpoint() {
+  const Result<CheckpointManifest> newest = store_->newest_checkpoint();
+  if (!newest.ok()) return;
+  const CheckpointPart& part = newest->parts[rng_.below(newest->parts.size())];
+  Buffer* bytes = store_->part_bytes(newest->id, ShardId(part.shard));
+  if (bytes == nullptr || bytes->empty()) return;
+  *bytes = Buffer::copy_of(bytes->bytes());
+  bytes->data()[rng_.below(bytes->size())] ^= std::byte{4};
+  trace(fmt::format("checkpoint {} damaged", newest->id));
+  const Result<CheckpointManifest> left = store_->newest_checkpoint();
+  if (left.ok() && left->id == newest->id) throw Violation("a damaged checkpoint passes for whole");
+  count(left.ok() ? "damaged checkpoint passed over" : "only checkpoint damaged");
+}
+
+// ---------------------------------------------------------------- intruders
+
+void Cluster::start_intruder(uint32_t index) {
+  intruder_ = std::make_unique<IntruderNode>();
+  wire::Join& join = intruder_->join;
+  join.role = Role::kWorker;
+  join.index = index;
+  join.incarnation = next_incarnation_++;
+  join.job_hash = "sim";
+  join.run = job_.resolved.run;
+  const uint64_t kind = rng_.below(3);
+  if (kind == 0) join.job_hash = "another job";
+  if (kind == 1) join.run = "another run";
+  if (kind == 2) join.protocol_min = join.protocol_max = wire::kProtocolMax + 1;
+  intruder_->transport = network_->make(intruder_->self());
+  if (!intruder_->transport->connect({Role::kCoordinator, 0, 0}, kCoordinatorEndpoint).ok()) {
+    throw Violation("intruder cannot connect");
+  }
+  trace(fmt::format("intruder at the place of worker {}", index));
+  knock(join.incarnation);
+}
+
+void Cluster::knock(Incarnation life) {
+  if (!intruder_ || intruder_->join.incarnation != life) return;
+  (void)intruder_->transport->send({Role::kCoordinator, 0, 0}, wire::encode(intruder_->join));
+  after(20ms, [this, life] { knock(life); });
+}
+
+// Of a job that is over it may hear just that.
+void Cluster::hear_intruder() {
+  while (intruder_) {
+    auto event = intruder_->transport->receive(network_->now());
+    if (!event) return;
+    auto* in = std::get_if<MessageIn>(&*event);
+    if (in == nullptr) continue;
+    const Result<wire::Any> message = wire::decode(std::move(in->message));
+    if (!message.ok()) throw Violation("an intruder is told what does not decode");
+    if (std::holds_alternative<wire::Refused>(*message)) {
+      count("join refused");
+      end_intruder();
+    } else if (!std::holds_alternative<wire::End>(*message)) {
+      throw Violation(fmt::format("an intruder is told {}", wire::message_name(*message)));
+    }
+  }
+}
+
+void Cluster::end_intruder() {
+  if (!intruder_) return;
+  network_->kill(intruder_->self());
+  intruder_.reset();
 }
 
 }  // namespace ballast::sim

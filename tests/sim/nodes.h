@@ -5,6 +5,8 @@
 
 namespace ballast::sim {
 
+inline constexpr const char* kCoordinatorEndpoint = "sim://coordinator";
+
 struct Cluster::CoordinatorNode {
   using Due = Tick;
   Peer self;
@@ -31,6 +33,13 @@ struct Cluster::WorkerNode {
   std::unique_ptr<WorkerSession> decider;
   std::vector<std::vector<float>> weights;  // by parameter: what the computing side holds
   std::map<UnitId, Buffer> last_pushed;     // kStaleGradient
+};
+
+struct Cluster::IntruderNode {
+  std::unique_ptr<Transport> transport;
+  wire::Join join;
+
+  [[nodiscard]] Peer self() const { return {join.role, join.index, join.incarnation}; }
 };
 
 }  // namespace ballast::sim
