@@ -155,6 +155,8 @@ struct ResolvedConfig {
   uint64_t test_rows = 0;
   uint32_t input_width = 0;  // features after transforms
   uint32_t label_width = 1;
+  uint64_t train_row_bytes = 0;  // of the columns used, as stored: what a loader keeps of a row
+  uint64_t test_row_bytes = 0;
   std::string train_manifest_xxh3;
   std::string test_manifest_xxh3;
 

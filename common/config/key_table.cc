@@ -301,6 +301,12 @@ Section resolved_section() {
       .integer("input_width", &ResolvedConfig::input_width, {0, 1 << 30}, "values",
                "the features after all transforms")
       .integer("label_width", &ResolvedConfig::label_width, {1, 1 << 30}, "values", "of a label")
+      .integer("train_row_bytes", &ResolvedConfig::train_row_bytes, {0, 9e18}, "bytes",
+               "of a row of data.train in memory, as stored")
+      .fixes_result(false)
+      .integer("test_row_bytes", &ResolvedConfig::test_row_bytes, {0, 9e18}, "bytes",
+               "of a row of data.test in memory, as stored")
+      .fixes_result(false)
       .text("train_manifest_xxh3", &ResolvedConfig::train_manifest_xxh3,
             "hash of data.train's manifest")
       .text("test_manifest_xxh3", &ResolvedConfig::test_manifest_xxh3,

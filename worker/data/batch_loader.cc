@@ -21,12 +21,6 @@
 // caller   the batch it was given        slots_ (ready)           plan_, hence slots_ (queued)
 namespace ballast {
 
-namespace {
-
-constexpr uint32_t kStepsAhead = 2;  // one being made while one waits
-
-}  // namespace
-
 struct BatchLoader::Core {
   Core(std::unique_ptr<const MemoryTable> loaded, const LaneSchedule& lane_schedule,
        const JobConfig& config, const LoaderMemory& planned);
@@ -158,32 +152,6 @@ Batch BatchLoader::Core::gather(const BatchRequest& request) {
   return batch;
 }
 
-namespace {
-
-LoaderMemory plan_memory(const JobConfig& config, const LaneSchedule& schedule,
-                         const Dataset& dataset, const RowPlan& plan) {
-  const bool together = config.train.mode != Mode::kSync;
-  const uint32_t rows = together ? schedule.batch() : schedule.lane_batch();
-  const uint32_t requests = kStepsAhead * (together ? 1 : schedule.lanes());
-  LoaderMemory memory;
-  memory.train_rows = dataset.rows();
-  memory.train_row_bytes = plan.stored_row_bytes();
-  memory.batch_bytes = BatchShape{rows, plan.width, plan.label.width}.bytes();
-  memory.batches = requests + std::max(1u, config.data.threads) + 1;
-  return memory;
-}
-
-Status add_test_set(const JobConfig& config, LoaderMemory& memory) {
-  if (config.data.test.empty()) return {};
-  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> test, open_filled_dataset(config.data.test));
-  BALLAST_ASSIGN(const RowPlan plan, plan_rows(*test, config.data));
-  memory.test_rows = test->rows();
-  memory.test_row_bytes = plan.stored_row_bytes();
-  return {};
-}
-
-}  // namespace
-
 Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const JobConfig& config,
                                                        const LaneSchedule& schedule) {
   BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset, open_filled_dataset(config.data.train));
@@ -195,8 +163,9 @@ Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const JobConfig& config,
                     dataset->folder(), schedule.rows(), dataset->rows()));
   }
   BALLAST_ASSIGN(RowPlan plan, plan_rows(*dataset, config.data));
-  LoaderMemory memory = plan_memory(config, schedule, *dataset, plan);
-  BALLAST_RETURN_IF_ERROR(add_test_set(config, memory));
+  JobConfig measured = config;
+  BALLAST_RETURN_IF_ERROR(resolve_shapes(measured));
+  const LoaderMemory memory = loader_memory(measured, schedule);
   BALLAST_RETURN_IF_ERROR(memory.check(config.data.memory_mib));
   BALLAST_ASSIGN(std::unique_ptr<const MemoryTable> table,
                  MemoryTable::load(std::move(dataset), std::move(plan), config.data.threads));

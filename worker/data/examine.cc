@@ -132,6 +132,16 @@ std::vector<Status> verify_dataset(const std::string& folder) {
   return problems;
 }
 
+std::vector<Status> verify_chunks(const Dataset& dataset) {
+  std::vector<Status> problems;
+  for (uint32_t c = 0; c < dataset.manifest().chunks.size(); ++c) {
+    const auto chunk = ChunkReader::open(dataset, c);
+    const Status verdict = chunk.ok() ? chunk->verify_head() : chunk.status();
+    if (!verdict.ok()) problems.push_back(verdict);
+  }
+  return problems;
+}
+
 Result<std::vector<LabelCount>> count_labels(const Dataset& dataset) {
   std::map<int64_t, uint64_t> counts;
   for (uint32_t c = 0; c < dataset.manifest().chunks.size(); ++c) {

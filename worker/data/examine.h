@@ -16,7 +16,12 @@ namespace ballast {
 // of the data; empty: all is well.
 [[nodiscard]] std::vector<Status> verify_dataset(const std::string& folder);
 
-// How often each label occurs, from the footers alone; empty when there is no integer label.
+// Every chunk is there, of the size the manifest says, with its head and its footer whole; what
+// lies between is not read. One status for each chunk that is not, in the order of the data.
+[[nodiscard]] std::vector<Status> verify_chunks(const Dataset& dataset);
+
+// How often each label occurs, from the footers alone; empty when there is no integer label. Blocks
+// with more different labels than a footer counts are left out.
 Result<std::vector<LabelCount>> count_labels(const Dataset& dataset);
 
 struct ColumnStatistics {

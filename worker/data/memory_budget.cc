@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
+
+#include "worker/data/batch_shape.h"
 
 namespace ballast {
 
@@ -43,6 +46,21 @@ Status LoaderMemory::check(uint64_t memory_mib) const {
       fmt::format("data.memory_mib = {}: the loader needs {}; set data.memory_mib to {} or "
                   "more, or train on fewer rows or columns",
                   memory_mib, to_string(), sum(total(), kMib - 1) / kMib));
+}
+
+LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule) {
+  const ResolvedConfig& resolved = config.resolved;
+  const bool together = config.train.mode != Mode::kSync;  // one batch of all lanes, or one a lane
+  const uint32_t rows = together ? schedule.batch() : schedule.lane_batch();
+  const uint32_t requests = kStepsAhead * (together ? 1 : schedule.lanes());
+  LoaderMemory memory;
+  memory.train_rows = resolved.train_rows;
+  memory.train_row_bytes = resolved.train_row_bytes;
+  memory.test_rows = resolved.test_rows;
+  memory.test_row_bytes = resolved.test_row_bytes;
+  memory.batch_bytes = BatchShape{rows, resolved.input_width, resolved.label_width}.bytes();
+  memory.batches = requests + std::max(1u, config.data.threads) + 1;
+  return memory;
 }
 
 }  // namespace ballast

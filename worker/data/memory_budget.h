@@ -6,8 +6,13 @@
 #include <string>
 
 #include "common/base/status.h"
+#include "common/config/job_config.h"
+#include "common/placement/lane_schedule.h"
 
 namespace ballast {
+
+// How many steps a loader makes ahead: one being made while one waits.
+inline constexpr uint32_t kStepsAhead = 2;
 
 struct LoaderMemory {
   uint64_t train_rows = 0;
@@ -24,5 +29,8 @@ struct LoaderMemory {
   // kInvalidInput: total() is more than `memory_mib`; says the sum and the least value that works.
   [[nodiscard]] Status check(uint64_t memory_mib) const;
 };
+
+// Of one worker of the job, whichever lanes it will own. `config` is resolved.
+[[nodiscard]] LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule);
 
 }  // namespace ballast

@@ -37,6 +37,7 @@ Status resolve_shapes(JobConfig& config) {
   resolved.train_rows = train->rows();
   resolved.input_width = plan.width;
   resolved.label_width = plan.label.width;
+  resolved.train_row_bytes = plan.stored_row_bytes();
   resolved.train_manifest_xxh3 = hex64(train->manifest_xxh3());
   if (config.data.test.empty()) return {};
 
@@ -44,6 +45,7 @@ Status resolve_shapes(JobConfig& config) {
   BALLAST_ASSIGN(const RowPlan test_plan, plan_rows(*test, config.data));
   BALLAST_RETURN_IF_ERROR(check_same_widths(config.data, plan, test_plan));
   resolved.test_rows = test->rows();
+  resolved.test_row_bytes = test_plan.stored_row_bytes();
   resolved.test_manifest_xxh3 = hex64(test->manifest_xxh3());
   return {};
 }

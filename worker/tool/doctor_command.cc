@@ -6,6 +6,7 @@
 
 #include "worker/tool/job_plan.h"
 #include "worker/tool/memory_sum.h"
+#include "worker/tool/resume_source.h"
 
 namespace ballast {
 namespace {
@@ -17,7 +18,17 @@ constexpr uint64_t kDescriptorsPerPeer = 4;
 // sockaddr_un.sun_path, less the end and the longest socket name.
 constexpr size_t kSocketPathMax = 107 - 24;
 
-using Findings = std::vector<Finding>;
+void judge_run_dir(const HostFacts& facts, Findings& out) {
+  if (!facts.run_dir_blocked_by.empty()) {
+    out.push_back({true, fmt::format("{}: {} is not a folder; choose another --run-dir",
+                                     facts.run_dir, facts.run_dir_blocked_by)});
+  }
+  if (facts.run_dir_used) {
+    out.push_back({true, fmt::format("{}: not empty, and a run directory is never reused; choose "
+                                     "another --run-dir, or continue it with --resume",
+                                     facts.run_dir)});
+  }
+}
 
 void judge_disk(const JobConfig& job, const HostFacts& facts, Findings& out) {
   if (!facts.run_dir_writable) {
@@ -73,11 +84,50 @@ void judge_cores(const JobConfig& job, const HostFacts& facts, Findings& out) {
                                     threads, facts.cores)});
 }
 
-size_t print_problems(const Status& status, std::ostream& out) {
-  size_t count = 0;
+Findings as_problems(const Status& status) {
+  Findings problems;
   std::istringstream lines(status.to_string());
-  for (std::string line; std::getline(lines, line); ++count) out << "problem: " << line << '\n';
-  return count;
+  for (std::string line; std::getline(lines, line);) problems.push_back({true, line});
+  return problems;
+}
+
+// What a resume would start from, or why it cannot.
+Findings judge_resume(const std::string& run_dir) {
+  const Result<ResumeSource> source = find_resume_source(run_dir);
+  if (!source.ok()) return as_problems(source.status());
+  Findings notes;
+  for (const Status& rejected : source->rejected) {
+    notes.push_back({false, "passes over a damaged checkpoint: " + rejected.to_string()});
+  }
+  notes.push_back({false, "resumes from " + to_string(*source)});
+  return notes;
+}
+
+HostFacts facts_for(const JobConfig& job, const ResolveOptions& options) {
+  const bool resumes = !options.resume.empty();
+  const std::string fresh = options.run_dir.empty() ? "runs/" + job.name : options.run_dir;
+  HostFacts facts = read_host_facts(job, resumes ? options.resume : fresh);
+  // Without --run-dir a run gets a folder of its own below this one.
+  if (resumes || options.run_dir.empty()) facts.run_dir_used = false;
+  return facts;
+}
+
+void add(Findings more, Findings& findings) {
+  for (Finding& finding : more) findings.push_back(std::move(finding));
+}
+
+// Problems first. -> how many there are.
+size_t print(const Findings& findings, std::ostream& out) {
+  size_t problems = 0;
+  for (const bool stops : {true, false}) {
+    for (const Finding& finding : findings) {
+      if (finding.stops != stops) continue;
+      out << (stops ? "problem: " : "note: ") << finding.text << '\n';
+      problems += stops ? 1 : 0;
+    }
+  }
+  if (problems == 0) out << "no problem found\n";
+  return problems;
 }
 
 Status verdict(const ResolveOptions& options, size_t problems) {
@@ -91,6 +141,7 @@ Status verdict(const ResolveOptions& options, size_t problems) {
 
 Findings judge_host(const JobConfig& job, const HostFacts& facts) {
   Findings findings;
+  judge_run_dir(facts, findings);
   judge_disk(job, facts, findings);
   judge_memory(job, facts, findings);
   judge_descriptors(job, facts, findings);
@@ -100,16 +151,17 @@ Findings judge_host(const JobConfig& job, const HostFacts& facts) {
 }
 
 Status run_doctor(const ResolveOptions& options, const ShapeResolver& resolve_shapes,
-                  std::ostream& out) {
+                  const DataJudge& judge_data, std::ostream& out) {
+  Findings findings;
+  if (!options.resume.empty()) findings = judge_resume(options.resume);
   const Result<JobConfig> job = resolve_job(options, resolve_shapes);
-  if (!job.ok()) return verdict(options, print_problems(job.status(), out));
-  const std::string run_dir = options.run_dir.empty() ? "runs/" + job->name : options.run_dir;
-  size_t problems = 0;
-  for (const Finding& finding : judge_host(*job, read_host_facts(*job, run_dir))) {
-    out << (finding.stops ? "problem: " : "note: ") << finding.text << '\n';
-    problems += finding.stops ? 1 : 0;
+  if (!job.ok()) {
+    add(as_problems(job.status()), findings);
+    return verdict(options, print(findings, out));
   }
-  if (problems == 0) out << "no problem found\n";
+  add(judge_data(*job), findings);
+  add(judge_host(*job, facts_for(*job, options)), findings);
+  const size_t problems = print(findings, out);
   out << describe_memory(*job);
   return verdict(options, problems);
 }

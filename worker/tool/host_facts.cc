@@ -96,6 +96,9 @@ HostFacts read_host_facts(const JobConfig& job, const std::string& run_dir) {
   std::error_code error;
   facts.run_dir = fs::absolute(run_dir).lexically_normal().string();
   const fs::path existing = nearest_existing(facts.run_dir);
+  if (!fs::is_directory(existing, error)) facts.run_dir_blocked_by = existing.string();
+  facts.run_dir_used = existing == facts.run_dir && fs::is_directory(existing, error) &&
+                       !fs::is_empty(existing, error);
   const fs::space_info space = fs::space(existing, error);
   facts.free_disk_bytes = error ? 0 : space.available;
   facts.run_dir_writable = access(existing.c_str(), W_OK | X_OK) == 0;

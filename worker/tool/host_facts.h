@@ -16,7 +16,9 @@ struct HostFacts {
   uint32_t cores = 0;                   // that this process may use
   bool run_dir_writable = true;
   bool tmp_writable = true;
-  std::string run_dir;               // absolute
+  std::string run_dir;             // absolute
+  std::string run_dir_blocked_by;  // what stands where a folder of its path should; empty: nothing
+  bool run_dir_used = false;       // it is there and not empty
   std::vector<uint32_t> used_ports;  // of those the job wants
 };
 

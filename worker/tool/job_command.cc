@@ -5,6 +5,7 @@
 
 #include "common/config/key_reference.h"
 #include "worker/data/resolve_shapes.h"
+#include "worker/tool/data_check.h"
 #include "worker/tool/doctor_command.h"
 #include "worker/tool/resolve_command.h"
 
@@ -37,11 +38,16 @@ void add_resolve_command(CLI::App& tool, Status& outcome) {
 
 void add_doctor_command(CLI::App& tool, Status& outcome) {
   const auto options = std::make_shared<ResolveOptions>();
+  const auto every_byte = std::make_shared<bool>(false);
   CLI::App* command =
       tool.add_subcommand("doctor", "Says what would keep a job from running, one line each");
   add_job_options(*command, options);
-  command->final_callback(
-      [options, &outcome] { outcome = run_doctor(*options, resolve_shapes, std::cout); });
+  command->add_flag("--verify", *every_byte,
+                    "read every byte of the data, however large; small data is read in any case");
+  command->final_callback([options, every_byte, &outcome] {
+    const DataJudge judge = [&](const JobConfig& job) { return judge_data(job, *every_byte); };
+    outcome = run_doctor(*options, resolve_shapes, judge, std::cout);
+  });
 }
 
 void add_keys_command(CLI::App& tool, Status& outcome) {

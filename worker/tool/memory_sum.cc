@@ -5,8 +5,12 @@
 #include <algorithm>
 
 #include "common/optimizer/optimizer.h"
+#include "common/placement/lane_schedule.h"
 #include "common/placement/parameters.h"
 #include "common/placement/units.h"
+#include "worker/data/batch_shape.h"
+#include "worker/data/memory_budget.h"
+#include "worker/evaluate_slice.h"
 
 namespace ballast {
 namespace {
@@ -32,12 +36,22 @@ uint64_t row_values(const JobConfig& job) {
   return values;
 }
 
-// Every value as a float, an upper bound of what is stored; the loader refuses more than its
-// budget.
-uint64_t data_bytes(const JobConfig& job) {
-  const uint64_t row = (uint64_t{job.resolved.input_width} + job.resolved.label_width) * 4;
-  const uint64_t rows = job.resolved.train_rows + job.resolved.test_rows;
-  return std::min(rows * row, job.data.memory_mib * kMib);
+LaneSchedule schedule_of(const JobConfig& job) {
+  const TrainConfig& train = job.train;
+  return {job.resolved.train_rows, train.lanes, train.batch, train.epochs, train.max_steps};
+}
+
+// Rows that one computation holds: a lane's share in sync, up to the whole batch elsewhere.
+uint64_t step_rows(const JobConfig& job, const LaneSchedule& schedule) {
+  const bool lane_by_lane = job.train.mode == Mode::kSync;
+  return std::max(lane_by_lane ? schedule.lane_batch() : schedule.batch(), kEvaluationRows);
+}
+
+// The batches of an evaluation: with the caller, and the one before it.
+uint64_t evaluation_bytes(const JobConfig& job) {
+  if (job.resolved.test_rows == 0) return 0;
+  return 2 *
+         BatchShape{kEvaluationRows, job.resolved.input_width, job.resolved.label_width}.bytes();
 }
 
 }  // namespace
@@ -79,12 +93,16 @@ MemorySum server_memory(const JobConfig& job) {
 
 MemorySum worker_memory(const JobConfig& job) {
   const uint64_t weights = parameter_bytes(job);
-  const uint64_t lane_rows = job.train.batch / job.train.lanes;
+  const LaneSchedule schedule = schedule_of(job);
+  const LoaderMemory loader = loader_memory(job, schedule);
   return {{{"weights", weights},
            {"gradients (2)", 2 * weights},
            {"arriving weights", weights},
-           {"layers", 2 * lane_rows * row_values(job) * sizeof(float)},
-           {"data", data_bytes(job)}}};
+           {"layers", 2 * step_rows(job, schedule) * row_values(job) * sizeof(float)},
+           {"train rows", loader.train_rows * loader.train_row_bytes},
+           {"test rows", loader.test_rows * loader.test_row_bytes},
+           {fmt::format("batches ({})", loader.batches), loader.batch_bytes * loader.batches},
+           {"evaluation batches", evaluation_bytes(job)}}};
 }
 
 uint64_t job_memory_bytes(const JobConfig& job) {

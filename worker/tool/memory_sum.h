@@ -31,7 +31,8 @@ struct MemorySum {
 [[nodiscard]] MemorySum server_memory(const JobConfig& job);
 
 // Worker: weights, gradients (being computed and being sent), weights that arrive, the values of
-// one lane's rows in every layer and their gradients, and the data, at most data.memory_mib.
+// one computation's rows in every layer and their gradients, and the loaders: both data sets as
+// stored and their batches (worker/data/memory_budget.h).
 [[nodiscard]] MemorySum worker_memory(const JobConfig& job);
 
 // Of all processes on one host.

@@ -11,8 +11,10 @@
 #include "common/base/process.h"
 #include "common/config/job_dump.h"
 #include "common/config/job_file.h"
+#include "worker/data/memory_budget.h"
 #include "worker/model/model_check.h"
 #include "worker/tool/job_plan.h"
+#include "worker/tool/resume_source.h"
 
 namespace ballast {
 namespace {
@@ -72,6 +74,22 @@ Status check_resumed(const JobConfig& before, const JobConfig& now, const std::s
                             run_dir, fmt::join(changes, ", ")));
 }
 
+// What would run, and from where; nothing is written.
+Status print_plan(const ResolveOptions& options, const ShapeResolver& resolve_shapes,
+                  std::ostream& out) {
+  std::string start;
+  if (!options.resume.empty()) {
+    BALLAST_ASSIGN(const ResumeSource source, find_resume_source(options.resume));
+    for (const Status& rejected : source.rejected) {
+      start += fmt::format("passes over a damaged checkpoint: {}\n", rejected.to_string());
+    }
+    start += fmt::format("resumes from {}\n", to_string(source));
+  }
+  BALLAST_ASSIGN(const JobConfig job, resolve_job(options, resolve_shapes));
+  out << start << describe_plan(job);
+  return Status();
+}
+
 std::string source_path(const ResolveOptions& options) {
   if (options.resume.empty()) return options.job_path;
   return (fs::path(options.resume) / kConfigName).string();
@@ -95,6 +113,9 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
                     job.train.lanes, job.resolved.train_rows, job.data.train,
                     job.resolved.train_rows));
   }
+  const LaneSchedule schedule(job.resolved.train_rows, job.train.lanes, job.train.batch,
+                              job.train.epochs, job.train.max_steps);
+  BALLAST_RETURN_IF_ERROR(loader_memory(job, schedule).check(job.data.memory_mib));
   BALLAST_RETURN_IF_ERROR(
       check_model(job.model, job.resolved.input_width, job.resolved.label_width));
   if (!options.resume.empty()) {
@@ -106,12 +127,9 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
 
 Status run_resolve(const ResolveOptions& options, const ShapeResolver& resolve_shapes,
                    std::ostream& out) {
+  if (options.dry_run) return print_plan(options, resolve_shapes, out);
   BALLAST_ASSIGN(JobConfig job, resolve_job(options, resolve_shapes));
   job.resolved.run = new_run_name();
-  if (options.dry_run) {
-    out << describe_plan(job);
-    return Status();
-  }
   const std::string& folder = options.run_dir.empty() ? options.resume : options.run_dir;
   if (folder.empty()) {
     return Status(Code::kInvalidInput, "resolve: expected --run-dir, --resume or --dry-run");

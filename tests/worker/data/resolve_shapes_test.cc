@@ -30,6 +30,8 @@ TEST_F(ResolveShapesTest, FillsRowsWidthsAndHashesFromTheManifests) {
   EXPECT_EQ(job_.resolved.test_rows, 30u);
   EXPECT_EQ(job_.resolved.input_width, 16u);
   EXPECT_EQ(job_.resolved.label_width, 1u);
+  EXPECT_EQ(job_.resolved.train_row_bytes, 16u + sizeof(int32_t)) << "as stored, not as floats";
+  EXPECT_EQ(job_.resolved.test_row_bytes, 16u + sizeof(int32_t));
   EXPECT_EQ(job_.resolved.train_manifest_xxh3,
             hex64(Dataset::open(job_.data.train).value()->manifest_xxh3()));
   EXPECT_NE(job_.resolved.train_manifest_xxh3, job_.resolved.test_manifest_xxh3);

@@ -16,6 +16,10 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 
+Findings no_data_findings(const JobConfig&) {
+  return {};
+}
+
 class Doctor : public RunFolder {
  protected:
   // The small job on a machine with plenty of everything.
@@ -70,10 +74,41 @@ TEST_F(Doctor, RefusesARunDirectoryTooLongForSocketsOnlyWithIpc) {
   EXPECT_THAT(findings(), IsEmpty());
 }
 
+TEST_F(Doctor, RefusesARunDirectoryThatIsUsedOrBehindAFile) {
+  const std::string file = folder_ / "file";
+  std::ofstream(file) << "x";
+
+  facts_ = read_host_facts(job_, file + "/run");
+  EXPECT_THAT(findings(), HasSubstr("problem: " + file + "/run: " + file + " is not a folder"));
+
+  facts_ = read_host_facts(job_, folder_);
+  EXPECT_THAT(findings(), HasSubstr("not empty, and a run directory is never reused"));
+}
+
+TEST_F(Doctor, SaysWhatTheDataJudgeFoundProblemsFirst) {
+  const DataJudge judge = [](const JobConfig&) {
+    return Findings{{false, "labels were not read"}, {true, "chunk 3 is gone"}};
+  };
+
+  const Status status = run_doctor(options_, data_, judge, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(out_.str(), testing::StartsWith("problem: chunk 3 is gone\nnote: labels"));
+}
+
+TEST_F(Doctor, SaysWhyThereIsNothingToResume) {
+  options_.resume = folder_ / "nowhere";
+
+  const Status status = run_doctor(options_, data_, no_data_findings, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(out_.str(), HasSubstr("nowhere: nothing to resume: no such folder"));
+}
+
 TEST_F(Doctor, PrintsEveryProblemOfTheConfigOnItsLine) {
   options_.overrides = {"train.batch=0", "cluster.bogus=1"};
 
-  const Status status = run_doctor(options_, data_, out_);
+  const Status status = run_doctor(options_, data_, no_data_findings, out_);
 
   EXPECT_EQ(exit_code(status), 2);
   EXPECT_THAT(status.to_string(), HasSubstr("small.toml: 2 problems"));
@@ -82,7 +117,7 @@ TEST_F(Doctor, PrintsEveryProblemOfTheConfigOnItsLine) {
 }
 
 TEST_F(Doctor, EndsWithTheMemorySum) {
-  const Status status = run_doctor(options_, data_, out_);
+  const Status status = run_doctor(options_, data_, no_data_findings, out_);
 
   EXPECT_TRUE(status.ok()) << out_.str();
   EXPECT_THAT(out_.str(), HasSubstr("no problem found\nmemory of a server (2 of them): "));

@@ -43,13 +43,40 @@ TEST(MemorySum, CountsEveryByteOnSomeServer) {
   EXPECT_EQ(sum, 20200u);
 }
 
-TEST(MemorySum, OfAWorkerHoldsTheDataUpToItsBudget) {
-  JobConfig job = one_layer_job();
-  const uint64_t small = worker_memory(job).total();
-  job.resolved.train_rows = 1'000'000'000;
-  job.data.memory_mib = 7;
+uint64_t user_bytes(const MemorySum& sum, const std::string& name) {
+  for (const MemoryUser& user : sum.users) {
+    if (user.name.starts_with(name)) return user.bytes;
+  }
+  ADD_FAILURE() << "no " << name << " in " << sum.to_string();
+  return 0;
+}
 
-  EXPECT_EQ(worker_memory(job).total() - small, (7u << 20) - 10 * 101 * 4);
+TEST(MemorySum, OfAWorkerHoldsBothDataSetsAsTheyAreStored) {
+  JobConfig job = one_layer_job();
+  job.resolved.train_row_bytes = 104;
+  job.resolved.test_rows = 7;
+  job.resolved.test_row_bytes = 105;
+
+  const MemorySum sum = worker_memory(job);
+
+  EXPECT_EQ(user_bytes(sum, "train rows"), 10u * 104);
+  EXPECT_EQ(user_bytes(sum, "test rows"), 7u * 105);
+}
+
+TEST(MemorySum, OfAWorkerHoldsTheBatchesOfItsLoaders) {
+  JobConfig job = one_layer_job();
+  const MemorySum sync = worker_memory(job);
+  // 2 steps ahead of 2 lanes, 1 loader thread, 1 with the worker: 4 rows of 100 + 1 floats, in
+  // multiples of 64 bytes, and their ids.
+  EXPECT_EQ(user_bytes(sync, "batches (6)"), 6u * (1600 + 64 + 64));
+  EXPECT_EQ(user_bytes(sync, "evaluation batches"), 0u);
+
+  job.train.mode = Mode::kAsync;
+  job.resolved.test_rows = 7;
+  const MemorySum async = worker_memory(job);
+
+  EXPECT_EQ(user_bytes(async, "batches (4)"), 4u * (3200 + 64 + 64));
+  EXPECT_EQ(user_bytes(async, "evaluation batches"), 2u * 512 * (400 + 4 + 8));
 }
 
 TEST(MemorySum, IsWrittenOut) {

@@ -1,0 +1,117 @@
+#include "worker/tool/data_check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "worker/data/dataset.h"
+#include "worker/data/eval_loader.h"
+#include "worker/data/examine.h"
+#include "worker/model/model_check.h"
+#include "worker/tool/memory_sum.h"
+
+namespace ballast {
+namespace {
+
+constexpr size_t kProblemsMax = 8;  // of one data set: a lost disk needs no list of all its files
+constexpr uint32_t kRowsAtOnce = 4096;
+
+void add_problems(const std::vector<Status>& problems, const std::string& folder, Findings& out) {
+  for (size_t i = 0; i < std::min(problems.size(), kProblemsMax); ++i) {
+    out.push_back({true, problems[i].to_string()});
+  }
+  if (problems.size() <= kProblemsMax) return;
+  out.push_back({true, fmt::format("data set {}: {} more; `ballast data verify {}` lists them",
+                                   folder, problems.size() - kProblemsMax, folder)});
+}
+
+uint64_t stored_bytes(const Dataset& dataset) {
+  uint64_t bytes = 0;
+  for (const ManifestChunk& chunk : dataset.manifest().chunks) bytes += chunk.bytes;
+  return bytes;
+}
+
+// From the counts in the footers. False: they do not tell.
+bool judge_label_counts(const JobConfig& job, const Dataset& dataset, Findings& out) {
+  if (dataset.manifest().label != job.data.label || job.resolved.label_width != 1) return false;
+  const auto counts = count_labels(dataset);
+  if (!counts.ok()) return false;  // told as damage before
+  const uint32_t units = output_width(job.model, job.resolved.input_width);
+  uint64_t counted = 0;
+  for (const LabelCount& label : *counts) {
+    counted += label.count;
+    const std::array value = {static_cast<float>(label.label)};
+    const Status status = check_labels(job.model.loss, units, value, 1);
+    if (status.ok()) continue;
+    out.push_back(
+        {true, fmt::format("data set {}: {} rows have label {} = {}: {}", dataset.folder(),
+                           label.count, job.data.label, label.label, status.to_string())});
+  }
+  return counted == dataset.rows();
+}
+
+// As a worker does it: all hashes, all values of the columns used, all labels.
+void judge_every_row(const JobConfig& job, const Dataset& dataset, bool labels, Findings& out) {
+  const std::vector<Status> damage = verify_dataset(dataset.folder());
+  add_problems(damage, dataset.folder(), out);
+  if (!damage.empty()) return;
+  const auto loader = EvalLoader::open(job, dataset.folder(), 1, kRowsAtOnce);
+  if (!loader.ok()) {
+    out.push_back({true, loader.status().to_string()});
+    return;
+  }
+  const uint32_t units = output_width(job.model, job.resolved.input_width);
+  for (uint64_t index = 0; labels && index < (*loader)->batches(LaneId(0)); ++index) {
+    const Batch batch = (*loader)->take(LaneId(0), index);
+    for (uint32_t row = 0; row < batch.rows; ++row) {
+      const auto values =
+          batch.labels.subspan(size_t{row} * (*loader)->label_width(), (*loader)->label_width());
+      const Status status = check_labels(job.model.loss, units, values, 1);
+      if (status.ok()) continue;
+      out.push_back(
+          {true, fmt::format("{}: {}", dataset.row_name(batch.row_ids[row]), status.to_string())});
+      return;  // the first names the place; the counts of all are what `data inspect` shows
+    }
+  }
+}
+
+void judge_dataset(const JobConfig& job, const std::string& folder, uint64_t read_whole_bytes_max,
+                   Findings& out) {
+  const auto dataset = Dataset::open(folder);
+  if (!dataset.ok()) {
+    out.push_back({true, dataset.status().to_string()});
+    return;
+  }
+  const std::vector<Status> damage = verify_chunks(**dataset);
+  add_problems(damage, folder, out);
+  if (!damage.empty()) return;
+  const size_t known = out.size();
+  const bool labels_told = judge_label_counts(job, **dataset, out);
+  if (out.size() > known) return;
+  const uint64_t bytes = stored_bytes(**dataset);
+  if (bytes <= read_whole_bytes_max) {
+    judge_every_row(job, **dataset, !labels_told, out);
+    return;
+  }
+  out.push_back({false, fmt::format("data set {}: only sizes and footers were verified{}; "
+                                    "`doctor --verify` reads all {}",
+                                    folder, labels_told ? "" : ", labels were not checked",
+                                    bytes_text(bytes))});
+}
+
+}  // namespace
+
+Findings judge_data(const JobConfig& job, bool every_byte, uint64_t read_whole_bytes_max) {
+  if (every_byte) read_whole_bytes_max = std::numeric_limits<uint64_t>::max();
+  Findings findings;
+  judge_dataset(job, job.data.train, read_whole_bytes_max, findings);
+  if (!job.data.test.empty()) judge_dataset(job, job.data.test, read_whole_bytes_max, findings);
+  return findings;
+}
+
+}  // namespace ballast
