@@ -90,7 +90,10 @@ std::string key_reference() {
 std::string reference_toml() {
   std::string text =
       "# Every key of a job file with its type, range, default and meaning; printed by\n"
-      "# `ballast-tool keys --toml`. A real job needs a few of them: see the other examples.\n";
+      "# `ballast-tool keys --toml`. A page to look things up in, not a job to run: it names "
+      "columns\n"
+      "# that no bundled data set has, and one table of each kind. Jobs to run are beside it;\n"
+      "# digits.toml needs nothing but launch/quickstart.\n";
   for (const Section& section : key_table()) {
     if (section.by_tool) continue;
     text += '\n';

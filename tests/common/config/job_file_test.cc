@@ -255,8 +255,18 @@ TEST_F(JobFileOnDisk, RefusesAFileThatIsNotThere) {
   const Result<JobConfig> job = load_job(folder_ / "absent.toml");
 
   EXPECT_EQ(job.status().code(), Code::kInvalidInput);
-  EXPECT_THAT(job.status().to_string(), HasSubstr("absent.toml: cannot be read"));
-  EXPECT_EQ(load_job(folder_).status().code(), Code::kInvalidInput) << "a folder";
+  EXPECT_THAT(job.status().to_string(), HasSubstr("absent.toml: no such file"));
+  EXPECT_THAT(load_job(folder_).status().to_string(), HasSubstr(": a folder; expected a job file"));
+}
+
+TEST_F(JobFileOnDisk, ReadsNeitherADeviceNorAHugeFile) {
+  EXPECT_THAT(load_job("/dev/zero").status().to_string(),
+              HasSubstr("/dev/zero: not a regular file; expected a job file"));
+  const std::string path = write("");
+  std::filesystem::resize_file(path, uint64_t{1} << 40);  // a hole: no disk is used
+
+  EXPECT_THAT(load_job(path).status().to_string(),
+              HasSubstr("1099511627776 bytes, more than 1048576; expected a job file"));
 }
 
 }  // namespace
