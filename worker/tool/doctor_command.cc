@@ -7,6 +7,7 @@
 #include "worker/tool/job_plan.h"
 #include "worker/tool/memory_sum.h"
 #include "worker/tool/resume_source.h"
+#include "worker/tool/settings_check.h"
 
 namespace ballast {
 namespace {
@@ -93,6 +94,7 @@ Findings as_problems(const Status& status) {
 
 // What a resume would start from, or why it cannot.
 Findings judge_resume(const std::string& run_dir) {
+  if (const Status status = check_not_running(run_dir); !status.ok()) return as_problems(status);
   const Result<ResumeSource> source = find_resume_source(run_dir);
   if (!source.ok()) return as_problems(source.status());
   Findings notes;
@@ -154,12 +156,14 @@ Status run_doctor(const ResolveOptions& options, const ShapeResolver& resolve_sh
                   const DataJudge& judge_data, std::ostream& out) {
   Findings findings;
   if (!options.resume.empty()) findings = judge_resume(options.resume);
+  if (!findings.empty() && findings.front().stops) return verdict(options, print(findings, out));
   const Result<JobConfig> job = resolve_job(options, resolve_shapes);
   if (!job.ok()) {
     add(as_problems(job.status()), findings);
     return verdict(options, print(findings, out));
   }
   add(judge_data(*job), findings);
+  add(judge_settings(*job), findings);
   add(judge_host(*job, facts_for(*job, options)), findings);
   const size_t problems = print(findings, out);
   out << describe_memory(*job);

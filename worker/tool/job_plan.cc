@@ -14,16 +14,22 @@
 namespace ballast {
 namespace {
 
+// "1 worker", "2 workers".
+std::string counted(uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 std::string describe_steps(const JobConfig& job) {
   const TrainConfig& train = job.train;
   const LaneSchedule schedule(job.resolved.train_rows, train.lanes, train.batch, train.epochs,
                               train.max_steps);
-  return fmt::format(
-      "{}: {} train rows, {} test rows, {} features\n{}: {} epochs, {} steps of {} samples, {} "
-      "lanes over {} workers\n",
-      job.name, job.resolved.train_rows, job.resolved.test_rows, job.resolved.input_width,
-      name_of(train.mode), train.epochs, schedule.steps(), train.batch, train.lanes,
-      job.cluster.workers);
+  return fmt::format("{}: {}, {}, {}\n{}: {}, {} of {}, {} over {}\n", job.name,
+                     counted(job.resolved.train_rows, "train row"),
+                     counted(job.resolved.test_rows, "test row"),
+                     counted(job.resolved.input_width, "feature"), name_of(train.mode),
+                     counted(train.epochs, "epoch"), counted(schedule.steps(), "step"),
+                     counted(train.batch, "sample"), counted(train.lanes, "lane"),
+                     counted(job.cluster.workers, "worker"));
 }
 
 std::string describe_shards(const JobConfig& job) {
@@ -35,10 +41,11 @@ std::string describe_shards(const JobConfig& job) {
     ++counts[shards[i].value()];
     bytes[shards[i].value()] += units[i].bytes();
   }
-  std::string text = fmt::format("{} units on {} shards\n", units.size(), job.shard_count());
+  std::string text =
+      fmt::format("{} on {}\n", counted(units.size(), "unit"), counted(job.shard_count(), "shard"));
   for (uint32_t shard = 0; shard < job.shard_count(); ++shard) {
-    text += fmt::format("  server {} shard {}: {} units, {} bytes\n",
-                        shard / job.cluster.shards_per_server, shard, counts[shard], bytes[shard]);
+    text += fmt::format("  server {} shard {}: {}, {}\n", shard / job.cluster.shards_per_server,
+                        shard, counted(counts[shard], "unit"), counted(bytes[shard], "byte"));
   }
   return text;
 }

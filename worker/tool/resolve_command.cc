@@ -15,6 +15,7 @@
 #include "worker/model/model_check.h"
 #include "worker/tool/job_plan.h"
 #include "worker/tool/resume_source.h"
+#include "worker/tool/settings_check.h"
 
 namespace ballast {
 namespace {
@@ -74,11 +75,16 @@ Status check_resumed(const JobConfig& before, const JobConfig& now, const std::s
                             run_dir, fmt::join(changes, ", ")));
 }
 
+void print_notes(const JobConfig& job, std::ostream& out) {
+  for (const Finding& note : judge_settings(job)) out << "note: " << note.text << '\n';
+}
+
 // What would run, and from where; nothing is written.
 Status print_plan(const ResolveOptions& options, const ShapeResolver& resolve_shapes,
                   std::ostream& out) {
   std::string start;
   if (!options.resume.empty()) {
+    BALLAST_RETURN_IF_ERROR(check_not_running(options.resume));
     BALLAST_ASSIGN(const ResumeSource source, find_resume_source(options.resume));
     for (const Status& rejected : source.rejected) {
       start += fmt::format("passes over a damaged checkpoint: {}\n", rejected.to_string());
@@ -87,12 +93,21 @@ Status print_plan(const ResolveOptions& options, const ShapeResolver& resolve_sh
   }
   BALLAST_ASSIGN(const JobConfig job, resolve_job(options, resolve_shapes));
   out << start << describe_plan(job);
+  print_notes(job, out);
   return Status();
 }
 
-std::string source_path(const ResolveOptions& options) {
-  if (options.resume.empty()) return options.job_path;
-  return (fs::path(options.resume) / kConfigName).string();
+// What a resumed run ran with: its config.toml; when that is gone, the copy in its checkpoint.
+Result<JobConfig> load_resumed(const std::string& run_dir, const ResumeSource& source,
+                               const std::vector<std::string>& overrides) {
+  const std::string path = (fs::path(run_dir) / kConfigName).string();
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return parse_job(source.config, to_string(source), overrides);
+  Result<JobConfig> job = load_job(path, overrides);
+  if (job.ok() || load_job(path).ok()) return job;
+  return job.status().because(
+      fmt::format("{} is damaged: mend it, or remove it to go on with the copy in {}", path,
+                  to_string(source)));
 }
 
 }  // namespace
@@ -101,8 +116,14 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
   if (options.job_path.empty() && options.resume.empty()) {
     return Status(Code::kInvalidInput, "no job given; expected JOB.toml or --resume RUNDIR");
   }
-  const std::string path = source_path(options);
-  BALLAST_ASSIGN(JobConfig job, load_job(path, options.overrides));
+  JobConfig job, before;
+  if (options.resume.empty()) {
+    BALLAST_ASSIGN(job, load_job(options.job_path, options.overrides));
+  } else {
+    BALLAST_ASSIGN(const ResumeSource source, find_resume_source(options.resume));
+    BALLAST_ASSIGN(job, load_resumed(options.resume, source, options.overrides));
+    BALLAST_ASSIGN(before, load_resumed(options.resume, source, {}));
+  }
   job.resolved = ResolvedConfig();  // read anew: the data may not be what it was
   BALLAST_RETURN_IF_ERROR(resolve_shapes(job));
   if (job.train.lanes > job.resolved.train_rows) {
@@ -119,7 +140,6 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
   BALLAST_RETURN_IF_ERROR(
       check_model(job.model, job.resolved.input_width, job.resolved.label_width));
   if (!options.resume.empty()) {
-    BALLAST_ASSIGN(const JobConfig before, load_job(path));
     BALLAST_RETURN_IF_ERROR(check_resumed(before, job, options.resume));
   }
   return job;
@@ -139,6 +159,7 @@ Status run_resolve(const ResolveOptions& options, const ShapeResolver& resolve_s
     BALLAST_ASSIGN(const std::string given, read_file(options.job_path));
     BALLAST_RETURN_IF_ERROR(write_file(fs::path(folder) / kJobName, given));
   }
+  print_notes(job, out);
   return write_file(fs::path(folder) / kConfigName, dump_job(job));
 }
 

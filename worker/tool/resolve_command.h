@@ -29,8 +29,9 @@ struct ResolveOptions {
 Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver& resolve_shapes);
 
 // Writes run_dir/job.toml (as given; not with `resume`) and run_dir/config.toml (effective, renamed
-// into place), or prints the plan. Errors: those of resolve_job; kInvalidInput when run_dir cannot
-// be written (no permission), kExhausted when the disk is full.
+// into place), or prints the plan. A note a line on `out` for settings that work but help nobody.
+// Errors: those of resolve_job; kInvalidInput when run_dir cannot be written (no permission),
+// kExhausted when the disk is full.
 Status run_resolve(const ResolveOptions& options, const ShapeResolver& resolve_shapes,
                    std::ostream& out);
 

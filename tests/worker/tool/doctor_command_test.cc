@@ -9,6 +9,7 @@
 
 #include "common/config/job_file.h"
 #include "tests/worker/tool/run_folder.h"
+#include "worker/tool/settings_check.h"
 
 namespace ballast {
 namespace {
@@ -94,6 +95,20 @@ TEST_F(Doctor, SaysWhatTheDataJudgeFoundProblemsFirst) {
 
   EXPECT_EQ(exit_code(status), 2);
   EXPECT_THAT(out_.str(), testing::StartsWith("problem: chunk 3 is gone\nnote: labels"));
+}
+
+TEST_F(Doctor, NotesABatchThatTheDataCannotFillAndShardsWithoutUnits) {
+  EXPECT_THAT(judge_settings(job_), IsEmpty());
+
+  job_.train.batch = 2000;
+  job_.cluster.servers = 9;
+  const Findings notes = judge_settings(job_);
+
+  ASSERT_EQ(notes.size(), 2u);
+  EXPECT_THAT(notes[0].text, HasSubstr("train.batch = 2000 is more than the 1000 rows"));
+  EXPECT_THAT(notes[1].text,
+              HasSubstr("5 of 9 shards have nothing to hold: the model has 4 units"));
+  EXPECT_FALSE(notes[0].stops || notes[1].stops);
 }
 
 TEST_F(Doctor, SaysWhyThereIsNothingToResume) {

@@ -5,6 +5,7 @@
 
 #include "common/config/job_dump.h"
 #include "common/config/job_file.h"
+#include "tests/support/known_weights.h"
 #include "tests/worker/tool/run_folder.h"
 
 namespace ballast {
@@ -38,7 +39,7 @@ TEST_F(ResolveCommand, WritesNothingOnADryRunAndPrintsThePlan) {
   ASSERT_TRUE(status.ok()) << status.to_string();
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
   EXPECT_THAT(out_.str(), HasSubstr("1000 train rows"));
-  EXPECT_THAT(out_.str(), HasSubstr("sync: 1 epochs, 16 steps of 64 samples, 2 lanes over 2"));
+  EXPECT_THAT(out_.str(), HasSubstr("sync: 1 epoch, 16 steps of 64 samples, 2 lanes over 2"));
   EXPECT_THAT(out_.str(), HasSubstr("[64 -> 100] relu, 6500 parameters"));
   EXPECT_THAT(out_.str(), HasSubstr("4 units on 2 shards"));
   EXPECT_THAT(out_.str(), HasSubstr("memory of a server (2 of them): weights (2 versions) "));
@@ -96,6 +97,7 @@ class Resume : public RunFolder {
     ASSERT_TRUE(run_resolve(options_, data_, out_).ok());
     before_ = load_job(folder_ / "run/config.toml").value();
     options_.resume = options_.run_dir;
+    commit_weights(before_, blank_weights(before_), options_.run_dir, 10);
   }
 
   JobConfig before_;
@@ -131,6 +133,46 @@ TEST_F(Resume, IsARunOfItsOwn) {
   EXPECT_EQ(before_.resolved.run.size(), 16u);
   EXPECT_NE(now.resolved.run, before_.resolved.run);
   EXPECT_EQ(job_hash(now), job_hash(before_));
+}
+
+TEST_F(Resume, SaysInADryRunFromWhereItWouldGoOnAndWritesNothing) {
+  options_.dry_run = true;
+  options_.overrides = {"cluster.workers=1"};
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  ASSERT_TRUE(status.ok()) << status.to_string();
+  EXPECT_THAT(out_.str(), HasSubstr("resumes from checkpoint 10 at step 10 ("));
+  EXPECT_THAT(out_.str(), HasSubstr("2 lanes over 1 worker\n"));
+  EXPECT_EQ(load_job(folder_ / "run/config.toml").value(), before_);
+}
+
+TEST_F(Resume, SaysHowToGoOnWithADamagedConfigAndDoesWhenItIsDone) {
+  std::ofstream(folder_ / "run/config.toml") << "[job\n";
+
+  const Status damaged = run_resolve(options_, data_, out_);
+  EXPECT_EQ(exit_code(damaged), 2);
+  EXPECT_THAT(damaged.to_string(), HasSubstr("mend it, or remove it to go on with the copy in "
+                                             "checkpoint 10"));
+
+  std::filesystem::remove(folder_ / "run/config.toml");
+  const Status restored = run_resolve(options_, data_, out_);
+  ASSERT_TRUE(restored.ok()) << restored.to_string();
+  JobConfig now = load_job(folder_ / "run/config.toml").value();
+  now.resolved.run = before_.resolved.run;
+  EXPECT_EQ(now, before_);
+}
+
+TEST_F(Resume, RefusesBeforeAnythingStartsWhenNoCheckpointIsWhole) {
+  for (const auto& file :
+       std::filesystem::directory_iterator(checkpoint_folder(options_.run_dir, 10))) {
+    std::ofstream(file.path(), std::ios::trunc) << "x";
+  }
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(), HasSubstr("/job.toml again"));
 }
 
 TEST_F(Resume, RefusesOtherData) {

@@ -21,7 +21,7 @@ class ResumeSourceTest : public DataFixture {
  protected:
   void SetUp() override { std::filesystem::create_directories(run_); }
 
-  void start_run() { std::ofstream(run_ + "/config.toml") << dump_job(job_); }
+  void start_run() { std::ofstream(run_ + "/job.toml") << dump_job(job_); }
   void checkpoint(CutId id) { commit_weights(job_, known_weights(job_), run_, id); }
   void damage(CutId id) {
     for (const auto& file : std::filesystem::directory_iterator(checkpoint_folder(run_, id))) {
@@ -55,12 +55,12 @@ TEST_F(ResumeSourceTest, IsTheNewestWholeCheckpoint) {
 }
 
 TEST_F(ResumeSourceTest, SaysWhyThereIsNone) {
-  EXPECT_THAT(refusal(), HasSubstr("no config.toml in it"));
+  EXPECT_THAT(refusal(), HasSubstr("no job.toml in it"));
   start_run();
   EXPECT_THAT(refusal(), HasSubstr("no checkpoint in it; run the job again"));
   checkpoint(10);
   damage(10);
-  EXPECT_THAT(refusal(), HasSubstr("cannot resume " + run_ + ": run the job again"));
+  EXPECT_THAT(refusal(), HasSubstr("cannot resume " + run_ + ": run " + run_ + "/job.toml again"));
 }
 
 TEST_F(ResumeSourceTest, LeavesARunAloneThatIsGoingOn) {
@@ -69,10 +69,11 @@ TEST_F(ResumeSourceTest, LeavesARunAloneThatIsGoingOn) {
   const int lock = ::open((run_ + "/launch.lock").c_str(), O_RDWR | O_CREAT, 0600);
   ASSERT_EQ(::flock(lock, LOCK_EX), 0);
 
-  EXPECT_THAT(refusal(), HasSubstr("its run is going on"));
+  EXPECT_EQ(exit_code(check_not_running(run_)), 2);
+  EXPECT_THAT(check_not_running(run_).to_string(), HasSubstr("its run is going on"));
 
   ::close(lock);
-  EXPECT_TRUE(find_resume_source(run_).ok());
+  EXPECT_TRUE(check_not_running(run_).ok());
 }
 
 }  // namespace
