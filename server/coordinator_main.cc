@@ -105,10 +105,9 @@ class CoordinatorProcess {
 
   Status serve() {
     drive(Tick{});
-    Time next_status = monotonic_now();
     const bool disturbs = job_.fault.move_lane_every_steps > 0;
     while (!finish_) {
-      Time until = std::min(wake_at_, next_status);
+      Time until = std::min(wake_at_, next_status_);
       if (disturbs) until = std::min(until, monotonic_now() + kDisturbEvery);
       if (auto event = transport_->receive(until)) take(*event);
       if (disturbs) move_a_lane();
@@ -119,9 +118,9 @@ class CoordinatorProcess {
         wake_at_ = kEndOfTime;
         drive(Tick{});
       }
-      if (now >= next_status) {
+      if (now >= next_status_) {
         write_status();
-        next_status = now + kStatusEvery;
+        next_status_ = now + kStatusEvery;
       }
       if (!problem_.ok()) return problem_;
     }
@@ -171,7 +170,9 @@ class CoordinatorProcess {
       }
       drive(Received{in->from, std::move(*message)});
     } else if (auto* down = std::get_if<PeerDown>(&event)) {
+      log::info("lost {} step={}", to_string(down->peer), process_.step.load());
       drive(PeerLost{down->peer});
+      next_status_ = {};  // at once: it may be the last
     }
   }
 
@@ -243,6 +244,7 @@ class CoordinatorProcess {
   BoundedQueue<CoordinatorEvent> done_queue_;
   std::atomic<bool> stop_requested_{false};
   Time wake_at_ = kEndOfTime;
+  Time next_status_{};
   std::optional<Finish> finish_;
   Status problem_;
   uint64_t lane_moves_ = 0;

@@ -34,6 +34,7 @@ void ShardService::take(TransportEvent& event) {
     }
     shard_.handle(shard_event::Received{in->from, std::move(*message)}, now, effects_);
   } else if (auto* down = std::get_if<PeerDown>(&event)) {
+    log::info("lost {} step={}", to_string(down->peer), step_.load());
     shard_.handle(shard_event::PeerLost{down->peer}, now, effects_);
   }
   carry_out();

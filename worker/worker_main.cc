@@ -113,6 +113,7 @@ class WorkerProcess {
     } else if (auto* up = std::get_if<PeerUp>(&event)) {
       session.handle(session_event::PeerUp{up->peer}, now, effects);
     } else if (auto* down = std::get_if<PeerDown>(&event)) {
+      log::info("lost {} step={}", to_string(down->peer), process_.step.load());
       session.handle(session_event::PeerDown{down->peer}, now, effects);
     }
   }

@@ -211,6 +211,21 @@ def sync_async(options):
     return DONE
 
 
+def read_results(path):
+    """A results.json as sync_async writes it."""
+    expected = "expected the results.json of `bench sync-async`"
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not JSON"
+        raise LauncherError(f"{path}: {reason}; {expected}") from error
+    missing = [key for key in ("target", "rows", "runs")
+               if not isinstance(results, dict) or key not in results]
+    if missing:
+        raise LauncherError(f"{path}: it holds no {', '.join(missing)}; {expected}")
+    return results
+
+
 def draw(path):
     """The plots of a results.json, or nothing (said) without matplotlib."""
     try:
@@ -219,4 +234,9 @@ def draw(path):
         print(f"no plots: {error}; install python3-matplotlib and call "
               f"{command_line('bench', 'plots', str(path))}")
         return []
-    return plots.draw_all(json.loads(path.read_text(encoding="utf-8")), path.parent)
+    results = read_results(path)
+    try:
+        return plots.draw_all(results, path.parent)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise LauncherError(f"{path}: a run in it is not as `bench sync-async` writes it "
+                            f"({type(error).__name__}: {error})") from error

@@ -47,13 +47,18 @@ def how_it_died(code):
     return f"was killed by signal {-code} ({name}){hint}"
 
 
-def last_step(child, status):
-    """From the status, when the process itself could not say."""
+def last_step(child, at_death, at_end, run_dir):
+    """The largest step known of a process that could not say itself. status.json is up to a second
+    old, so also: the metrics, what the coordinator had heard of a worker by the end, and the step at
+    which the other processes lost it, from their logs. Workers that do without it may have gone on,
+    so the job's step at the end counts only where all of them need it."""
+    steps = [at_death.get("step"), *run_dir.steps_of_metrics(), *run_dir.steps_at_loss(child.role)]
     if child.role == "worker":
-        for worker in status.get("workers") or []:
-            if worker.get("index") == child.index and worker.get("clock") is not None:
-                return worker["clock"]
-    return status.get("step")
+        steps += [worker.get("clock") for status in (at_death, at_end)
+                  for worker in status.get("workers") or [] if worker.get("index") == child.index]
+    else:
+        steps.append(at_end.get("step"))
+    return max((step for step in steps if isinstance(step, int)), default=None)
 
 
 def last_lines(path):
@@ -68,26 +73,28 @@ def lines_of(value):
     return value.splitlines() if isinstance(value, str) else [str(line) for line in value or []]
 
 
-def of_child(child, report, status, logs):
+def of_child(child, report, at_death, run_dir):
     """The failure of one child, with its own report if it could write one."""
     code = None if child.ended_by_launcher else child.exit_code
     by_signal = code is not None and code < 0
     when = child.died_at - (SIGNAL_LEAD_S if by_signal else 0)
-    step, chain, tail = last_step(child, status), [], last_lines(child.out)
+    step, chain, tail = None, [], last_lines(child.out)
     if report:
         when = min(when, seconds(report.get("time")))
-        step = report.get("step", step)
+        step = report.get("step")
         chain = lines_of(report.get("chain"))
         tail = lines_of(report.get("log_tail"))[-OUT_LINES:]
-    log = next((path for path in logs.glob(f"{child.role}*.log")
+    if step is None:
+        step = last_step(child, at_death, run_dir.status(), run_dir)
+    log = next((path for path in run_dir.logs.glob(f"{child.role}*.log")
                 if path.stem in (child.role, f"{child.role}-{child.index}")), child.out)
     exit_code = code if code in (BUG, BAD_INPUT, FAILED) else FAILED
     return Failure(child.name, how_it_died(code), when, exit_code, step, chain, tail, str(log))
 
 
-def earliest(cluster, run_dir, status):
-    """The failure that came first, or nothing if no process failed by itself. `status` is the one
-    of that time: the other processes may have gone on for a moment."""
+def earliest(cluster, run_dir, at_death):
+    """The failure that came first, or nothing if no process failed by itself. `at_death` is the
+    status of that moment."""
     reports = {(report.get("role"), report.get("index") or 0): report
                for report in run_dir.failures()}
     failures = []
@@ -95,7 +102,7 @@ def earliest(cluster, run_dir, status):
         report = reports.get((child.role, child.index))
         died = not child.ended_by_launcher and child.exit_code not in (0, 75)
         if report or died:
-            failures.append(of_child(child, report, status, run_dir.logs))
+            failures.append(of_child(child, report, at_death, run_dir))
     return min(failures, key=lambda failure: failure.time, default=None)
 
 

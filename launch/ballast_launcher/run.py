@@ -16,6 +16,7 @@ from .processes import Cluster, die_with_parent
 from .run_directory import RunDirectory, new_path
 from .supervisor import LINGER_S, Ending, StopSignals, Supervisor
 
+JOB_BYTES_MAX = 1 << 20  # as common/config/job_file.cc
 PROGRAMS = ("ballast-tool", "ballast-coordinator", "ballast-server", "ballast-worker")
 
 
@@ -48,6 +49,21 @@ def command_line(*words):
     return shlex.join([sys.argv[0] or "launch/ballast", *words])
 
 
+def check_job_file(path):
+    """A job file is a small regular file. Whatever is wrong inside it, ballast-tool reports."""
+    job = pathlib.Path(path)
+    if job.is_dir():
+        hint = ""
+        if (job / "config.toml").is_file():
+            hint = f"; to go on with the run in it: {command_line('run', '--resume', str(path))}"
+        raise LauncherError(f"{path}: a folder; expected a job file in TOML{hint}")
+    if job.exists() and not job.is_file():
+        raise LauncherError(f"{path}: not a regular file; expected a job file in TOML")
+    if job.exists() and job.stat().st_size > JOB_BYTES_MAX:
+        raise LauncherError(f"{path}: {job.stat().st_size} bytes; expected a job file in TOML of at "
+                            f"most {JOB_BYTES_MAX}")
+
+
 def job_name(job, settings):
     """For the folder's name only: whatever is wrong with the job is reported by ballast-tool."""
     name = pathlib.Path(job).stem
@@ -70,7 +86,8 @@ def resolve_command(request, *words):
 
 
 def call_tool(command, signals=None, show_output=False):
-    """Runs a ballast-tool command that is part of ours. Its own message on stderr is enough."""
+    """Runs a ballast-tool command that is part of ours -> what it printed. Its own message on stderr
+    is enough."""
     done = subprocess.run(command, stdin=subprocess.DEVNULL,
                           stdout=None if show_output else subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, errors="replace", check=False,
@@ -78,12 +95,26 @@ def call_tool(command, signals=None, show_output=False):
     if signals and signals.count:
         raise LauncherError("stopped before the job was started", STOPPED_NOW)
     if done.returncode == 0:
-        return
+        return done.stdout or ""
     what = f"{os.path.basename(command[0])} {command[1]}"
     exit_code = done.returncode if done.returncode > 0 else FAILED
     if done.stderr.strip():
         raise ToolError(done.stderr.rstrip(), exit_code)
     raise LauncherError(f"{what} {failure.how_it_died(done.returncode)}", exit_code)
+
+
+def reopened(request):
+    """The run goes on with its own config.toml; a JOB.toml may be named, not exchanged."""
+    if request.run_dir:
+        raise LauncherError("--resume continues in its own folder; leave out --run-dir")
+    run_dir = RunDirectory.reopen(request.resume)
+    if request.job:
+        check_job_file(request.job)
+        given = pathlib.Path(request.job).read_bytes()
+        if given != (run_dir.path / "job.toml").read_bytes():
+            raise LauncherError(f"{request.job} is not the job of {request.resume}, which goes "
+                                "on with what it has; leave it out, or use --set")
+    return run_dir
 
 
 class Job:
@@ -93,29 +124,18 @@ class Job:
         self.request = request
         self.signals = signals
         self.cluster = Cluster()
+        self.notes = []  # what the tool says of settings that work but help nobody
         for program in PROGRAMS:
             binary(request.bin_dir, program)
-        self.run_dir = self.reopened() if request.resume else self.created()
+        self.run_dir = reopened(request) if request.resume else self.created()
 
     def created(self):
         request = self.request
         if not request.job:
             raise LauncherError("which job? give a JOB.toml, or --resume DIR")
+        check_job_file(request.job)
         return RunDirectory.create(request.run_dir or
                                    new_path(job_name(request.job, request.settings)))
-
-    def reopened(self):
-        """The run goes on with its own config.toml; a JOB.toml may be named, not exchanged."""
-        request = self.request
-        if request.run_dir:
-            raise LauncherError("--resume continues in its own folder; leave out --run-dir")
-        run_dir = RunDirectory.reopen(request.resume)
-        if request.job:
-            given = pathlib.Path(request.job).read_bytes()
-            if given != (run_dir.path / "job.toml").read_bytes():
-                raise LauncherError(f"{request.job} is not the job of {request.resume}, which goes "
-                                    "on with what it has; leave it out, or use --set")
-        return run_dir
 
     def resolve(self):
         """Writes job.toml and config.toml; a new folder does not outlive a refused job."""
@@ -126,7 +146,8 @@ class Job:
                 words += ["--resume", str(self.run_dir.path)]
             else:
                 words.insert(0, self.request.job)
-            call_tool(resolve_command(self.request, *words), self.signals)
+            self.notes = call_tool(resolve_command(self.request, *words),
+                                   self.signals).splitlines()
             config = self.run_dir.config()
         except BaseException:
             self.run_dir.discard()
@@ -152,6 +173,8 @@ class Job:
         display = displays.choose(self.request.quiet)
         try:
             display.note(f"run directory: {self.run_dir.shown()}")
+            for note in self.notes:
+                display.note(note)
             self.start(config)
             display.start()
             supervisor = Supervisor(self.cluster, self.run_dir, display, self.signals)
@@ -161,6 +184,7 @@ class Job:
             display.stop()
             self.run_dir.unlock()
         exit_code, message = self.conclude(ending, supervisor.last_status)
+        self.run_dir.write_end(exit_code, message)
         return Result(self.run_dir, exit_code, message)
 
     def conclude(self, ending, status):
@@ -200,7 +224,17 @@ class Job:
         words = ["run", self.request.job]
         for setting in self.request.settings:
             words += ["--set", setting]
+        if self.request.run_dir:
+            words += ["--run-dir", next_name(self.request.run_dir)]
         return ["  no checkpoint was written", f"  to run again: {command_line(*words)}"]
+
+
+def next_name(path):
+    """A folder beside `path` that is not there: a run directory is never reused."""
+    count = 2
+    while pathlib.Path(f"{path}-{count}").exists():
+        count += 1
+    return f"{path}-{count}"
 
 
 def finished(path):
@@ -220,8 +254,14 @@ def run_job(request):
 
 
 def dry_run(request):
-    """Shapes, units per shard and the memory sum, without a run directory or a process."""
-    if not request.job:
-        raise LauncherError("which job? give a JOB.toml", BAD_INPUT)
-    call_tool(resolve_command(request, request.job, "--dry-run"), show_output=True)
+    """Shapes, units per shard and the memory sum, without a run directory or a process; with
+    --resume also what it would go on from."""
+    if request.resume:
+        words = ["--resume", str(reopened(request).path)]
+    elif request.job:
+        check_job_file(request.job)
+        words = [request.job]
+    else:
+        raise LauncherError("which job? give a JOB.toml, or --resume DIR", BAD_INPUT)
+    call_tool(resolve_command(request, *words, "--dry-run"), show_output=True)
     return DONE

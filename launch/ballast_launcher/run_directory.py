@@ -46,8 +46,10 @@ class RunDirectory:
         self.path = pathlib.Path(path).absolute()
         self.logs = self.path / "logs"
         self._lock = None
-        self._is_ours = False
+        self._made = None  # folders made for a new run, innermost first
+        self._metrics_start = 0  # where this start's lines begin
         self._metrics_offset = 0
+        self._log_offsets = {}  # the same of each log
 
     @classmethod
     def create(cls, path):
@@ -57,42 +59,57 @@ class RunDirectory:
             if run_dir.path.is_dir() and any(run_dir.path.iterdir()):
                 raise LauncherError(f"run directory {path} is not empty; a run directory is never "
                                     "reused: choose another, or continue it with --resume")
+            run_dir._made = [folder for folder in (run_dir.path, *run_dir.path.parents)
+                             if not folder.exists()]
             run_dir.path.mkdir(parents=True, exist_ok=True)
             run_dir.path.chmod(0o700)
             run_dir.logs.mkdir(mode=0o700)
         except OSError as error:
             raise LauncherError(f"cannot create run directory {path}: {error.strerror}") from error
-        run_dir._is_ours = True
         return run_dir
 
     @classmethod
     def reopen(cls, path):
-        """For --resume: the folder must hold a run that was started before."""
+        """For --resume: the folder must hold a run that was started before and is not going on."""
         run_dir = cls(path)
-        for name in ("job.toml", "config.toml"):
-            if not (run_dir.path / name).is_file():
-                raise LauncherError(f"cannot resume {path}: it holds no {name}, "
-                                    "so no run was started there")
+        if not (run_dir.path / "job.toml").is_file():
+            raise LauncherError(f"cannot resume {path}: it holds no job.toml, "
+                                "so no run was started there")
+        if run_dir.is_running():
+            raise run_dir.in_use()
         if run_dir.newest_checkpoint() is None:
             raise LauncherError(f"cannot resume {path}: it holds no checkpoint "
                                 "(checkpoints/*/manifest); run the job again instead")
-        run_dir._metrics_offset = run_dir.metrics_bytes()
+        run_dir._metrics_start = run_dir._metrics_offset = run_dir.metrics_bytes()
+        run_dir._log_offsets = {log: log.stat().st_size for log in run_dir.logs.glob("*.log")}
         return run_dir
+
+    def in_use(self):
+        return LauncherError(f"{self.shown()} is in use: its run is going on; `status "
+                             f"{self.shown()}` shows it, Ctrl-C in its launcher stops it")
 
     def lock(self):
         """Refuses a folder whose run is going on. The lock lasts until this process ends."""
+        path = self.path / "launch.lock"
         try:
-            self._lock = open(self.path / "launch.lock", "w", encoding="utf-8")
+            self._lock = open(path, "w", encoding="utf-8")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not path.exists() or os.fstat(self._lock.fileno()).st_ino != path.stat().st_ino:
+                raise BlockingIOError  # its holder ended in between and took the file away
         except BlockingIOError as error:
-            raise LauncherError(f"{self.path} is in use: its run is going on") from error
+            raise self.in_use() from error
         except OSError as error:
             raise LauncherError(f"cannot write to {self.path}: {error.strerror}") from error
 
     def unlock(self):
-        if self._lock:
-            self._lock.close()
-            self._lock = None
+        """Leaves nothing in the folder that only a run that is going on needs."""
+        if not self._lock:
+            return
+        shutil.rmtree(self.path / "sockets", ignore_errors=True)
+        with contextlib.suppress(OSError):
+            (self.path / "launch.lock").unlink()
+        self._lock.close()
+        self._lock = None
 
     def is_running(self):
         with contextlib.suppress(OSError), open(self.path / "launch.lock", encoding="utf-8") as file:
@@ -104,7 +121,8 @@ class RunDirectory:
 
     def forget_previous_end(self):
         """Before a resume: what the last start left must not be taken for news of this one."""
-        for name in ("status.json", "summary.json"):
+        # A resume starts from a checkpoint, not from where the last coordinator was.
+        for name in ("status.json", "summary.json", "ended.json", "coordinator.state"):
             (self.path / name).unlink(missing_ok=True)
         for path in self.logs.glob("*.failure.json"):
             path.rename(path.with_name(path.name.replace(".failure.", ".failure-before-resume.")))
@@ -112,8 +130,13 @@ class RunDirectory:
     def discard(self):
         """Removes a run that never started. What was there before this launcher is not touched."""
         self.unlock()
-        if self._is_ours:
-            shutil.rmtree(self.path, ignore_errors=True)
+        if self._made is None:
+            return
+        for entry in self.path.iterdir():  # the folder was empty or not there
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        for folder in self._made:
+            with contextlib.suppress(OSError):  # not empty: another run is beside it
+                folder.rmdir()
 
     def config(self):
         path = self.path / "config.toml"
@@ -124,6 +147,15 @@ class RunDirectory:
 
     def status(self):
         return read_json(self.path / "status.json") or {}
+
+    def write_end(self, exit_code, message):
+        """How the launcher saw the run end; `status` shows it. Nothing there: it was killed itself."""
+        end = {"exit_code": exit_code, "message": message}
+        with contextlib.suppress(OSError):  # a full disk: the message is on the screen
+            (self.path / "ended.json").write_text(json.dumps(end) + "\n", encoding="utf-8")
+
+    def end(self):
+        return read_json(self.path / "ended.json") or {}
 
     def summary(self):
         return read_json(self.path / "summary.json")
@@ -143,10 +175,24 @@ class RunDirectory:
         self._metrics_offset += len(whole) + len(newline)
         return parse_lines(whole)
 
-    def metrics(self):
-        """All of metrics.jsonl."""
+    def metrics(self, start=0):
+        """All of metrics.jsonl from this byte on."""
         path = self.path / "metrics.jsonl"
-        return parse_lines(path.read_bytes()) if path.exists() else []
+        return parse_lines(path.read_bytes()[start:]) if path.exists() else []
+
+    def steps_of_metrics(self):
+        """The steps that metrics.jsonl speaks of since this start."""
+        return [record.get("step") for record in self.metrics(self._metrics_start)]
+
+    def steps_at_loss(self, role):
+        """Where the others were when they lost a process of `role`: their logs since this start."""
+        steps = []
+        for log in self.logs.glob("*.log"):
+            with contextlib.suppress(OSError), log.open("rb") as file:
+                file.seek(self._log_offsets.get(log, 0))
+                found = re.findall(rb" lost %s\b.* step=(\d+)" % role.encode(), file.read())
+                steps += [int(digits) for digits in found]
+        return steps
 
     def failures(self):
         """The failure reports of processes, in no order."""

@@ -7,8 +7,16 @@ from .errors import DONE, LauncherError
 from .run import call_tool, run_job
 
 
+STEPS_MAX = 1_000_000  # a smoke test of more is a run
+
+
 class Smoke:
     def __init__(self, request, steps):
+        if request.resume:
+            raise LauncherError("--smoke makes a run of its own: give it the job file "
+                                f"({request.resume}/job.toml) instead of --resume")
+        if steps > STEPS_MAX:
+            raise LauncherError(f"--smoke {steps}: expected at most {STEPS_MAX} steps")
         self.request = request
         self.steps = steps
         self.run_dir = None
@@ -28,6 +36,10 @@ class Smoke:
 
     def train(self):
         self.train_to(self.steps)
+        done = (self.run_dir.summary() or {}).get("steps", self.steps)
+        if done < self.steps:
+            raise LauncherError(f"--smoke {self.steps}: the whole job has only {done} steps; "
+                                f"choose at most {max(1, done // 2)}")
 
     def evaluate(self):
         test = (self.run_dir.config().get("data") or {}).get("test")

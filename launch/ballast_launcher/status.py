@@ -5,7 +5,7 @@ import time
 
 from . import table, text
 from .binaries import CHECKOUT
-from .errors import DONE, LauncherError
+from .errors import DONE, STOPPED, STOPPED_NOW, LauncherError
 from .run_directory import RunDirectory, newest
 
 SHARES = ("load", "compute", "push", "wait", "pull")
@@ -19,6 +19,25 @@ def find(run_dir):
         if found:
             return found
     raise LauncherError("no run below ./runs; name a run directory")
+
+
+STATES = {DONE: "finished", STOPPED: "stopped", STOPPED_NOW: "stopped at once"}
+
+
+def ending(run):
+    """(state, words of the launcher) of a run that is not going on."""
+    end = run.end()
+    if not end:
+        return "killed", ["its launcher was killed, and every process with it"]
+    state = STATES.get(end.get("exit_code"), "failed")
+    return state, [] if state == "finished" else str(end.get("message", "")).splitlines()
+
+
+def as_ended(status, state):
+    """What the last status.json said of a run that has ended: nobody waits or computes any more."""
+    workers = [{**worker, "state": "ended"} for worker in status.get("workers") or []]
+    return {**status, "state": state, "workers": workers, "waiting_for": None,
+            "samples_per_second": None}
 
 
 def worker_row(worker):
@@ -35,9 +54,16 @@ def show(run_dir):
         raise LauncherError(f"{run.shown()} holds no status.json: not a run directory, "
                             "or its job never started")
     age = time.time() - (run.path / "status.json").stat().st_mtime
-    running = "running" if run.is_running() else "not running"
-    print(f"{run.shown()}: {running}, status of {age:.0f} s ago")
+    words = []
+    if run.is_running():
+        print(f"{run.shown()}: running, status of {age:.0f} s ago")
+    else:
+        state, words = ending(run)
+        status = as_ended(status, state)
+        print(f"{run.shown()}: {state}, last status of {age:.0f} s ago")
     print(text.status_line(status))
+    for line in words:
+        print(line.removeprefix("ballast: "))
     if status.get("metrics"):
         print(text.record_line(status["metrics"]))
     workers = status.get("workers") or []

@@ -1,5 +1,10 @@
 """Numbers and lines as people read them. Pure."""
 
+import re
+
+NAMES_SHOWN = 3
+NOT_JOINED = re.compile(r"(\w+ \d+) has not joined \(([\d.]+) s\)")
+
 
 def number(value):
     """Four significant digits, whole numbers whole, thousands apart from 10,000 on."""
@@ -22,6 +27,17 @@ def byte_count(value):
     return f"{value:.1f} TiB"
 
 
+def waiting(reason):
+    """Whom a job waits for, in one short phrase."""
+    absent = NOT_JOINED.findall(reason)
+    if absent:
+        names = [name for name, _ in absent]
+        more = len(names) - NAMES_SHOWN
+        shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        return f"waiting for {shown} to join ({absent[0][1]} s)"
+    return reason if " waits for " in reason else f"waiting for {reason}"
+
+
 def status_line(status, with_state=True):
     """One line of status.json; what it does not say is left out."""
     parts = [str(status.get("state", "starting"))] if with_state else []
@@ -35,7 +51,7 @@ def status_line(status, with_state=True):
     if status.get("staleness_mean") is not None:
         parts.append(f"staleness {status['staleness_mean']:.2f}")
     if status.get("waiting_for"):
-        parts.append(f"waiting for {status['waiting_for']}")
+        parts.append(waiting(status["waiting_for"]))
     return "  ".join(parts)
 
 

@@ -1,6 +1,8 @@
 """The commands besides a plain run."""
 
 import json
+import shutil
+import signal
 
 import launching
 from launcher_case import LONG, LauncherTest
@@ -34,13 +36,65 @@ class OtherCommands(LauncherTest):
         self.assertIn("failed", launching.last_line(done.stdout))
         self.assertIn("loss is nan on worker-0", done.stderr)
 
+    def test_smoke_refuses_what_it_cannot_do(self):
+        self.run_job("--quiet")
+
+        resumed = self.run_launcher("run", "--resume", "r", "--smoke", "2")
+        endless = self.run_launcher("run", self.write_job(), "--smoke", "99999999999")
+
+        self.assertEqual((resumed.returncode, endless.returncode), (2, 2))
+        self.assertIn("instead of --resume", resumed.stderr)
+        self.assertIn("--smoke 99999999999: expected at most", endless.stderr)
+
+    def test_smoke_of_more_steps_than_the_job_has_says_how_many_it_has(self):
+        done = self.run_job("--smoke", "20", steps=8)
+
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--smoke 20: the whole job has only 8 steps; choose at most 4", done.stderr)
+
+    def test_status_of_a_run_that_was_stopped_or_killed_says_so_and_waits_for_nobody(self):
+        for end, state in ((signal.SIGINT, "r: stopped, "), (signal.SIGKILL, "r: killed, ")):
+            with self.subTest(state=state):
+                shutil.rmtree(self.folder / "r", ignore_errors=True)
+                launcher = self.start_job()
+                launcher.send_signal(end)
+                self.end(launcher)
+                launching.wait_until(lambda: not launching.processes_of(self.folder / "r"), "end")
+
+                done = self.run_launcher("status", "r")
+
+                self.assertIn(state, done.stdout)
+                self.assertNotIn("running", done.stdout)
+                self.assertNotIn("computing", done.stdout)
+
+    def test_status_of_a_run_that_failed_repeats_what_was_said(self):
+        self.run_job(steps=LONG, who="worker-1", at_step=20, misfortune="kill", checkpoint_at=5)
+
+        done = self.run_launcher("status", "r")
+
+        self.assertIn("r: failed, ", done.stdout)
+        self.assertIn("worker 1 was killed by signal 9", done.stdout)
+        self.assertIn("run --resume r", done.stdout)
+
+    def test_plots_of_a_file_that_is_no_result_is_one_line(self):
+        for content in ("not json", "{}", "[1]", '{"target": 1, "rows": [1], "runs": [{}]}'):
+            with self.subTest(content=content):
+                (self.folder / "x.json").write_text(content)
+
+                done = self.run_launcher("bench", "plots", "x.json")
+
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+                self.assertIn("x.json: ", done.stderr)
+        self.assertEqual(self.run_launcher("bench", "plots", "absent.json").returncode, 2)
+
     def test_status_shows_the_newest_run(self):
         self.run_launcher("run", self.write_job(), "--quiet")
 
         done = self.run_launcher("status")
 
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("not running", done.stdout)
+        self.assertIn(": finished, ", done.stdout)
         self.assertRegex(done.stdout, r"worker +state +clock +samples/s")
 
     def test_status_knows_a_run_that_is_going_on(self):

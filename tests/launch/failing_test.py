@@ -26,7 +26,26 @@ class Failing(LauncherTest):
                 self.assertEqual(done.returncode, 3)
                 self.assertIn(f"ballast: {name} was killed by signal 9 (SIGKILL)", done.stderr)
                 self.assertRegex(done.stderr, r"last step (1\d|2\d)\b")
-                self.assertIn("to run again:", launching.last_line(done.stderr))
+                self.assertTrue(launching.last_line(done.stderr).endswith(
+                    "job.toml --run-dir r-2"), "r is used up: another name that is free")
+
+    def test_the_step_is_the_largest_that_anybody_knows_of(self):
+        for role, index in ROLES:
+            with self.subTest(role=role):
+                shutil.rmtree(self.folder / "r", ignore_errors=True)
+
+                done = self.run_job(steps=LONG, who=f"{role}-{index}", at_step=20,
+                                    misfortune="kill", stale_status=True, log_losses=True)
+
+                self.assertRegex(done.stderr, r"last step (19|2\d)\b")
+
+    def test_the_step_of_an_earlier_start_is_not_told(self):
+        self.run_job(steps=LONG, checkpoint_at=5, who="worker-1", at_step=90, misfortune="kill",
+                     log_losses=True)
+
+        done = self.run_launcher("run", "--resume", "r", "--set", "fake.at_step=20")
+
+        self.assertRegex(done.stderr, r"last step (19|2\d)\b")
 
     def test_a_failure_report_gives_the_cause_the_step_and_the_exit_code(self):
         for code, expected in ((1, 1), (2, 2), (3, 3), (9, 3)):

@@ -6,7 +6,8 @@ to do: `steps`, `step_seconds`, and for one process a misfortune:
   who = "worker-1", at_step = 3, misfortune = one of
   kill (SIGKILL to itself), exit (code `code`, no report), report (failure report, exit `code`),
   hang (ignores SIGTERM and the end of the job).
-With `peers_react` the others notice the misfortune, report it and exit 3.
+Where one was killed the others stand still. With `stale_status` the coordinator writes its status
+once; with `log_losses` the others log where they lost the victim. With `peers_react` the others notice the misfortune, report it and exit 3.
 """
 
 import json
@@ -68,7 +69,8 @@ def tool():
         write_whole(run_dir / "job.toml", text)
     write_whole(run_dir / "config.toml", to_toml(config))
     write_whole(run_dir / "called.json", sys.argv[1:])
-    (run_dir / "over").unlink(missing_ok=True)
+    for name in ("over", "victim"):
+        (run_dir / name).unlink(missing_ok=True)
 
 
 class Process:
@@ -122,15 +124,26 @@ class Process:
             self.report(time.time())
             sys.exit(3)
 
+    def stands_still(self):
+        return self.fake.get("misfortune") == "kill" and (self.run_dir / "victim").exists()
+
+    def log_loss(self):
+        log = self.run_dir / f"logs/{self.name}.log"
+        if self.fake.get("log_losses") and self.stands_still() and not log.exists():
+            log.write_text(f"12:00 INFO {self.name} lost {self.fake['who']}#7 step={self.step}\n")
+
     def tick(self):
         self.suffer()
         self.react()
+        self.log_loss()
         time.sleep(self.fake.get("step_seconds", 0.02))
-        self.step += 1
+        self.step += not self.stands_still()
 
 
 class Coordinator(Process):
     def show(self, state):
+        if self.fake.get("stale_status") and self.step > 1:
+            return
         workers = [{"index": index, "state": "computing", "clock": self.step,
                     "samples_per_second": 100.0} for index in range(self.cluster["workers"])]
         write_whole(self.run_dir / "status.json", {
@@ -144,6 +157,7 @@ class Coordinator(Process):
         write_whole(folder / "manifest", "whole")
 
     def run(self):
+        (self.run_dir / "sockets").mkdir(exist_ok=True)
         while self.step < self.steps and not self.asked:
             self.show("running")
             self.tick()

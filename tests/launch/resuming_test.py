@@ -48,6 +48,32 @@ class Resuming(LauncherTest):
         self.assertEqual(done.returncode, 2)
         self.assertIn("its run is going on", done.stderr)
 
+    def test_a_run_that_is_going_on_is_told_so_even_without_a_checkpoint(self):
+        self.start_job()
+
+        done = self.run_launcher("run", "--resume", "r")
+
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("r is in use: its run is going on", done.stderr)
+
+    def test_a_dry_run_of_a_resume_starts_and_changes_nothing(self):
+        self.run_job("--quiet")
+        before = sorted(path.stat().st_mtime_ns for path in (self.folder / "r").iterdir())
+
+        done = self.run_launcher("run", "--resume", "r", "--dry-run")
+
+        self.assertEqual((done.returncode, done.stdout), (0, "shapes\n"), done.stderr)
+        after = sorted(path.stat().st_mtime_ns for path in (self.folder / "r").iterdir())
+        self.assertEqual(after, before)
+
+    def test_a_resume_does_not_read_the_state_of_the_last_coordinator(self):
+        self.run_job("--quiet")
+        (self.folder / "r/coordinator.state").write_text("")  # as a full disk leaves it
+
+        self.run_launcher("run", "--resume", "r", "--set", "fake.steps=4")
+
+        self.assertFalse((self.folder / "r/coordinator.state").exists())
+
     def test_a_refused_resume_leaves_the_folder_as_it_was(self):
         self.run_job("--quiet")
 

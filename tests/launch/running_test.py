@@ -52,6 +52,42 @@ class Running(LauncherTest):
         self.assertEqual(done.stderr, "job.toml:3: trian.epochs: unknown key\n")
         self.assertFalse((self.folder / "r").exists())
 
+    def test_a_refused_job_takes_the_folders_with_it_that_it_made_and_no_other(self):
+        job = self.write_job(refuse="no")
+        (self.folder / "mine").mkdir()
+
+        self.run_launcher("run", job)
+        self.run_launcher("run", job, "--run-dir", "mine")
+
+        self.assertFalse((self.folder / "runs").exists())
+        self.assertEqual(os.listdir(self.folder / "mine"), [])
+
+    def test_what_is_no_job_file_is_told_in_one_line_and_not_read(self):
+        (self.folder / "old").mkdir()
+        (self.folder / "old/config.toml").write_text("")
+        with open(self.folder / "huge", "wb") as huge:
+            huge.truncate(1 << 40)
+
+        for path, words in ((self.folder, "a folder; expected a job file"),
+                            (self.folder / "old", "run --resume"),
+                            ("/dev/zero", "not a regular file; expected a job file"),
+                            (self.folder / "huge", "expected a job file in TOML of at most")):
+            for more in ((), ("--dry-run",)):
+                with self.subTest(path=path, more=more):
+                    done = self.run_launcher("run", path, *more)
+
+                    self.assertEqual(done.returncode, 2)
+                    self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+                    self.assertIn(words, done.stderr)
+        self.assertFalse((self.folder / "runs").exists())
+
+    def test_a_run_that_has_ended_keeps_neither_lock_nor_sockets(self):
+        self.run_job("--quiet")
+
+        left = os.listdir(self.folder / "r")
+        self.assertNotIn("launch.lock", left)
+        self.assertNotIn("sockets", left)
+
     def test_quiet_prints_only_the_result(self):
         done = self.run_job("--quiet")
 
