@@ -122,9 +122,16 @@ class CoordinatorProcess {
         write_status();
         next_status_ = now + kStatusEvery;
       }
-      if (!problem_.ok()) return problem_;
+      if (!problem_.ok()) tell_problem();
     }
-    return finish();
+    const Status status = finish();
+    return !status.ok() || problem_.ok() ? status : problem_;
+  }
+
+  // Everybody hears why, so that nobody waits for a coordinator that is gone.
+  void tell_problem() {
+    telling_ = true;
+    drive(StoreLost{problem_});
   }
 
   // Processes send their last figures when they hear the end.
@@ -180,6 +187,7 @@ class CoordinatorProcess {
     CoordinatorEffects effects;
     coordinator_->handle(event, monotonic_now(), effects);
     for (CoordinatorEffect& effect : effects) {
+      if (!problem_.ok() && !telling_) return;  // what follows would rest on what is not written
       if (auto* send = std::get_if<Send>(&effect)) {
         (void)transport_->send(send->to, wire::encode(send->message));  // orders are repeated
       } else if (auto* save = std::get_if<SaveState>(&effect)) {
@@ -246,7 +254,8 @@ class CoordinatorProcess {
   Time wake_at_ = kEndOfTime;
   Time next_status_{};
   std::optional<Finish> finish_;
-  Status problem_;
+  Status problem_;        // of our own files
+  bool telling_ = false;  // it ends the job
   uint64_t lane_moves_ = 0;
 };
 

@@ -71,7 +71,7 @@ void ShardService::carry_out() {
       end_ = end->kind == wire::EndKind::kDone ? Status()
              : end->kind == wire::EndKind::kStopped
                  ? Status(Code::kStopped, "stopped on request")
-                 : Status(Code::kStopped, "the job failed elsewhere");
+                 : Status(Code::kStopped, "the job failed elsewhere: " + end->reason);
     }
   }
   effects_.clear();

@@ -217,7 +217,7 @@ void WorkerSession::on_control(wire::Any& message, Time now, SessionEffects& out
     if (!current(end->leader) || ended_) return;
     ended_ = true;
     send_progress(now, out);  // the last figures
-    out.push_back(session_effect::End{end->kind});
+    out.push_back(session_effect::End{end->kind, end->reason});
   }
 }
 

@@ -138,6 +138,7 @@ struct Fail {
 };
 struct End {
   wire::EndKind kind;
+  std::string reason;  // of a failure elsewhere
 };
 }  // namespace session_effect
 using SessionEffect =

@@ -147,7 +147,7 @@ class WorkerProcess {
                    ? Status()
                    : Status(Code::kStopped, end->kind == wire::EndKind::kStopped
                                                 ? "stopped on request"
-                                                : "the job failed elsewhere");
+                                                : "the job failed elsewhere: " + end->reason);
       }
     }
     effects.clear();

@@ -392,6 +392,7 @@ enum class EndKind : uint8_t { kDone, kStopped, kFailed };
 struct End {
   uint64_t leader = 0;
   EndKind kind = EndKind::kDone;
+  std::string reason = {};  // kFailed: what ended the job
 };
 
 // Answers WorkerProgress and ShardProgress: the coordinator is alive and this is its life.

@@ -172,11 +172,12 @@ StopAt unpack(Unpacker&, const fb::StopAt& t) {
 }
 
 Offset<fb::End> pack(Packer& packer, const End& m) {
-  return fb::CreateEnd(packer.builder(), static_cast<fb::EndKind>(m.kind));
+  return fb::CreateEnd(packer.builder(), static_cast<fb::EndKind>(m.kind), packer.text(m.reason));
 }
 
 End unpack(Unpacker& unpacker, const fb::End& t) {
-  return {.kind = unpacker.enumerator<EndKind>(t.kind(), "kind")};
+  return {.kind = unpacker.enumerator<EndKind>(t.kind(), "kind"),
+          .reason = unpacker.text(t.reason(), "reason")};
 }
 
 Offset<fb::BeatAnswer> pack(Packer& packer, const BeatAnswer& m) {

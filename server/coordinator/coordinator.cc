@@ -206,7 +206,7 @@ void Coordinator::last_figures(const Received& event, Time now) {
       on(event.from, *shard, now);
     }
   }
-  send(event.from, wire::End{0, *ending_});
+  send(event.from, wire::End{0, *ending_, ending_status_.ok() ? "" : ending_status_.to_string()});
 }
 
 void Coordinator::on(const Tick&, Time now) {

@@ -68,6 +68,12 @@ struct ManifestFailed {
   uint64_t id = 0;
   Status status;
 };
+// The coordinator's own files cannot be written any more: the job ends, and everybody is told why.
+// Nothing of the call that met it was sent after the write that failed; what this event sends is,
+// although its SaveState may fail too.
+struct StoreLost {
+  Status status;
+};
 // Moves one lane as planned, at the next clock that is possible. Ignored when the lane is on its
 // way already, or the worker is no member. Re-planning does the same by itself.
 struct MoveLane {
@@ -76,7 +82,7 @@ struct MoveLane {
 };
 
 using CoordinatorEvent = std::variant<Received, PeerLost, Tick, StopRequested, ManifestCommitted,
-                                      ManifestFailed, MoveLane>;
+                                      ManifestFailed, StoreLost, MoveLane>;
 
 // ---------------------------------------------------------------- effects
 
@@ -167,6 +173,7 @@ class Coordinator {
   void on(const StopRequested& event, Time now);
   void on(const ManifestCommitted& event, Time now);
   void on(const ManifestFailed& event, Time now);
+  void on(const StoreLost& event, Time now);
   void on(const MoveLane& event, Time now);
 
   void on(const Peer& from, const wire::Join& message, Time now);

@@ -171,6 +171,12 @@ void Coordinator::on(const ManifestFailed& event, Time) {
            .because(fmt::format("while committing checkpoint {}: {}", event.id, resume_hint())));
 }
 
+void Coordinator::on(const StoreLost& event, Time) {
+  fail(Status(event.status)
+           .because(fmt::format("on the coordinator's disk, at step {} of {}: {}",
+                                plan_.least_clock(), setup_.schedule.steps(), resume_hint())));
+}
+
 void Coordinator::advance_checkpoint(Time now) {
   if (!stop_requested_ && !trained_) {
     const Clock before_end = std::min<Clock>(plan_.least_clock(), setup_.schedule.steps() - 1);
@@ -305,14 +311,15 @@ void Coordinator::fail(Status status) {
 void Coordinator::end(wire::EndKind kind, Status status) {
   ending_ = kind;
   ending_status_ = status;
+  const std::string reason = status.ok() ? std::string() : status.to_string();
   // Also to those given up: they may be there all the same.
   for (uint32_t i = 0; i < membership_.worker_limit(); ++i) {
     if (membership_.worker(WorkerId(i)).incarnation == 0) continue;
-    send(membership_.peer(WorkerId(i)), wire::End{0, kind});
+    send(membership_.peer(WorkerId(i)), wire::End{0, kind, reason});
   }
   for (uint32_t i = 0; i < membership_.shard_count(); ++i) {
     if (membership_.shard(ShardId(i)).incarnation == 0) continue;
-    send(membership_.peer(ShardId(i)), wire::End{0, kind});
+    send(membership_.peer(ShardId(i)), wire::End{0, kind, reason});
   }
   effects_.push_back(Finish{kind, std::move(status)});
 }

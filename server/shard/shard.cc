@@ -322,7 +322,7 @@ void Shard::on_control(wire::Any& message, Time now, ShardEffects& out) {
   } else if (const auto* end = std::get_if<wire::End>(&message)) {
     if (current(*end)) {
       out.push_back(shard_effect::SendControl{progress(now)});  // the last figures
-      out.push_back(shard_effect::End{end->kind});
+      out.push_back(shard_effect::End{end->kind, end->reason});
     }
   } else if (const auto* answer = std::get_if<wire::BeatAnswer>(&message)) {
     // A coordinator that restarted knows us only by our joins.

@@ -76,6 +76,7 @@ struct Fail {  // stop with this status
 };
 struct End {
   wire::EndKind kind;
+  std::string reason;  // of a failure elsewhere
 };
 }  // namespace shard_effect
 using ShardEffect =

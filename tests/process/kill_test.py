@@ -1,5 +1,6 @@
 """kill -9 of any process at any time: an end within 10 s, one message, nothing left."""
 
+import contextlib
 import os
 import random
 import signal
@@ -57,6 +58,26 @@ class Kill(ProcessTest):
                 time.sleep(patience_s)  # the moment itself is what is tried
 
                 self.kill_and_check(launcher, role, index, run_dir)
+
+    def test_a_coordinator_whose_disk_fails_tells_everybody_before_it_ends(self):
+        launcher = self.start(LONG)
+        self.wait_for_step(launcher, 1)
+        status = self.folder / "r/status.json"
+
+        def make_unwritable():  # a folder in the way of the file, which is replaced once a second
+            status.unlink(missing_ok=True)
+            with contextlib.suppress(FileExistsError):
+                status.mkdir()
+            return status.is_dir()
+        self.wait(launcher, make_unwritable, "the file is in the way")
+
+        code, error = self.end(launcher, seconds=END_S)
+
+        self.assertEqual(code, 3, error)
+        self.assertIn("status.json", error)
+        for name in ("worker-0", "worker-1", "server-0", "server-1"):
+            log = (self.folder / f"r/logs/{name}.log").read_text()
+            self.assertRegex(log, r"the job failed elsewhere: cannot replace status\.json")
 
     def test_kill_9_of_the_launcher_leaves_no_process(self):
         launcher = self.start(LONG)

@@ -500,6 +500,7 @@ void FakeCluster::carry_out(CoordinatorEffects effects) {
     if (crashes && done++ == crash_after_) break;
     if (auto* it = std::get_if<Send>(&effect)) {
       ++sent_[std::string(wire::message_name(it->message))];
+      if (const auto* said = std::get_if<wire::End>(&it->message)) last_end_ = *said;
       send(kCoordinator, it->to, std::move(it->message));
     }
     if (auto* it = std::get_if<SaveState>(&effect)) saved_ = it->state;

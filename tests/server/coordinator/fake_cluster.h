@@ -75,6 +75,7 @@ class FakeCluster {
   [[nodiscard]] bool shard_up(uint32_t index) const { return shards_.contains(index); }
   // Messages of this kind that the coordinator has sent.
   [[nodiscard]] uint64_t sent(const std::string& name) const;
+  [[nodiscard]] const std::optional<wire::End>& last_end() const { return last_end_; }
   // Every unit has every step of every lane.
   [[nodiscard]] bool whole() const;
   // What broke a rule of the protocol; empty: nothing.
@@ -127,6 +128,7 @@ class FakeCluster {
   std::set<uint64_t> committed_;
   std::vector<std::string> notes_;
   std::map<std::string, uint64_t> sent_;
+  std::optional<wire::End> last_end_;
   std::string violation_;
   uint64_t calls_ = 0;
   uint64_t crash_at_ = 0;

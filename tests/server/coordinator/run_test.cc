@@ -634,6 +634,22 @@ TEST(Failure, OfAStrangerIsIgnored) {
   expect_done(cluster);
 }
 
+TEST_P(EveryMode, TellsEverybodyWhenItsOwnFilesCannotBeWritten) {
+  FakeCluster cluster(options());
+  ASSERT_TRUE(cluster.run_until(half_way));
+
+  cluster.event(StoreLost{Status(Code::kExhausted, "cannot write status.json: disk full")});
+
+  ASSERT_TRUE(cluster.finished());
+  EXPECT_EQ(cluster.finish().kind, wire::EndKind::kFailed);
+  EXPECT_EQ(cluster.finish().status.code(), Code::kExhausted);
+  EXPECT_THAT(cluster.finish().status.to_string(),
+              AllOf(HasSubstr("status.json: disk full"), HasSubstr("resume from checkpoint")));
+  EXPECT_EQ(cluster.sent("End"), 4u) << "two shards, two workers";
+  ASSERT_TRUE(cluster.last_end());
+  EXPECT_THAT(cluster.last_end()->reason, HasSubstr("status.json: disk full"));
+}
+
 // What a part says of its file becomes a path of the manifest.
 TEST(Checkpoint, TakesNoPartWhoseFileIsNotTheShardsOwn) {
   for (const char* file : {"../../etc/passwd", "/tmp/part-0.blp", "..", "", "part-1.blp"}) {
