@@ -28,7 +28,7 @@
 #include "common/placement/units.h"
 #include "common/wire/messages.h"
 #include "worker/client/param_client.h"
-#include "worker/silence.h"
+#include "common/base/silence.h"
 
 namespace ballast {
 

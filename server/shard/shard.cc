@@ -13,6 +13,8 @@ constexpr size_t kPartsRemembered = 4;
 // Parts on their way to the disk at once. With more, training would outrun the disk and their
 // copies fill the memory: answers wait until one is written.
 constexpr size_t kCutsWritingMax = 2;
+// In a note about a push that was dropped.
+constexpr size_t kLanesNamed = 4;
 
 LaneSchedule schedule_of(const JobConfig& job) {
   return LaneSchedule(job.resolved.train_rows, job.train.lanes, job.train.batch, job.train.epochs,
@@ -29,7 +31,8 @@ Shard::Shard(Journal& journal, ShardConfig config, ManifestReader read_manifest)
       rule_{config_.job.train, config_.job.train.lanes,
             schedule_.steps_per_epoch() * config_.job.train.epochs},
       fences_(schedule_.lanes(), 0),
-      reply_counts_(wire::kReplyCodeCount, 0) {}
+      reply_counts_(wire::kReplyCodeCount, 0),
+      silence_({}, heartbeat()) {}
 
 Shard::~Shard() = default;
 
@@ -38,6 +41,7 @@ void Shard::start(Time now, ShardEffects& out) {
   for (const UnitSpec& unit : config_.units) all.push_back(unit.id);
   survey_ticket_ = journal_.fetch(std::move(all));
   next_beat_ = now;
+  silence_ = Silence(now, heartbeat());
   out.push_back(shard_effect::WakeAt{now});
 }
 
@@ -48,6 +52,7 @@ void Shard::handle(ShardEvent event, Time now, ShardEffects& out) {
 // ---------------------------------------------------------------- events
 
 void Shard::on(shard_event::Received& event, Time now, ShardEffects& out) {
+  silence_.broken();
   if (auto* push = std::get_if<wire::Push>(&event.message)) {
     on_push(event.from, *push, now, out);
   } else if (auto* pull = std::get_if<wire::Pull>(&event.message)) {
@@ -59,20 +64,45 @@ void Shard::on(shard_event::Received& event, Time now, ShardEffects& out) {
 
 void Shard::on(shard_event::PeerLost& event, Time, ShardEffects&) {
   for (auto& [id, hosted] : units_) hosted.unit->forget(event.peer);
+  unsaid_.forget(event.peer);
+  dropped_.erase(event.peer);
 }
 
 void Shard::on(shard_event::Tick&, Time now, ShardEffects& out) {
+  check_silence(now, out);
   if (now < next_beat_) return;
   if (surveyed_ && !welcomed_) out.push_back(shard_effect::SendControl{join()});
   if (welcomed_) out.push_back(shard_effect::SendControl{progress(now)});
-  next_beat_ = now + std::chrono::milliseconds(config_.job.cluster.heartbeat_ms);
+  next_beat_ = now + heartbeat();
   out.push_back(shard_effect::WakeAt{next_beat_});
+}
+
+Duration Shard::heartbeat() const {
+  return std::chrono::milliseconds(config_.job.cluster.heartbeat_ms);
+}
+
+void Shard::check_silence(Time now, ShardEffects& out) {
+  silence_.tick(now);
+  if (!surveyed_) silence_.broken();  // our own disk is waited for
+  const ClusterConfig& cluster = config_.job.cluster;
+  const uint64_t most_ms = welcomed_ ? cluster.stuck_after_ms : cluster.join_deadline_ms;
+  if (silence_.lasted() < std::chrono::milliseconds(most_ms)) return;
+  out.push_back(shard_effect::Fail{
+      Status(Code::kDeadline,
+             fmt::format("shard {}: waiting for {}, heard nothing from it nor from any worker for "
+                         "{:.1f} s (cluster.{} = {}); is the coordinator running, and can this "
+                         "host reach it",
+                         config_.shard.value(),
+                         welcomed_ ? "the coordinator" : "a welcome from the coordinator",
+                         to_seconds(silence_.lasted()),
+                         welcomed_ ? "stuck_after_ms" : "join_deadline_ms", most_ms))});
+  silence_.broken();
 }
 
 void Shard::on(shard_event::Stored& event, Time, ShardEffects& out) {
   if (const auto* durable = std::get_if<Durable>(&event.event)) {
     durable_lsn_ = std::max(durable_lsn_, durable->lsn);
-    release_pending(out);
+    release_unsaid(out);
   } else if (auto* fetched = std::get_if<Fetched>(&event.event)) {
     if (fetched->ticket == survey_ticket_) {
       survived_ = std::move(fetched->images);
@@ -105,8 +135,22 @@ void Shard::on_push(const Peer& from, wire::Push& push, Time now, ShardEffects& 
     if (!admit(from, entry, out)) continue;
     HostedUnit& target = *hosted(entry.unit, entry.epoch);
     std::vector<UnitAnswer> answers;
+    const uint64_t malformed = target.unit->counters().malformed;
+    const wire::PushEntry stamps{.sequence = entry.sequence,
+                                 .unit = entry.unit,
+                                 .epoch = entry.epoch,
+                                 .lanes = entry.lanes,
+                                 .gradient = entry.gradient};
     const bool changed = target.unit->push(from, std::move(entry), now, answers);
     ++beat_;
+    if (target.unit->counters().malformed > malformed) {
+      note_dropped(
+          from, stamps,
+          fmt::format("lanes, clock, weight or size do not fit unit {} at version {} with "
+                      "{} bytes",
+                      entry.unit.value(), target.unit->version(), target.unit->weights().bytes()),
+          out);
+    }
     if (changed) {
       after_change(target, std::move(answers), out);
     } else {
@@ -138,6 +182,25 @@ void Shard::on_pull(const Peer& from, wire::Pull& pull, Time now, ShardEffects& 
   }
 }
 
+// At the first and then ever more seldom: whoever sends nonsense repeats it.
+void Shard::note_dropped(const Peer& from, const wire::PushEntry& entry, const std::string& why,
+                         ShardEffects& out) {
+  const uint64_t count = ++dropped_[from];
+  if ((count & (count - 1)) != 0) return;  // 1, 2, 4, 8 ...
+  std::string lanes;
+  for (size_t i = 0; i < std::min(entry.lanes.size(), kLanesNamed); ++i) {
+    const wire::LaneStamp& stamp = entry.lanes[i];
+    lanes += fmt::format("{}lane {} clock {} fence {}", i == 0 ? "" : ", ", stamp.lane.value(),
+                         stamp.clock, stamp.fence);
+  }
+  out.push_back(
+      shard_effect::Note{fmt::format("dropped a push of {}, number {} from it: unit {}, {} bytes, "
+                                     "{} lanes [{}]: {}; look into the "
+                                     "sender's log, and use the same build and job everywhere",
+                                     to_string(from), count, entry.unit.value(),
+                                     entry.gradient.size(), entry.lanes.size(), lanes, why)});
+}
+
 // Whether the unit may see the entry. A push is compared by unit epoch first, then by the fences of
 // its lanes; one above ours is from a future we have not been told of, and is asked again.
 bool Shard::admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& out) {
@@ -154,7 +217,13 @@ bool Shard::admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& 
   }
   bool ahead = false;
   for (const wire::LaneStamp& stamp : entry.lanes) {
-    if (stamp.lane.value() >= fences_.size()) return false;
+    if (stamp.lane.value() >= fences_.size()) {
+      note_dropped(
+          from, entry,
+          fmt::format("lane {} is not among the {} of the job", stamp.lane.value(), fences_.size()),
+          out);
+      return false;
+    }
     const Fence known = fences_[stamp.lane.value()];
     if (stamp.fence < known) refusal.fences.push_back({stamp.lane, known});
     ahead = ahead || stamp.fence > known;
@@ -164,6 +233,7 @@ bool Shard::admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& 
     send({from, std::move(refusal)}, out);
     return false;
   }
+  if (ahead) note_dropped(from, entry, "its fence is above the one this shard was told", out);
   return !ahead;
 }
 
@@ -191,18 +261,18 @@ void Shard::send(UnitAnswer answer, ShardEffects& out) {
 // For whatever shows the state of units: others rest on it, and what is said now may show what is
 // not durable yet. Replies keep their order.
 void Shard::say_when_durable(ShardEffect effect, ShardEffects& out) {
-  if (!pending_.empty() || last_lsn_ > durable_lsn_ || outruns_disk()) {
-    pending_.push_back({last_lsn_, std::move(effect)});
+  if (!unsaid_.empty() || last_lsn_ > durable_lsn_ || outruns_disk()) {
+    unsaid_.add(last_lsn_, std::move(effect));
   } else {
     say(std::move(effect), out);
   }
 }
 
-void Shard::release_pending(ShardEffects& out) {
-  while (!pending_.empty() && pending_.front().lsn <= durable_lsn_ && !outruns_disk()) {
-    ShardEffect effect = std::move(pending_.front().effect);
-    pending_.pop_front();
-    say(std::move(effect), out);
+void Shard::release_unsaid(ShardEffects& out) {
+  while (!outruns_disk()) {
+    std::optional<ShardEffect> effect = unsaid_.take(durable_lsn_);
+    if (!effect) return;
+    say(*std::move(effect), out);
   }
 }
 
@@ -244,7 +314,7 @@ void Shard::part_done(uint64_t checkpoint, CheckpointPart part, ShardEffects& ou
   out.push_back(shard_effect::SendControl{wire::PartDone{config_.shard, part, checkpoint}});
   parts_done_[checkpoint] = std::move(part);
   if (parts_done_.size() > kPartsRemembered) parts_done_.erase(parts_done_.begin());
-  release_pending(out);
+  release_unsaid(out);
 }
 
 // A shard that goes on from its journal may publish a version again whose checkpoint its earlier

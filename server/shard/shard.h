@@ -2,11 +2,14 @@
 // the unit decide, holds answers until what they promise is durable, and takes its part in fence
 // rounds, snapshots and checkpoints. A state machine: no thread, socket, file or clock; the journal
 // it is given returns at once and comes back as events. Same events, same effects.
+//
+// While the coordinator is away training goes on, so a shard waits for it as long as workers come.
+// One that hears neither fails after cluster.join_deadline_ms (before its welcome) or
+// cluster.stuck_after_ms, and says for whom it waited and since when.
 // Owner thread: the shard's.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +18,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/base/silence.h"
 #include "common/base/time.h"
 #include "common/config/job_config.h"
 #include "common/net/message.h"
@@ -24,6 +28,7 @@
 #include "common/storage/journal.h"
 #include "common/wire/messages.h"
 #include "server/shard/unit.h"
+#include "server/shard/unsaid.h"
 
 namespace ballast {
 
@@ -100,6 +105,8 @@ class Shard {
   // Units in id order, for tests and final checks.
   [[nodiscard]] std::vector<const Unit*> units() const;
   [[nodiscard]] bool serving() const { return serving_; }
+  // What waits for the disk: at most one for each request in flight, and a few to the coordinator.
+  [[nodiscard]] size_t unsaid_count() const { return unsaid_.size(); }
   [[nodiscard]] uint64_t replies(wire::ReplyCode code) const {
     return reply_counts_[static_cast<size_t>(code)];
   }
@@ -108,11 +115,6 @@ class Shard {
   struct HostedUnit {
     std::unique_ptr<Unit> unit;
     UnitEpoch epoch = 0;
-  };
-  // Something said that may leave once `lsn` is durable.
-  struct Pending {
-    Lsn lsn;
-    ShardEffect effect;
   };
   struct Cut {
     std::vector<UnitImage> images;  // sync: as units reach the version, one after another
@@ -136,6 +138,8 @@ class Shard {
   void install(std::vector<UnitImage> images, ShardEffects& out);
   [[nodiscard]] Status check_survived() const;
   void finish_load(ShardEffects& out);
+  void note_dropped(const Peer& from, const wire::PushEntry& entry, const std::string& why,
+                    ShardEffects& out);
   [[nodiscard]] bool admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& out);
   void after_change(HostedUnit& hosted, std::vector<UnitAnswer> answers, ShardEffects& out);
   void cut_published(const Unit& unit);
@@ -144,10 +148,12 @@ class Shard {
   void send(std::vector<UnitAnswer> answers, ShardEffects& out);
   void send(UnitAnswer answer, ShardEffects& out);
   void say_when_durable(ShardEffect effect, ShardEffects& out);
-  void release_pending(ShardEffects& out);
+  void release_unsaid(ShardEffects& out);
   [[nodiscard]] bool outruns_disk() const;
   void say(ShardEffect effect, ShardEffects& out);
   void send_fence_marks(ShardEffects& out);
+  void check_silence(Time now, ShardEffects& out);
+  [[nodiscard]] Duration heartbeat() const;
   [[nodiscard]] wire::Join join() const;
   [[nodiscard]] wire::ShardProgress progress(Time now) const;
   [[nodiscard]] static bool refuses_leader(uint64_t leader, uint64_t known) {
@@ -174,12 +180,14 @@ class Shard {
 
   Lsn last_lsn_ = 0;  // of the newest image given to the journal
   Lsn durable_lsn_ = 0;
-  std::deque<Pending> pending_;                 // by lsn
+  Unsaid<ShardEffect, shard_effect::SendReply, shard_effect::SendControl> unsaid_;
   std::map<CutId, Cut> cuts_;                   // being collected or written
   std::map<CutId, CheckpointPart> parts_done_;  // the last few, for orders that are repeated
   uint64_t beat_ = 0;
   std::vector<uint64_t> reply_counts_;
   Time next_beat_{};
+  Silence silence_;                   // of the coordinator and all workers
+  std::map<Peer, uint64_t> dropped_;  // pushes that made no sense, of those connected
 };
 
 }  // namespace ballast

@@ -1,5 +1,6 @@
 #include "server/shard/shard.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "common/storage/memory_journal.h"
@@ -7,6 +8,9 @@
 
 namespace ballast::testing {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 // One shard with both units, the store under it, and what it has said.
 class ShardTest : public ::testing::Test {
@@ -107,6 +111,31 @@ class ShardTest : public ::testing::Test {
     });
   }
 
+  Status failure() const {
+    for (const ShardEffect& effect : said_) {
+      if (const auto* fail = std::get_if<shard_effect::Fail>(&effect)) return fail->status;
+    }
+    return Status();
+  }
+
+  std::vector<std::string> notes() const {
+    std::vector<std::string> texts;
+    for (const ShardEffect& effect : said_) {
+      if (const auto* note = std::get_if<shard_effect::Note>(&effect)) texts.push_back(note->text);
+    }
+    return texts;
+  }
+
+  // Every heartbeat from the last one to `time`.
+  void tick_until(Time time) {
+    const Duration beat = std::chrono::milliseconds(job_.cluster.heartbeat_ms);
+    while (ticked_ + beat <= time) {
+      ticked_ += beat;
+      shard_->handle(shard_event::Tick{}, ticked_, said_);
+    }
+  }
+
+  Time ticked_ = kNow;
   JobConfig job_;
   MemoryStore store_;
   std::unique_ptr<MemoryJournal> journal_;
@@ -187,6 +216,105 @@ TEST_F(ShardTest, HoldsAnAnswerUntilItIsDurable) {
   flush();
 
   EXPECT_EQ(replies(), "applied");
+}
+
+TEST_F(ShardTest, HoldsOneAnswerHoweverOftenItIsAskedDuringADiskStall) {
+  start(Mode::kAsync, Durability::kProcess);
+  load();
+
+  for (int repeat = 0; repeat < 100; ++repeat) {
+    push({0}, 0, 1);
+    push({1}, 0, 2);
+    wire::Pull pull;
+    pull.entries.push_back(pull_of(0, 3));
+    hear(std::move(pull), worker(1));
+    hear(wire::FenceOrder{1, {1, 1, 1, 1}});
+    wire::Load again = load_order(wire::LoadSource::kInitial);
+    again.leader = 1;
+    hear(std::move(again));
+  }
+
+  EXPECT_EQ(replies(), "");
+  EXPECT_EQ(shard_->unsaid_count(), 5u) << "three answers, the marks, and that it has loaded";
+  flush();
+  EXPECT_EQ(replies(), "applied applied weights");
+  EXPECT_NE(said<wire::FenceMarks>(), nullptr);
+  EXPECT_EQ(shard_->unsaid_count(), 0u);
+}
+
+TEST_F(ShardTest, ForgetsTheUnsaidAnswersOfAPeerThatIsLost) {
+  start(Mode::kAsync, Durability::kProcess);
+  load();
+  push({0}, 0, 1);
+
+  shard_->handle(shard_event::PeerLost{worker(0)}, kNow, said_);
+  EXPECT_EQ(shard_->unsaid_count(), 0u);
+  push({0}, 0, 1);  // it is back and asks again
+  flush();
+
+  EXPECT_EQ(replies(), "already");
+}
+
+TEST_F(ShardTest, SaysFreshMarksWhenTheFencesRoseMeanwhile) {
+  start(Mode::kAsync, Durability::kProcess);
+  load();
+  push({0}, 0, 1);
+
+  hear(wire::FenceOrder{1, {1, 1, 1, 1}});
+  hear(wire::FenceOrder{1, {2, 1, 1, 1}});
+  flush();
+
+  ASSERT_NE(said<wire::FenceMarks>(), nullptr);
+  EXPECT_EQ(said<wire::FenceMarks>()->fences, (std::vector<Fence>{2, 1, 1, 1}));
+}
+
+TEST_F(ShardTest, NotesPushesThatMakeNoSenseByPeerAndEverMoreSeldom) {
+  start(Mode::kAsync, Durability::kCheckpoint);
+  load();
+
+  push({0}, 0, 1, 9);  // a fence that nobody was told of
+  ASSERT_EQ(notes().size(), 1u);
+  EXPECT_THAT(notes()[0], AllOf(HasSubstr("dropped a push of worker-0#1, number 1"),
+                                HasSubstr("lane 0 clock 0 fence 9"), HasSubstr("above the one")));
+  for (int repeat = 2; repeat <= 100; ++repeat) push({77}, 0, 1);
+  EXPECT_EQ(notes().size(), 7u) << "at 1, 2, 4, 8, 16, 32, 64";
+  EXPECT_THAT(notes().back(), HasSubstr("lane 77 is not among the 4 of the job"));
+
+  wire::Push message;
+  message.entries.push_back(push_of({1}, 0, floats({1, 1, 1}), 5));
+  hear(std::move(message), worker(1));
+  ASSERT_EQ(notes().size(), 8u) << "counted by peer";
+  EXPECT_THAT(notes().back(), AllOf(HasSubstr("worker-1#1, number 1"), HasSubstr("12 bytes"),
+                                    HasSubstr("unit 0 at version 0 with 8 bytes")));
+}
+
+TEST_F(ShardTest, FailsWhenNeitherCoordinatorNorWorkerIsHeard) {
+  start(Mode::kAsync, Durability::kCheckpoint);
+  hear(wire::Welcome{1, 0});
+  load();
+  const Duration most = std::chrono::milliseconds(job_.cluster.stuck_after_ms);
+
+  tick_until(kNow + most - 1s);
+  EXPECT_FALSE(failed());
+  push({0}, 0, 1);  // the coordinator may be restarted meanwhile
+  tick_until(kNow + 2 * most - 2s);
+  EXPECT_FALSE(failed());
+  tick_until(kNow + 2 * most);
+
+  ASSERT_TRUE(failed());
+  EXPECT_THAT(failure().to_string(),
+              AllOf(HasSubstr("shard 0: waiting for the coordinator"), HasSubstr("for 60.0 s"),
+                    HasSubstr("cluster.stuck_after_ms = 60000")));
+}
+
+TEST_F(ShardTest, FailsWhenNoCoordinatorWelcomesIt) {
+  start(Mode::kAsync, Durability::kCheckpoint);
+
+  tick_until(kNow + std::chrono::milliseconds(job_.cluster.join_deadline_ms));
+
+  ASSERT_TRUE(failed());
+  EXPECT_EQ(failure().code(), Code::kDeadline);
+  EXPECT_THAT(failure().to_string(), HasSubstr("a welcome from the coordinator"));
 }
 
 TEST_F(ShardTest, KeepsWhatItAcknowledgedThroughACrash) {

@@ -1,4 +1,4 @@
-// Silence: how long a worker has neither got on nor heard its coordinator. Counted from one tick to
+// Silence: for how long nothing was heard of others. Counted from one tick to
 // the next, so that time in which this process stood still itself (Ctrl-Z, a debugger) is not taken
 // for the silence of others. Pure value.
 #pragma once
