@@ -46,7 +46,7 @@ Result<std::unique_ptr<const MemoryTable>> MemoryTable::load(std::shared_ptr<con
   const auto chunks = static_cast<uint32_t>(dataset->manifest().chunks.size());
   std::unique_ptr<MemoryTable> table(new MemoryTable(std::move(dataset), std::move(plan)));
   std::vector<ColumnPlan> plans = table->plan_.features;
-  plans.push_back(table->plan_.label);
+  if (table->plan_.has_label()) plans.push_back(table->plan_.label);
   for (ColumnPlan& column : plans) {
     BALLAST_ASSIGN(PageMemory memory,
                    PageMemory::map(table->dataset_->rows() * column.spec.row_bytes()));
@@ -107,6 +107,7 @@ void MemoryTable::read(std::span<const uint64_t> rows, float* features, float* l
     gather(columns_[i].plan, columns_[i].memory.data(), rows, out, plan_.width);
     out += columns_[i].plan.width;
   }
+  if (!plan_.has_label()) return;
   const Column& label = columns_.back();
   gather(label.plan, label.memory.data(), rows, labels, label.plan.width);
 }

@@ -56,7 +56,7 @@ class MemoryTable {
 
   std::shared_ptr<const Dataset> dataset_;  // shared: batches keep it for row names
   RowPlan plan_;
-  std::vector<Column> columns_;  // the features, then the label
+  std::vector<Column> columns_;  // the features, then the label if there is one
 };
 
 }  // namespace ballast

@@ -240,7 +240,7 @@ void gather_one_hot(const ColumnPlan& plan, const std::byte* stored, std::span<c
 }  // namespace
 
 uint64_t RowPlan::stored_row_bytes() const {
-  uint64_t bytes = label.spec.row_bytes();
+  uint64_t bytes = has_label() ? label.spec.row_bytes() : 0;
   for (const ColumnPlan& plan : features) bytes += plan.spec.row_bytes();
   return bytes;
 }
@@ -262,7 +262,9 @@ Result<RowPlan> plan_rows(const Dataset& dataset, const DataConfig& config) {
                   fmt::format("data.features: {} values a row are too many", width));
   }
   plan.width = static_cast<uint32_t>(width);
-  BALLAST_ASSIGN(plan.label, plan_column(dataset, config.label, config));
+  if (!config.label.empty()) {
+    BALLAST_ASSIGN(plan.label, plan_column(dataset, config.label, config));
+  }
   return plan;
 }
 

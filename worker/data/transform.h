@@ -31,9 +31,10 @@ struct ColumnPlan {
 
 struct RowPlan {
   std::vector<ColumnPlan> features;  // joined in this order
-  ColumnPlan label;
+  ColumnPlan label;  // of width 0 when the config names none: predictions need no answers
   uint32_t width = 0;
 
+  [[nodiscard]] bool has_label() const { return label.width > 0; }
   // Bytes a row takes in memory, as stored.
   [[nodiscard]] uint64_t stored_row_bytes() const;
 };

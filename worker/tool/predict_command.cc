@@ -104,7 +104,7 @@ Result<bool> wants_npy(const PredictOptions& options) {
 Status run_predict(const PredictOptions& options, std::ostream& out) {
   BALLAST_ASSIGN(const bool npy, wants_npy(options));
   BALLAST_ASSIGN(TrainedModel model, TrainedModel::open(options.run_dir));
-  BALLAST_ASSIGN(const std::unique_ptr<EvalLoader> data, model.open_data(options.data, 1));
+  BALLAST_ASSIGN(const std::unique_ptr<EvalLoader> data, model.open_features(options.data));
   if (options.out.empty()) {
     return predict_rows(model, *data, npy, [&](auto text) { return to_stream(out, text); });
   }

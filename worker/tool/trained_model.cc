@@ -23,12 +23,42 @@ Status no_model(const std::string& run_dir) {
 
 Status check_shapes(const JobConfig& job, const std::string& folder, const EvalLoader& data) {
   const ResolvedConfig& expected = job.resolved;
-  if (data.width() == expected.input_width && data.label_width() == expected.label_width) return {};
-  return Status(Code::kInvalidInput,
-                fmt::format("data set {}: {} features and {} label values a row found, the model "
-                            "was trained on {} and {}",
-                            folder, data.width(), data.label_width(), expected.input_width,
-                            expected.label_width));
+  const uint32_t labels = job.data.label.empty() ? 0 : expected.label_width;
+  if (data.width() == expected.input_width && data.label_width() == labels) return {};
+  const auto a_row = [](uint32_t features, uint32_t label_values) {
+    return fmt::format("{} features{}", features,
+                       label_values > 0 ? fmt::format(" and {} label values", label_values) : "");
+  };
+  return Status(
+      Code::kInvalidInput,
+      fmt::format("data set {}: {} a row found, the model was trained on {}", folder,
+                  a_row(data.width(), data.label_width()), a_row(expected.input_width, labels)));
+}
+
+// The job as predictions need it: its features and what is done to them.
+JobConfig without_label(JobConfig job) {
+  const auto is_feature = [&](const std::string& column) {
+    return std::ranges::find(job.data.features, column) != job.data.features.end();
+  };
+  job.data.label.clear();
+  std::erase_if(job.data.transforms,
+                [&](const TransformConfig& transform) { return !is_feature(transform.column); });
+  return job;
+}
+
+Result<std::unique_ptr<EvalLoader>> open_rows(const JobConfig& job, const std::string& folder,
+                                              uint32_t lanes) {
+  std::error_code ignored;
+  if (fs::is_regular_file(folder, ignored)) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("{}: a file; the folder of a data set expected: make one with "
+                              "`ballast data convert --format csv|idx {} --out FOLDER`",
+                              folder, folder));
+  }
+  BALLAST_ASSIGN(std::unique_ptr<EvalLoader> data,
+                 EvalLoader::open(job, folder, lanes, kEvaluationRows));
+  BALLAST_RETURN_IF_ERROR(check_shapes(job, folder, *data));
+  return data;
 }
 
 }  // namespace
@@ -68,17 +98,11 @@ Result<TrainedModel> TrainedModel::open(const std::string& run_dir) {
 
 Result<std::unique_ptr<EvalLoader>> TrainedModel::open_data(const std::string& folder,
                                                             uint32_t lanes) const {
-  std::error_code ignored;
-  if (fs::is_regular_file(folder, ignored)) {
-    return Status(Code::kInvalidInput,
-                  fmt::format("{}: a file; the folder of a data set expected: make one with "
-                              "`ballast data convert --format csv|idx {} --out FOLDER`",
-                              folder, folder));
-  }
-  BALLAST_ASSIGN(std::unique_ptr<EvalLoader> data,
-                 EvalLoader::open(job, folder, lanes, kEvaluationRows));
-  BALLAST_RETURN_IF_ERROR(check_shapes(job, folder, *data));
-  return data;
+  return open_rows(job, folder, lanes);
+}
+
+Result<std::unique_ptr<EvalLoader>> TrainedModel::open_features(const std::string& folder) const {
+  return open_rows(without_label(job), folder, 1);
 }
 
 }  // namespace ballast

@@ -30,6 +30,8 @@ struct TrainedModel {
   // kInvalidInput: a file instead of a data set, or rows of another shape than the model takes.
   [[nodiscard]] Result<std::unique_ptr<EvalLoader>> open_data(const std::string& folder,
                                                               uint32_t lanes) const;
+  // The same in one slice and without labels, which need not be there.
+  [[nodiscard]] Result<std::unique_ptr<EvalLoader>> open_features(const std::string& folder) const;
 };
 
 }  // namespace ballast

@@ -96,6 +96,26 @@ TEST_F(ModelCommands, PredictGivesTheSoftmaxOfEachRowInStoredOrder) {
   EXPECT_FALSE(std::getline(lines, line));
 }
 
+TEST_F(ModelCommands, PredictNeedsNoLabel) {
+  write_model_file();
+  ASSERT_TRUE(run_predict({run_, data_, "", ""}, out_).ok());
+  auto writer = DatasetWriter::create(path("bare"), {{"pixels", ColumnType::kU8, {kWidth}}}, {});
+  std::vector<std::byte> row(kWidth);
+  for (uint64_t r = 0; r < kRows; ++r) {
+    for (uint32_t k = 0; k < kWidth; ++k) row[k] = static_cast<std::byte>(r * 7 + k);
+    ASSERT_TRUE(writer->add_row(row).ok());
+  }
+  ASSERT_TRUE(writer->commit().ok());
+  std::ostringstream bare;
+
+  const Status status = run_predict({run_, path("bare"), "", ""}, bare);
+
+  ASSERT_TRUE(status.ok()) << status.to_string();
+  EXPECT_EQ(bare.str(), out_.str());
+  EXPECT_THAT(run_evaluate({run_, path("bare"), false}, out_).to_string(),
+              HasSubstr("no column \"label\""));
+}
+
 TEST_F(ModelCommands, PredictWritesTheSameNumbersAsNpy) {
   write_model_file();
   const std::string file = path("y.npy");
@@ -214,7 +234,7 @@ TEST_F(ModelCommands, RefuseDataOfAnotherShapeAndFilesThatAreNotConverted) {
   const Status wrong_width = run_predict({run_, wide, "", ""}, out_);
   EXPECT_EQ(exit_code(wrong_width), 2);
   EXPECT_THAT(wrong_width.to_string(),
-              HasSubstr("4 features and 1 label values a row found, the model was trained on 3"));
+              HasSubstr("4 features a row found, the model was trained on 3 features"));
   const Status not_converted = run_evaluate({run_, csv, false}, out_);
   EXPECT_EQ(exit_code(not_converted), 2);
   EXPECT_THAT(not_converted.to_string(), HasSubstr("ballast data convert"));
