@@ -50,6 +50,19 @@ Status check_columns(const std::vector<ColumnSpec>& columns) {
   return {};
 }
 
+// Of `folder` and those above it, the ones that do not exist, innermost first.
+std::vector<std::string> missing_folders(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> missing;
+  std::error_code ignored;
+  fs::path path = fs::absolute(folder).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();  // "out/"
+  for (; path.has_relative_path() && !fs::exists(path, ignored); path = path.parent_path()) {
+    missing.push_back(path.string());
+  }
+  return missing;
+}
+
 // What the folder holds now; empty when it is no data set.
 Manifest manifest_in(const std::string& folder) {
   const auto dataset = Dataset::open(folder);
@@ -62,6 +75,7 @@ Result<DatasetWriter> DatasetWriter::create(const std::string& folder,
                                             std::vector<ColumnSpec> columns,
                                             const DatasetWriterOptions& options) {
   BALLAST_RETURN_IF_ERROR(check_columns(columns));
+  std::vector<std::string> missing = missing_folders(folder);
   BALLAST_RETURN_IF_ERROR(make_folder(folder));
   std::error_code ignored;
   const std::string path = folder + "/" + std::string(kManifestName);
@@ -71,7 +85,9 @@ Result<DatasetWriter> DatasetWriter::create(const std::string& folder,
                                                    folder));
   }
   BALLAST_ASSIGN(const NewFile probe, NewFile::create(folder));  // may we write here?
-  return DatasetWriter(folder, std::move(columns), options);
+  DatasetWriter writer(folder, std::move(columns), options);
+  writer.made_folders_ = std::move(missing);
+  return writer;
 }
 
 DatasetWriter::DatasetWriter(std::string folder, std::vector<ColumnSpec> columns,
@@ -85,8 +101,11 @@ DatasetWriter::DatasetWriter(std::string folder, std::vector<ColumnSpec> columns
 }
 
 DatasetWriter::~DatasetWriter() {
-  if (committed_ || manifest_.chunks.empty()) return;  // empty: also after a move
-  remove_chunks(manifest_, manifest_in(folder_));
+  if (committed_) return;
+  file_.reset();  // a named temporary file would be in the way
+  if (!manifest_.chunks.empty()) remove_chunks(manifest_, manifest_in(folder_));
+  std::error_code ignored;  // not empty: somebody else put something there
+  for (const std::string& folder : made_folders_) std::filesystem::remove(folder, ignored);
 }
 
 Status DatasetWriter::add_row(std::span<const std::byte> row) {

@@ -26,11 +26,13 @@ struct DatasetWriterOptions {
 
 class DatasetWriter {
  public:
-  // kInvalidInput: no permission, two columns of one name, a data set is already there.
+  // Makes the folder and those above it. kInvalidInput: no permission, two columns of one name, a
+  // data set is already there.
   static Result<DatasetWriter> create(const std::string& folder, std::vector<ColumnSpec> columns,
                                       const DatasetWriterOptions& options);
 
-  // Without commit(): removes the chunks it named, unless the data set in the folder has them too.
+  // Without commit(): removes the chunks it named, unless the data set in the folder has them too,
+  // and the folders it made.
   ~DatasetWriter();
   DatasetWriter(DatasetWriter&&) = default;
   DatasetWriter& operator=(DatasetWriter&&) = default;
@@ -60,6 +62,7 @@ class DatasetWriter {
   uint64_t block_rows_ = 1;  // rows of a full block
   uint64_t rows_ = 0;
   bool committed_ = false;
+  std::vector<std::string> made_folders_;  // innermost first
 
   std::vector<std::vector<std::byte>> staged_;  // one a column: the rows of the block to come
   uint64_t staged_rows_ = 0;

@@ -115,7 +115,52 @@ TEST_F(ConvertTest, NamesFileLineColumnExpectedAndFoundForMalformedCsv) {
 TEST_F(ConvertTest, LeavesNoDataSetBehindWhenALineIsBad) {
   EXPECT_FALSE(csv("1,2\nx,2\n").ok());
 
-  EXPECT_TRUE(std::filesystem::is_empty(path("out")));
+  EXPECT_FALSE(std::filesystem::exists(path("out")));
+}
+
+TEST_F(ConvertTest, RefusesAFileWithoutRowsAndLeavesNoFolder) {
+  CsvOptions header;
+  header.header = true;
+
+  const Status status = csv("a,b,label\n", header);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(), HasSubstr("at least one row expected, none found"));
+  EXPECT_FALSE(std::filesystem::exists(path("out")));
+  const std::string nothing = big(0x803) + big(0) + big(2) + big(1);
+  EXPECT_THAT(idx(nothing, big(0x801) + big(0)).to_string(),
+              HasSubstr("at least one item expected"));
+}
+
+TEST_F(ConvertTest, TakesTheFoldersWithItThatItMadeAndNoOther) {
+  std::filesystem::create_directory(path("mine"));
+  const std::string bad = write_text("bad.csv", "1,2\nx,2\n");
+
+  EXPECT_FALSE(convert_csv({bad}, path("mine/new/deep/"), {}, {}).ok());
+  EXPECT_FALSE(convert_csv({bad}, path("mine"), {}, {}).ok());
+
+  EXPECT_TRUE(std::filesystem::is_directory(path("mine")));
+  EXPECT_TRUE(std::filesystem::is_empty(path("mine")));
+}
+
+TEST_F(ConvertTest, RefusesTwoColumnsOfOneName) {
+  CsvOptions header;
+  header.header = true;
+
+  EXPECT_THAT(csv("a,b,a,label\n1,2,3,4\n", header).to_string(),
+              HasSubstr("columns 0 and 2 are both named \"a\""));
+}
+
+TEST_F(ConvertTest, HintsAtHeaderAndSeparator) {
+  CsvOptions by_name;
+  by_name.label = "label";
+  EXPECT_THAT(csv("a,label\n1,2\n", by_name).to_string(),
+              HasSubstr("if line 1 names the columns, add --header"));
+  EXPECT_THAT(csv("1;2;3\n").to_string(),
+              HasSubstr("t.csv line 1: one column found; if columns are separated by \";\", add "
+                        "--separator ';'"));
+  EXPECT_THAT(csv("1\t2\n").to_string(), HasSubstr("separated by tabs, add --separator tab"));
+  EXPECT_THAT(csv("1,2\n1;2\n").to_string(), HasSubstr("add --separator ';'"));
 }
 
 TEST_F(ConvertTest, KeepsNanOnlyWhenAsked) {

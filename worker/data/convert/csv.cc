@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -70,7 +71,7 @@ struct Layout {
 };
 
 Result<size_t> find_field(const std::string& which, const std::vector<std::string>& names,
-                          const std::string& path) {
+                          const std::string& path, bool has_header) {
   for (size_t i = 0; i < names.size(); ++i) {
     if (names[i] == which) return i;
   }
@@ -86,7 +87,8 @@ Result<size_t> find_field(const std::string& which, const std::vector<std::strin
   }
   return Status(Code::kInvalidInput,
                 fmt::format("{}: no column \"{}\"; did you mean \"{}\"? it has: {}", path, which,
-                            nearest_name(which, names), fmt::join(names, ", ")));
+                            nearest_name(which, names), fmt::join(names, ", ")) +
+                    (has_header ? "" : "; if line 1 names the columns, add --header"));
 }
 
 Status check_shape(const ColumnSpec& column, uint64_t values, const std::string& path) {
@@ -97,16 +99,41 @@ Status check_shape(const ColumnSpec& column, uint64_t values, const std::string&
                             path, fmt::join(column.shape, ", "), column.width(), values));
 }
 
+Status check_names(const std::vector<std::string>& names, const std::string& path) {
+  std::map<std::string_view, size_t> known;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto [first, is_new] = known.emplace(names[i], i);
+    if (is_new) continue;
+    return Status(
+        Code::kInvalidInput,
+        fmt::format("{}: columns {} and {} are both named \"{}\": give each its own name, "
+                    "or leave --header out if line 1 is no header",
+                    path, first->second, i, names[i]));
+  }
+  return {};
+}
+
+// What may be wrong with a line that has one column, or another number of them than the first.
+std::string separator_hint(std::string_view line, char separator) {
+  for (const char other : {',', ';', '\t', '|'}) {
+    if (other == separator || line.find(other) == std::string_view::npos) continue;
+    return fmt::format("; if columns are separated by {}, add --separator {}",
+                       other == '\t' ? "tabs" : fmt::format("\"{}\"", other),
+                       other == '\t' ? "tab" : fmt::format("'{}'", other));
+  }
+  return {};
+}
+
 // Columns: the joined features, the columns of their own, the label.
 Result<Layout> make_layout(const CsvOptions& options, std::vector<std::string> names,
                            const std::string& path) {
-  BALLAST_ASSIGN(const size_t label, find_field(options.label, names, path));
+  BALLAST_ASSIGN(const size_t label, find_field(options.label, names, path, options.header));
   constexpr size_t kJoined = ~size_t{0};
   std::vector<size_t> column_of(names.size(), kJoined);
   Layout layout;
   layout.types.assign(names.size(), options.features_type);
   for (const OwnColumn& own : options.own_columns) {
-    BALLAST_ASSIGN(const size_t field, find_field(own.which, names, path));
+    BALLAST_ASSIGN(const size_t field, find_field(own.which, names, path, options.header));
     if (field == label || column_of[field] != kJoined) {
       return Status(Code::kInvalidInput,
                     fmt::format("{}: column \"{}\" is used twice", path, names[field]));
@@ -156,8 +183,8 @@ class CsvReader {
       if (!line) return {};
       if (trimmed(*line).empty()) continue;
       split(*line, options_.separator, fields_, quoted_);
-      if (!writer_) BALLAST_RETURN_IF_ERROR(start(lines));
-      BALLAST_RETURN_IF_ERROR(check_fields(lines));
+      if (!writer_) BALLAST_RETURN_IF_ERROR(start(lines, *line));
+      BALLAST_RETURN_IF_ERROR(check_fields(lines, *line));
       if (std::exchange(header_due, false)) continue;
       BALLAST_RETURN_IF_ERROR(write_row(lines));
     }
@@ -165,16 +192,30 @@ class CsvReader {
 
   Result<uint64_t> finish() {
     if (!writer_) return Status(Code::kInvalidInput, "no lines in the files given");
+    if (writer_->rows() == 0) {
+      return Status(Code::kInvalidInput,
+                    fmt::format("data set {}: at least one row expected, none found in the files "
+                                "given",
+                                folder_));
+    }
     BALLAST_RETURN_IF_ERROR(writer_->commit());
     return writer_->rows();
   }
 
  private:
-  [[nodiscard]] Status start(const LineSource& lines) {
+  [[nodiscard]] Status start(const LineSource& lines, std::string_view line) {
+    if (fields_.size() == 1) {
+      const std::string hint = separator_hint(line, options_.separator);
+      if (!hint.empty()) {
+        return Status(Code::kInvalidInput, fmt::format("{} line {}: one column found{}",
+                                                       lines.path(), lines.number(), hint));
+      }
+    }
     std::vector<std::string> names;
     for (size_t i = 0; i < fields_.size(); ++i) {
       names.push_back(options_.header ? std::string(fields_[i]) : std::to_string(i));
     }
+    BALLAST_RETURN_IF_ERROR(check_names(names, lines.path()));
     BALLAST_ASSIGN(layout_, make_layout(options_, std::move(names), lines.path()));
     DatasetWriterOptions writer = options_.writer;
     writer.label = layout_.columns.back().name;
@@ -183,11 +224,12 @@ class CsvReader {
     return {};
   }
 
-  [[nodiscard]] Status check_fields(const LineSource& lines) const {
+  [[nodiscard]] Status check_fields(const LineSource& lines, std::string_view line) const {
     if (fields_.size() == layout_.names.size()) return {};
     return Status(Code::kInvalidInput,
-                  fmt::format("{} line {}: {} columns expected, {} found", lines.path(),
-                              lines.number(), layout_.names.size(), fields_.size()));
+                  fmt::format("{} line {}: {} columns expected, {} found{}", lines.path(),
+                              lines.number(), layout_.names.size(), fields_.size(),
+                              separator_hint(line, options_.separator)));
   }
 
   [[nodiscard]] Status write_row(const LineSource& lines) {

@@ -74,6 +74,10 @@ Status check_pair(const IdxFile& images, const IdxFile& labels) {
         fmt::format("{} at byte 4: {} items expected as in {}, {} found", labels.source.path(),
                     images.items, images.source.path(), labels.items));
   }
+  if (images.items == 0) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("{} at byte 4: at least one item expected", images.source.path()));
+  }
   uint64_t bytes = 1;
   for (uint32_t extent : images.shape) {
     bytes *= extent;
