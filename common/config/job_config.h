@@ -82,7 +82,7 @@ struct OptimizerConfig {
 // Learning rate = optimizer.learning_rate * factor(samples_applied / batch).
 struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::kConstant;
-  uint64_t warmup_steps = 0;  // linear from 0, before any kind
+  uint64_t warmup_steps = 0;  // first: step s has (s + 1) / warmup_steps
   uint64_t every_steps = 0;   // step: multiply by `factor` every so many steps
   double factor = 0.1;        // step
   uint64_t decay_steps = 0;   // cosine: steps from 1 down to `floor`; 0: the whole job
@@ -121,7 +121,7 @@ struct ClusterConfig {
   uint64_t heartbeat_ms = 500;
   uint64_t dead_after_ms = 5000;  // silence after which a process counts as dead
   // No progress although alive: named in the log and the status. Nor a word from the coordinator: a
-  // worker ends.
+  // worker ends, and a shard that hears no worker.
   uint64_t stuck_after_ms = 60000;
   uint64_t join_deadline_ms = 30000;  // start-up: how long to wait for every process
   uint64_t unit_bytes = 1 << 20;      // target size of a unit

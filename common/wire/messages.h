@@ -235,7 +235,7 @@ struct Handing {
 struct EvaluationSums {
   uint64_t rows = 0;
   double loss_sum = 0;
-  uint64_t correct = 0;          // rows whose class was predicted
+  uint64_t correct = 0;          // labels predicted right, of rows x label width
   double squared_error_sum = 0;  // mean squared error only
   uint64_t values = 0;           // squared errors summed
   Buffer scores;  // sigmoid only: float32 pairs (score, label) by ascending score, for AUC

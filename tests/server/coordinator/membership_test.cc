@@ -133,6 +133,21 @@ TEST(Membership, NamesWhoIsMissingAndSinceWhen) {
   EXPECT_EQ(membership.missing_since(1), kEndOfTime);
 }
 
+TEST(Membership, TellsTheLastSignOfWorkOfTheWorkersThatAreIn) {
+  Membership membership = fresh();
+  membership.joined(join(Role::kWorker, 0, 1), kStart);
+  membership.joined(join(Role::kWorker, 1, 1), kStart);
+  EXPECT_EQ(membership.last_worker_beat(), kStart);
+
+  membership.beat(membership.peer(WorkerId(0)), 1, kStart + 2s);
+  membership.beat(membership.peer(WorkerId(1)), 1, kStart + 3s);
+  EXPECT_EQ(membership.last_worker_beat(), kStart + 3s);
+  membership.beat(membership.peer(WorkerId(1)), 1, kStart + 9s);  // answers, but does not get on
+  EXPECT_EQ(membership.last_worker_beat(), kStart + 3s);
+  membership.gone(WorkerId(1), kStart + 9s);
+  EXPECT_EQ(membership.last_worker_beat(), kStart + 2s);
+}
+
 // ---------------------------------------------------------------- who may join
 
 std::string refusal(const wire::Join& message) {

@@ -64,6 +64,20 @@ TEST_F(ResolveCommand, RefusesAModelThatDoesNotFitTheLabels) {
   EXPECT_THAT(status.to_string(), HasSubstr("mean_squared_error"));
 }
 
+TEST_F(ResolveCommand, RefusesMoreLanesThanRows) {
+  const ShapeResolver few_rows = [this](JobConfig& job) {
+    const Status status = data_(job);
+    job.resolved.train_rows = 1;
+    return status;
+  };
+  options_.overrides = {"train.lanes=2"};
+
+  const Status status = run_resolve(options_, few_rows, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(), HasSubstr("train.lanes = 2 is more than the 1 rows of"));
+}
+
 TEST_F(ResolveCommand, PassesOnWhatIsWrongWithTheData) {
   const ShapeResolver no_data = [](JobConfig& job) {
     return Status(Code::kNotFound, job.data.train + ": no such folder");
