@@ -3,29 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
-#include <map>
-#include <set>
 #include <utility>
-#include <vector>
 
 #include "common/base/check.h"
 #include "common/base/hash.h"
-#include "common/base/random.h"
+#include "common/net/sim_network_state.h"
 
 namespace ballast {
 namespace {
-
-constexpr size_t kNobody = ~size_t{0};
-// From a connection's end to the next attempt.
-constexpr Duration kRetryPause = 1ms;
-
-using Place = std::pair<Role, uint32_t>;
-using LinkId = size_t;
-
-Place place_of(const Peer& peer) {
-  return {peer.role, peer.index};
-}
 
 uint64_t hash_of(const Message& message) {
   Hasher hasher;
@@ -38,70 +23,6 @@ uint64_t hash_of(const Message& message) {
   return hasher.digest();
 }
 
-// One direction of a connection.
-struct Direction {
-  Time last_due{};              // messages in order are not delivered before it
-  uint32_t waiting = 0;         // under way or unread
-  uint64_t sent = 0;            // number of the last message sent
-  uint64_t delivered_last = 0;  // the highest number delivered
-};
-
-// A connection. Side 0 made it, side 1 listened.
-struct Link {
-  size_t nodes[2];
-  Direction directions[2];  // directions[s]: from side s
-  bool broken = false;      // nothing sent from now on arrives
-};
-
-// What a node knows of a connection that stands.
-struct End {
-  LinkId link;
-  int side;
-  Peer peer;
-};
-
-// A connection that a node wants and makes again whenever it is gone.
-struct Wanted {
-  Peer peer;
-  std::string endpoint;
-  bool under_way = false;  // an attempt is scheduled or its welcome is
-};
-
-struct Unread {
-  TransportEvent event;
-  Direction* direction = nullptr;  // messages: whose `waiting` it counts in
-};
-
-struct Node {
-  Peer self;
-  bool alive = true;
-  std::set<std::string> endpoints{};
-  std::map<Place, Wanted> wanted{};
-  std::map<Place, End> ends{};
-  std::deque<Unread> inbox{};
-  TransportStats stats{};
-};
-
-enum class Happening { kConnect, kWelcome, kDeliver, kDown, kWake };
-
-struct Event {
-  Happening kind;
-  size_t node = kNobody;  // to whom it happens
-  Place place{};          // kConnect: to whom it connects
-  LinkId link = 0;
-  int from_side = 0;
-  uint64_t number = 0;  // kDeliver: of the message in its direction
-  uint64_t hash = 0;    // kDeliver: when it was sent
-  Message message{};
-};
-
-bool concerns(const TransportEvent& event, const Place& place) {
-  if (const auto* in = std::get_if<MessageIn>(&event)) return place_of(in->from) == place;
-  if (const auto* up = std::get_if<PeerUp>(&event)) return place_of(up->peer) == place;
-  if (const auto* down = std::get_if<PeerDown>(&event)) return place_of(down->peer) == place;
-  return false;
-}
-
 }  // namespace
 
 std::string SimCounters::to_string() const {
@@ -110,50 +31,6 @@ std::string SimCounters::to_string() const {
       "killed={} cut={}",
       sent, delivered, lost, repeated, delayed, reordered, partitioned, resets, killed, cut);
 }
-
-struct SimNetwork::State {
-  State(uint64_t seed, const SimFaults& faults_in) : random(seed), faults(faults_in) {}
-
-  // Calls of the transports.
-  Result<std::string> bind(size_t node, const std::string& endpoint);
-  Status connect(size_t node, const Peer& peer, const std::string& endpoint);
-  void disconnect(size_t node, const Place& place);
-  Status send(size_t node, const Peer& to, Message message);
-  std::optional<TransportEvent> receive(size_t node);
-  void end(size_t node, bool orderly);
-
-  // What happens in time.
-  void step();
-  void happen(Event event);
-  void on_connect(const Event& event);
-  bool accepts(const Node& listener, const Node& connector, const Wanted& wanted) const;
-  void on_welcome(const Event& event);
-  void on_deliver(Event event);
-  void on_down(const Event& event);
-
-  void schedule(Time due, Event event);
-  Duration latency();
-  void transmit(Link& link, LinkId id, int side, Message message);
-  void deliver_later(Link& link, LinkId id, int side, Time due, Message message);
-  // Each side in `sides` learns it `after` all that is under way to it, or after a latency.
-  void break_link(LinkId id, bool tell_connector, bool tell_listener, bool after_all);
-  void tell_down(LinkId id, int side, bool after_all);
-  void try_wanted();  // something changed: attempts that wait may succeed
-  void inbox_push(size_t node, TransportEvent event, Direction* direction, uint64_t detail);
-  bool is_partitioned(const Peer& a, const Peer& b) const;
-  Status dead(size_t node) const;
-
-  Random random;
-  SimFaults faults;
-  Time now{};
-  uint64_t order = 0;  // events at the same time happen in the order they were made
-  std::map<std::pair<Time, uint64_t>, Event> events;
-  std::deque<Node> nodes;  // deques: references stay good
-  std::deque<Link> links;
-  std::set<std::pair<Place, Place>> partitions;
-  SimCounters counters;
-  uint64_t trace = 0;
-};
 
 // --- time
 
@@ -197,160 +74,6 @@ void SimNetwork::State::inbox_push(size_t node, TransportEvent event, Direction*
                         static_cast<uint64_t>(self.role), self.index, self.incarnation,
                         event.index(), detail});
   nodes[node].inbox.push_back({std::move(event), direction});
-}
-
-// --- connections
-
-Status SimNetwork::State::dead(size_t node) const {
-  return Status(Code::kUnavailable, fmt::format("{} was killed", to_string(nodes[node].self)));
-}
-
-Result<std::string> SimNetwork::State::bind(size_t node, const std::string& endpoint) {
-  if (!nodes[node].alive) return dead(node);
-  for (const Node& other : nodes) {
-    if (!other.endpoints.contains(endpoint)) continue;
-    return Status(Code::kInvalidInput,
-                  fmt::format("cannot listen on {}: in use by {}; stop it, or choose another",
-                              endpoint, to_string(other.self)));
-  }
-  nodes[node].endpoints.insert(endpoint);
-  try_wanted();
-  return endpoint;
-}
-
-Status SimNetwork::State::connect(size_t node, const Peer& peer, const std::string& endpoint) {
-  if (!nodes[node].alive) return dead(node);
-  if (endpoint.empty()) return Status(Code::kInvalidInput, "endpoint \"\": expected a name");
-  disconnect(node, place_of(peer));
-  nodes[node].wanted[place_of(peer)] = {peer, endpoint};
-  try_wanted();
-  return Status();
-}
-
-void SimNetwork::State::try_wanted() {
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    if (!nodes[i].alive) continue;
-    for (auto& [place, wanted] : nodes[i].wanted) {
-      if (wanted.under_way || nodes[i].ends.contains(place)) continue;
-      wanted.under_way = true;
-      Event event{Happening::kConnect, i, place};
-      schedule(now + latency(), std::move(event));
-    }
-  }
-}
-
-bool SimNetwork::State::accepts(const Node& listener, const Node& connector,
-                                const Wanted& wanted) const {
-  if (!listener.alive || !listener.endpoints.contains(wanted.endpoint)) return false;
-  if (is_partitioned(listener.self, connector.self)) return false;
-  if (!listener.self.same_place(wanted.peer)) return false;
-  if (wanted.peer.incarnation != 0 && wanted.peer != listener.self) return false;
-  if (listener.wanted.contains(place_of(connector.self))) return false;
-  const auto old = listener.ends.find(place_of(connector.self));
-  return old == listener.ends.end() || old->second.peer.incarnation <= connector.self.incarnation;
-}
-
-void SimNetwork::State::on_connect(const Event& event) {
-  Node& connector = nodes[event.node];
-  const auto found = connector.wanted.find(event.place);
-  if (found == connector.wanted.end() || connector.ends.contains(event.place)) return;
-  Wanted& wanted = found->second;
-  const auto listener =
-      std::ranges::find_if(nodes, [&](const Node& n) { return accepts(n, connector, wanted); });
-  if (listener == nodes.end()) {
-    wanted.under_way = false;  // until somebody binds or a partition heals
-    return;
-  }
-  const size_t listener_index = static_cast<size_t>(listener - nodes.begin());
-  const Place from = place_of(connector.self);
-  if (const auto old = listener->ends.find(from); old != listener->ends.end()) {
-    inbox_push(listener_index, PeerDown{old->second.peer}, nullptr, 0);
-    break_link(old->second.link, true, false, false);
-  }
-  const LinkId id = links.size();
-  links.push_back({{event.node, listener_index}, {}, false});
-  listener->ends[from] = {id, 1, connector.self};
-  inbox_push(listener_index, PeerUp{connector.self}, nullptr, 0);
-  Event welcome{Happening::kWelcome, event.node, event.place, id};
-  links[id].directions[1].last_due = now + latency();  // no message overtakes it
-  schedule(links[id].directions[1].last_due, std::move(welcome));
-}
-
-void SimNetwork::State::on_welcome(const Event& event) {
-  Node& connector = nodes[event.node];
-  const Link& link = links[event.link];
-  const auto found = connector.wanted.find(event.place);
-  if (found == connector.wanted.end() || connector.ends.contains(event.place)) return;
-  found->second.under_way = false;
-  if (link.broken) return try_wanted();
-  const Peer& peer = nodes[link.nodes[1]].self;
-  connector.ends[event.place] = {event.link, 0, peer};
-  inbox_push(event.node, PeerUp{peer}, nullptr, 0);
-}
-
-void SimNetwork::State::break_link(LinkId id, bool tell_connector, bool tell_listener,
-                                   bool after_all) {
-  links[id].broken = true;
-  if (tell_connector) tell_down(id, 0, after_all);
-  if (tell_listener) tell_down(id, 1, after_all);
-}
-
-void SimNetwork::State::tell_down(LinkId id, int side, bool after_all) {
-  const Link& link = links[id];
-  Time due = now + latency();
-  if (after_all) due = std::max(due, link.directions[1 - side].last_due);
-  Event event{Happening::kDown, link.nodes[side]};
-  event.link = id;
-  event.from_side = 1 - side;
-  schedule(due, std::move(event));
-}
-
-void SimNetwork::State::on_down(const Event& event) {
-  Node& node = nodes[event.node];
-  const auto end = std::ranges::find_if(
-      node.ends, [&](const auto& entry) { return entry.second.link == event.link; });
-  if (end == node.ends.end()) return;
-  const Place place = end->first;
-  inbox_push(event.node, PeerDown{end->second.peer}, nullptr, 0);
-  node.ends.erase(end);
-  const auto wanted = node.wanted.find(place);
-  if (wanted == node.wanted.end() || wanted->second.under_way) return;
-  wanted->second.under_way = true;
-  Event again{Happening::kConnect, event.node, place};
-  schedule(now + kRetryPause + latency(), std::move(again));
-}
-
-void SimNetwork::State::disconnect(size_t node, const Place& place) {
-  Node& me = nodes[node];
-  me.wanted.erase(place);
-  std::erase_if(me.inbox, [&](const Unread& unread) {
-    if (!concerns(unread.event, place)) return false;
-    if (unread.direction != nullptr) --unread.direction->waiting;
-    return true;
-  });
-  const auto end = me.ends.find(place);
-  if (end == me.ends.end()) return;
-  const bool is_connector = end->second.side == 0;
-  break_link(end->second.link, !is_connector, is_connector, true);
-  me.ends.erase(end);
-}
-
-void SimNetwork::State::end(size_t node, bool orderly) {
-  Node& me = nodes[node];
-  if (!me.alive) return;
-  me.alive = false;
-  if (!orderly) ++counters.killed;
-  for (const auto& [place, end] : me.ends) {
-    const bool is_connector = end.side == 0;
-    break_link(end.link, !is_connector, is_connector, orderly);
-  }
-  for (const Unread& unread : me.inbox) {
-    if (unread.direction != nullptr) --unread.direction->waiting;
-  }
-  me.ends.clear();
-  me.wanted.clear();
-  me.endpoints.clear();
-  me.inbox.clear();
 }
 
 // --- messages
@@ -488,13 +211,17 @@ class SimTransport final : public Transport {
   Status connect(const Peer& peer, const std::string& endpoint) override {
     return state_.connect(node_, peer, endpoint);
   }
-  void disconnect(const Peer& peer) override { state_.disconnect(node_, place_of(peer)); }
+  void disconnect(const Peer& peer) override {
+    state_.disconnect(node_, SimNetwork::State::place_of(peer));
+  }
   Status send(const Peer& to, Message message) override {
     return state_.send(node_, to, std::move(message));
   }
   std::optional<TransportEvent> receive(Time) override { return state_.receive(node_); }
   Buffer allocate(const Peer&, size_t bytes) override { return Buffer::allocate(bytes); }
-  void wake() override { state_.schedule(state_.now, Event{Happening::kWake, node_}); }
+  void wake() override {
+    state_.schedule(state_.now, {SimNetwork::State::Happening::kWake, node_});
+  }
   TransportStats stats() const override { return state_.nodes[node_].stats; }
 
  private:
@@ -509,7 +236,7 @@ SimNetwork::~SimNetwork() = default;
 
 std::unique_ptr<Transport> SimNetwork::make(const Peer& self) {
   BALLAST_CHECK(self.incarnation != 0);
-  for (const Node& node : state_->nodes) {
+  for (const State::Node& node : state_->nodes) {
     BALLAST_CHECK_MSG(!node.alive || !node.self.same_place(self), ballast::to_string(self));
   }
   state_->nodes.push_back({self});
@@ -532,11 +259,11 @@ void SimNetwork::advance_to(Time time) {
 }
 
 void SimNetwork::partition(const Peer& a, const Peer& b) {
-  state_->partitions.insert(std::minmax(place_of(a), place_of(b)));
+  state_->partitions.insert(std::minmax(State::place_of(a), State::place_of(b)));
 }
 
 void SimNetwork::heal(const Peer& a, const Peer& b) {
-  state_->partitions.erase(std::minmax(place_of(a), place_of(b)));
+  state_->partitions.erase(std::minmax(State::place_of(a), State::place_of(b)));
   state_->try_wanted();
 }
 
@@ -547,7 +274,7 @@ void SimNetwork::heal_all() {
 
 void SimNetwork::kill(const Peer& peer) {
   for (size_t i = 0; i < state_->nodes.size(); ++i) {
-    const Node& node = state_->nodes[i];
+    const State::Node& node = state_->nodes[i];
     if (node.alive && node.self.same_place(peer)) return state_->end(i, false);
   }
 }
