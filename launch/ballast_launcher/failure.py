@@ -108,7 +108,7 @@ def earliest(cluster, run_dir, at_death):
 
 def describe(failure, advice):
     """The one message, what happened first, what to do last."""
-    step = "before the first step" if failure.step is None else f"last step {failure.step}"
+    step = f"last step {failure.step}" if failure.step else "before the first step"
     lines = [f"ballast: {failure.name} {failure.how}, {step}"]
     lines += [("  cause: " if number == 0 else "         ") + text
               for number, text in enumerate(failure.chain)]

@@ -193,7 +193,7 @@ class Job:
             return self.conclude_finished()
         if ending is Ending.FAILED:
             first = failure.earliest(self.cluster, self.run_dir, status)
-            return first.exit_code, failure.describe(first, self.advice())
+            return first.exit_code, failure.describe(first, self.advice(first.exit_code))
         if ending is Ending.LINGERED:
             names = ", ".join(child.name for child in self.cluster.children
                               if child.ended_by_launcher)
@@ -213,20 +213,21 @@ class Job:
         lines = [*text.summary_lines(summary), f"run directory: {self.run_dir.shown()}"]
         return DONE, "\n".join(lines)
 
-    def advice(self):
-        """How to go on: resume if there is a checkpoint, else run again."""
+    def advice(self, exit_code=FAILED):
+        """How to go on: resume if there is a checkpoint, else run again; bad input is mended first."""
+        first = "once that is mended, " if exit_code == BAD_INPUT else ""
         checkpoint = self.run_dir.newest_checkpoint()
         if checkpoint is not None:
             step = checkpoint.name.lstrip("0") or "0"
             resume = command_line("run", "--resume", self.run_dir.shown())
             return [f"  last checkpoint: {step} ({self.run_dir.shown()}/checkpoints/"
-                    f"{checkpoint.name})", f"  to resume: {resume}"]
+                    f"{checkpoint.name})", f"  {first}to resume: {resume}"]
         words = ["run", self.request.job]
         for setting in self.request.settings:
             words += ["--set", setting]
         if self.request.run_dir:
             words += ["--run-dir", next_name(self.request.run_dir)]
-        return ["  no checkpoint was written", f"  to run again: {command_line(*words)}"]
+        return ["  no checkpoint was written", f"  {first}to run again: {command_line(*words)}"]
 
 
 def next_name(path):
