@@ -21,6 +21,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/base/silence.h"
 #include "common/config/job_config.h"
 #include "common/optimizer/fold.h"
 #include "common/placement/lane_schedule.h"
@@ -28,7 +29,6 @@
 #include "common/placement/units.h"
 #include "common/wire/messages.h"
 #include "worker/client/param_client.h"
-#include "common/base/silence.h"
 
 namespace ballast {
 
