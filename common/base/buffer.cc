@@ -1,5 +1,7 @@
 #include "common/base/buffer.h"
 
+#include <sys/mman.h>
+
 #include <cstring>
 #include <new>
 
@@ -23,6 +25,14 @@ Buffer Buffer::allocate(size_t bytes) {
   std::byte* data = allocate_aligned(bytes);
   std::memset(data, 0, bytes);
   return adopt(data, bytes, std::shared_ptr<void>(data, free_aligned));
+}
+
+Buffer Buffer::map(size_t bytes) {
+  if (bytes == 0) return Buffer();
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) throw std::bad_alloc();
+  auto unmap = [bytes](void* mapped) { ::munmap(mapped, bytes); };
+  return adopt(static_cast<std::byte*>(data), bytes, std::shared_ptr<void>(data, unmap));
 }
 
 Buffer Buffer::copy_of(std::span<const std::byte> bytes) {

@@ -24,6 +24,9 @@ class Buffer {
 
   // Fresh zeroed memory, aligned to kBufferAlignment.
   [[nodiscard]] static Buffer allocate(size_t bytes);
+  // The same in pages of its own, which go back to the system with the last copy: for what is large
+  // and dropped once for all, where freed memory is kept.
+  [[nodiscard]] static Buffer map(size_t bytes);
   [[nodiscard]] static Buffer copy_of(std::span<const std::byte> bytes);
   // Memory owned by somebody else (a received frame): `keep_alive` is released with the last copy.
   // No promise about alignment.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "common/optimizer/schedule.h"
 
@@ -24,12 +25,18 @@ bool reusable(const Buffer& gradient, size_t bytes) {
          gradient.sole_owner();
 }
 
+// Later ones lie in received frames, and freed memory is kept for what is like it: the first would
+// stay behind as memory that nobody uses.
+Buffer first_version(size_t bytes) {
+  return bytes < kFrameBytesMin ? Buffer::allocate(bytes) : Buffer::map(bytes);
+}
+
 }  // namespace
 
 UnitWeights::UnitWeights(const UnitSpec& spec, const ParameterSpec& parameter, uint64_t seed,
                          const UpdateRule& rule)
     : spec_(spec), decay_(parameter.decay), rule_(rule), pool_(spec.bytes(), kSpareVersions) {
-  current_ = Buffer::allocate(spec.bytes());
+  current_ = first_version(spec.bytes());
   fill_initial(parameter, spec.parameter, seed, spec.first_element, current_.floats());
   for (uint32_t i = 0; i < state_count(rule.train.optimizer.kind); ++i) {
     state_.push_back(Buffer::allocate(spec.bytes()));
@@ -52,7 +59,8 @@ Status UnitWeights::restore(UnitImage image) {
     }
     state_[i] = Buffer::copy_of(image.state[i].bytes());
   }
-  current_ = Buffer::copy_of(image.weights.bytes());
+  current_ = first_version(bytes());
+  std::memcpy(current_.data(), image.weights.data(), bytes());
   updates_ = image.updates;
   samples_applied_ = image.samples_applied;
   return Status();

@@ -16,6 +16,8 @@ namespace ballast {
 namespace {
 
 constexpr uint64_t kMib = 1 << 20;
+// What a server with a few kilobytes of weights has resident.
+constexpr uint64_t kServerCodeBytes = 18 * kMib;
 
 uint64_t parameter_bytes(const JobConfig& job) {
   uint64_t bytes = 0;
@@ -85,10 +87,16 @@ MemorySum server_memory(const JobConfig& job) {
   const std::vector<uint64_t> servers = server_parameter_bytes(job);
   const uint64_t weights = *std::max_element(servers.begin(), servers.end());
   const uint64_t states = state_count(job.train.optimizer.kind);
-  return {{{"weights (2 versions)", 2 * weights},
+  const bool sync = job.train.mode == Mode::kSync;
+  const uint64_t versions = sync ? 2 : 1;
+  // At the start of a sync job the lanes come one by one, each with a gradient of its own.
+  const uint64_t nodes =
+      sync ? std::max(job.cluster.workers, job.train.lanes - 1) : job.cluster.workers;
+  return {{{fmt::format("weights ({} version{})", versions, sync ? "s" : ""), versions * weights},
            {fmt::format("optimizer state ({} tensors)", states), states * weights},
-           {fmt::format("waiting nodes ({})", job.cluster.workers), job.cluster.workers * weights},
-           {"checkpoint copies", (1 + states) * weights}}};
+           {fmt::format("waiting nodes ({})", nodes), nodes * weights},
+           {"checkpoint copies of the state", states * weights},
+           {"code", kServerCodeBytes}}};
 }
 
 MemorySum worker_memory(const JobConfig& job) {

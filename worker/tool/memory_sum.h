@@ -26,8 +26,11 @@ struct MemorySum {
 // Bytes of the weights that each server holds under the proposed placement, index = server.
 [[nodiscard]] std::vector<uint64_t> server_parameter_bytes(const JobConfig& job);
 
-// `job` is resolved (input_width > 0). Server: two versions of its weights, the optimizer's state,
-// one waiting node a worker, and what a checkpoint copies (a version it keeps and the state).
+// `job` is resolved (input_width > 0). Server: the versions of its weights, the optimizer's state,
+// a node a worker, the copy of the state that a checkpoint writes, code and libraries. Not counted,
+// because they are among these (tests/process/memory_test.py): the next version, which is written
+// over a node; in async the version a worker is being sent, whose node is used up; the version that
+// a checkpoint writes, one of the two that may be there.
 [[nodiscard]] MemorySum server_memory(const JobConfig& job);
 
 // Worker: weights, gradients (being computed and being sent), weights that arrive, the values of

@@ -15,6 +15,13 @@ TEST(Buffer, IsAlignedAndZeroed) {
   for (std::byte byte : buffer.bytes()) EXPECT_EQ(byte, std::byte{0});
 }
 
+TEST(Buffer, OfMappedPagesIsAlignedAndZeroedToo) {
+  const Buffer buffer = Buffer::map(10'000);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % kBufferAlignment, 0u);
+  EXPECT_EQ(buffer.bytes().back(), std::byte{0});
+  EXPECT_TRUE(Buffer::map(0).empty());
+}
+
 TEST(Buffer, ASliceKeepsTheMemoryAlive) {
   Buffer part;
   {

@@ -19,13 +19,22 @@ JobConfig one_layer_job() {
 }
 
 TEST(MemorySum, OfAServerIsTheSumOfItsUsers) {
-  // 2 versions + 2 states + 2 workers' nodes + (1 version + 2 states) of a checkpoint.
-  EXPECT_EQ(server_memory(one_layer_job()).total(), (2 + 2 + 2 + 3) * 20200u);
+  // 2 versions + 2 states + 2 workers' nodes + 2 states of a checkpoint, and the program.
+  EXPECT_EQ(server_memory(one_layer_job()).total(), (2 + 2 + 2 + 2) * 20200u + (18u << 20));
+}
+
+TEST(MemorySum, OfAServerHasOneVersionWhereUpdatesAreAppliedAsTheyCome) {
+  JobConfig job = one_layer_job();
+  const uint64_t sync = server_memory(job).total();
+  job.train.mode = Mode::kAsync;
+
+  EXPECT_EQ(sync - server_memory(job).total(), 20200u);
 }
 
 TEST(MemorySum, OfAServerFallsWithMoreServers) {
   JobConfig job = one_layer_job();
-  job.cluster.unit_bytes = 1000;
+  job.model.layers[0].units = 50'000;  // 20 MB: the program itself does not fall
+  job.cluster.unit_bytes = 100'000;
   const uint64_t alone = server_memory(job).total();
   job.cluster.servers = 2;
 
