@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -217,49 +216,17 @@ void verify(Loader& loader, BareLoop& bare) {
   BALLAST_CHECK(std::memcmp(loader.batch().features.data(), bare.batch(), bytes) == 0);
 }
 
-double processor_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-struct Outcome {
-  Timing wall;
-  double processor_seconds = 0;  // median
-};
-
-// alternate(), with the processor time of every measurement beside its wall time.
-std::vector<Outcome> compare(const std::vector<Contender>& contenders, int rounds) {
-  std::vector<std::vector<double>> used(contenders.size());
-  std::vector<Contender> timed;
-  for (size_t c = 0; c < contenders.size(); ++c) {
-    timed.push_back({contenders[c].name, [&, c] {
-                       const double before = processor_seconds();
-                       contenders[c].block();
-                       used[c].push_back(processor_seconds() - before);
-                     }});
-  }
-  const std::vector<Timing> walls = alternate(timed, rounds);
-  std::vector<Outcome> outcomes;
-  for (size_t c = 0; c < walls.size(); ++c) {
-    used[c].erase(used[c].begin());  // the warm-up
-    outcomes.push_back({walls[c], median(used[c])});
-  }
-  return outcomes;
-}
-
-bool report(const std::string& what, const std::vector<Outcome>& outcomes, double rows) {
-  for (const Outcome& outcome : outcomes) {
+bool report(const std::string& what, const std::vector<Timing>& timings, double rows) {
+  for (const Timing& timing : timings) {
     fmt::print(
         "{:<18} {:<7} {:>10.0f} rows/cpu-s {:>7.0f} cpu-ns/row  wall {:>10.0f} rows/s "
         "(median {:.4f} s, MAD {:.4f} s)\n",
-        what, outcome.wall.name, rows / outcome.processor_seconds,
-        outcome.processor_seconds / rows * 1e9, rows / outcome.wall.median_seconds,
-        outcome.wall.median_seconds, outcome.wall.mad_seconds);
+        what, timing.name, rows / timing.processor_seconds, timing.processor_seconds / rows * 1e9,
+        rows / timing.median_seconds, timing.median_seconds, timing.mad_seconds);
   }
-  const double ratio = outcomes[1].processor_seconds / outcomes[0].processor_seconds;
+  const double ratio = timings[1].processor_seconds / timings[0].processor_seconds;
   fmt::print("{:<18} loader / bare = {:.2f} (bar {:.2f}), by wall time {:.2f}\n", what, ratio, kBar,
-             outcomes[1].wall.median_seconds / outcomes[0].wall.median_seconds);
+             timings[1].median_seconds / timings[0].median_seconds);
   return ratio >= kBar;
 }
 
@@ -272,18 +239,18 @@ bool run(const std::string& root, const Setting& setting) {
   BareLoop bare(*dataset, setting.type, loader.first_epoch());
   verify(loader, bare);
 
-  const auto first = compare({{"loader", [&] { loader.load(), loader.epoch(); }},
-                              {"bare", [&] { bare.load(), bare.epoch(); }}},
-                             setting.rounds);
-  const auto later = compare({{"loader",
-                               [&] {
-                                 for (uint64_t e = 0; e < setting.epochs; ++e) loader.epoch();
-                               }},
-                              {"bare",
-                               [&] {
-                                 for (uint64_t e = 0; e < setting.epochs; ++e) bare.epoch();
-                               }}},
-                             setting.rounds);
+  const auto first = alternate({{"loader", [&] { loader.load(), loader.epoch(); }},
+                                {"bare", [&] { bare.load(), bare.epoch(); }}},
+                               setting.rounds);
+  const auto later = alternate({{"loader",
+                                 [&] {
+                                   for (uint64_t e = 0; e < setting.epochs; ++e) loader.epoch();
+                                 }},
+                                {"bare",
+                                 [&] {
+                                   for (uint64_t e = 0; e < setting.epochs; ++e) bare.epoch();
+                                 }}},
+                               setting.rounds);
   const auto rows = static_cast<double>(setting.rows);
   const bool met = report(type + ", first epoch", first, rows);
   return report(type + ", later epochs", later, rows * static_cast<double>(setting.epochs)) && met;

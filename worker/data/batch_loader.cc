@@ -38,6 +38,8 @@ struct BatchLoader::Core {
   void replan();  // mutex held
   std::shared_ptr<Slot> take_slot(const BatchRequest& request);
   void work();
+  [[nodiscard]] std::shared_ptr<Slot> next_queued() const;  // mutex held
+  void fill(const std::shared_ptr<Slot>& slot, std::unique_lock<std::mutex>& lock);
   [[nodiscard]] Batch gather(const BatchRequest& request);
   [[nodiscard]] Buffer take_buffer(uint64_t bytes);
 
@@ -111,21 +113,30 @@ void BatchLoader::Core::work() {
   for (;;) {
     std::shared_ptr<Slot> slot;
     queued.wait(lock, [&] {
-      for (const auto& candidate : slots) {
-        if (candidate->state != Slot::State::kQueued) continue;
-        slot = candidate;
-        break;
-      }
+      slot = next_queued();
       return stopping || slot != nullptr;
     });
     if (stopping) return;
-    slot->state = Slot::State::kWorking;
-    lock.unlock();
-    slot->batch = gather(slot->request);
-    lock.lock();
-    slot->state = Slot::State::kReady;
+    fill(slot, lock);
     ready.notify_all();
   }
+}
+
+// Null: there is none.
+std::shared_ptr<BatchLoader::Core::Slot> BatchLoader::Core::next_queued() const {
+  const auto found = std::find_if(slots.begin(), slots.end(), [](const auto& slot) {
+    return slot->state == Slot::State::kQueued;
+  });
+  return found == slots.end() ? nullptr : *found;
+}
+
+void BatchLoader::Core::fill(const std::shared_ptr<Slot>& slot,
+                             std::unique_lock<std::mutex>& lock) {
+  slot->state = Slot::State::kWorking;
+  lock.unlock();
+  slot->batch = gather(slot->request);
+  lock.lock();
+  slot->state = Slot::State::kReady;
 }
 
 Buffer BatchLoader::Core::take_buffer(uint64_t bytes) {
@@ -205,6 +216,14 @@ Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
   }
   const bool waits = slot->state == Core::Slot::State::kWorking;
   ++(waits ? core_->counters.batches_waited : core_->counters.batches_ready);
+  // Rather than sleep while a thread fills it, make the batch after it: where the loader is what is
+  // waited for, the caller's core has nothing else to do. A sleep a batch cost a third more
+  // processor time (rows of 784 floats, batch 128: 450 ns a row and not 340,
+  // bench/micro/loader_bench).
+  for (auto next = core_->next_queued(); next && slot->state == Core::Slot::State::kWorking;
+       next = core_->next_queued()) {
+    core_->fill(next, lock);
+  }
   core_->ready.wait(lock, [&] { return slot->state == Core::Slot::State::kReady; });
   core_->counters.rows += slot->batch.rows;
   return std::move(slot->batch);

@@ -26,8 +26,9 @@
 namespace ballast {
 
 struct LoaderCounters {
-  uint64_t batches_ready = 0;   // take() found the batch prepared
-  uint64_t batches_waited = 0;  // take() waited for a loader thread to finish it
+  uint64_t batches_ready = 0;  // take() found the batch prepared
+  uint64_t batches_waited =
+      0;  // a loader thread was at it; take() made others meanwhile, then waited
   uint64_t batches_missed = 0;  // not begun; take() gathered by itself
   uint64_t rows = 0;
 };
