@@ -33,6 +33,7 @@ ShardConfig make_config(const JobConfig& job, ShardId shard, Incarnation incarna
   config.parameters = parameters_of(job.model, job.resolved.input_width);
   config.units = cut_units(config.parameters, job.cluster.unit_bytes);
   config.job_hash = job_hash(job);
+  config.run = run_number(job);
   config.endpoint = shard_endpoint(job, shard);
   config.host = host_name();
   config.process = static_cast<uint32_t>(::getpid());

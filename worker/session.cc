@@ -4,24 +4,15 @@
 
 #include <algorithm>
 
-#include "common/base/hash.h"
+#include "common/config/job_dump.h"
 
 namespace ballast {
-namespace {
-
-uint64_t job_number(const std::string& job_hash) {
-  return xxh3(job_hash);
-}
-
-}  // namespace
-
 WorkerSession::WorkerSession(SessionConfig config)
     : config_(std::move(config)),
       schedule_(config_.job.resolved.train_rows, config_.job.train.lanes, config_.job.train.batch,
                 config_.job.train.epochs, config_.job.train.max_steps),
       coordinator_{Role::kCoordinator, 0, 0},
-      client_({.job = job_number(config_.job_hash), .retry_after = config_.retry_after},
-              config_.units),
+      client_({.run = config_.run, .retry_after = config_.retry_after}, config_.units),
       known_(config_.units.size()),
       delivered_(config_.units.size()),
       silence_({}, heartbeat()) {

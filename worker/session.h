@@ -39,6 +39,7 @@ struct SessionConfig {
   std::vector<ParameterSpec> parameters;
   std::vector<UnitSpec> units;
   std::string job_hash;
+  uint64_t run = 0;  // run_number(), in every data message
   std::string host;
   uint32_t process = 0;
   Duration retry_after = 2s;  // an unanswered request is sent again

@@ -51,6 +51,7 @@ class WorkerProcess {
                            .parameters = parameters_,
                            .units = units_,
                            .job_hash = job_hash(job_),
+                           .run = run_number(job_),
                            .host = host_name(),
                            .process = static_cast<uint32_t>(::getpid())});
     ComputeLoop compute(job_, WorkerId(process_.index), schedule_, units_, *step_, *loader_,

@@ -15,7 +15,7 @@ namespace ballast::wire {
 namespace {
 
 Push push_of(int64_t entry_count, int64_t payload_bytes) {
-  Push push{{.job = 0x1234567890abcdef, .term = 0, .trace = 0}, {}};
+  Push push{{.run = 0x1234567890abcdef, .term = 0, .trace = 0}, {}};
   for (int64_t i = 0; i < entry_count; ++i) {
     push.entries.push_back({
         .sequence = static_cast<uint64_t>(1000 + i),

@@ -60,6 +60,10 @@ std::string job_hash(const JobConfig& job) {
   return hex64(hasher.digest());
 }
 
+uint64_t run_number(const JobConfig& job) {
+  return xxh3(job_hash(job) + " " + job.resolved.run);
+}
+
 std::vector<std::string> changed_result_keys(const JobConfig& from, const JobConfig& to) {
   const auto old_keys = result_keys(from);
   const auto new_keys = result_keys(to);

@@ -17,6 +17,9 @@ namespace ballast {
 // the job is resumed, and members of one job may differ in it.
 [[nodiscard]] std::string job_hash(const JobConfig& job);
 
+// One run of the job, as every data message names it: of job_hash and resolved.run.
+[[nodiscard]] uint64_t run_number(const JobConfig& job);
+
 // The keys that fix the result and differ: "train.batch: 256 -> 128". Empty: equal job_hash.
 [[nodiscard]] std::vector<std::string> changed_result_keys(const JobConfig& from,
                                                            const JobConfig& to);

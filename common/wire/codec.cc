@@ -63,7 +63,7 @@ void finish_envelope(Packer& packer, const M& message, Offset<void> body) {
   auto& builder = packer.builder();
   if constexpr (DataMessage<M>) {
     fb::DataEnvelopeBuilder envelope(builder);
-    envelope.add_job(message.header.job);
+    envelope.add_run(message.header.run);
     envelope.add_trace(message.header.trace);
     envelope.add_body(body);
     envelope.add_protocol(kProtocolMax);
@@ -129,7 +129,7 @@ Result<Any> decode_body(const Envelope& envelope, const Table<M>& body, Unpacker
   }
   M message = unpack(unpacker, body);
   if constexpr (DataMessage<M>) {
-    message.header = {envelope.job(), envelope.term(), envelope.trace()};
+    message.header = {envelope.run(), envelope.term(), envelope.trace()};
   } else if constexpr (OrderMessage<M>) {
     message.leader = envelope.leader();
   }

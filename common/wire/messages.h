@@ -66,7 +66,7 @@ struct PullEntry {
 
 // What every data message carries besides its entries.
 struct DataHeader {
-  uint64_t job = 0;    // hash of the job; another job's message is dropped
+  uint64_t run = 0;    // run_number(); another run's message is dropped
   Term term = 0;       // reserved for rewinds: always 0 in this version
   uint64_t trace = 0;  // reserved for tracing
 };

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/base/hash.h"
+
 namespace ballast {
 namespace {
 
@@ -54,9 +56,9 @@ void Shard::handle(ShardEvent event, Time now, ShardEffects& out) {
 void Shard::on(shard_event::Received& event, Time now, ShardEffects& out) {
   silence_.broken();
   if (auto* push = std::get_if<wire::Push>(&event.message)) {
-    on_push(event.from, *push, now, out);
+    if (is_ours(event.from, push->header, out)) on_push(event.from, *push, now, out);
   } else if (auto* pull = std::get_if<wire::Pull>(&event.message)) {
-    on_pull(event.from, *pull, now, out);
+    if (is_ours(event.from, pull->header, out)) on_pull(event.from, *pull, now, out);
   } else {
     on_control(event.message, now, out);
   }
@@ -182,11 +184,27 @@ void Shard::on_pull(const Peer& from, wire::Pull& pull, Time now, ShardEffects& 
   }
 }
 
-// At the first and then ever more seldom: whoever sends nonsense repeats it.
+// A message of another run of this or another job: an old worker that found our address.
+bool Shard::is_ours(const Peer& from, const wire::DataHeader& header, ShardEffects& out) {
+  if (header.run == config_.run) return true;
+  if (is_worth_a_note(from)) {
+    out.push_back(shard_effect::Note{
+        fmt::format("dropped a message of {}, number {} from it: it is of run {}, expected {}; end "
+                    "the processes that are left of another run",
+                    to_string(from), dropped_[from], hex64(header.run), hex64(config_.run))});
+  }
+  return false;
+}
+
+// Counts it. The first and then ever more seldom: whoever sends nonsense repeats it.
+bool Shard::is_worth_a_note(const Peer& from) {
+  const uint64_t count = ++dropped_[from];
+  return (count & (count - 1)) == 0;  // 1, 2, 4, 8 ...
+}
+
 void Shard::note_dropped(const Peer& from, const wire::PushEntry& entry, const std::string& why,
                          ShardEffects& out) {
-  const uint64_t count = ++dropped_[from];
-  if ((count & (count - 1)) != 0) return;  // 1, 2, 4, 8 ...
+  if (!is_worth_a_note(from)) return;
   std::string lanes;
   for (size_t i = 0; i < std::min(entry.lanes.size(), kLanesNamed); ++i) {
     const wire::LaneStamp& stamp = entry.lanes[i];
@@ -197,7 +215,7 @@ void Shard::note_dropped(const Peer& from, const wire::PushEntry& entry, const s
       shard_effect::Note{fmt::format("dropped a push of {}, number {} from it: unit {}, {} bytes, "
                                      "{} lanes [{}]: {}; look into the "
                                      "sender's log, and use the same build and job everywhere",
-                                     to_string(from), count, entry.unit.value(),
+                                     to_string(from), dropped_[from], entry.unit.value(),
                                      entry.gradient.size(), entry.lanes.size(), lanes, why)});
 }
 

@@ -39,6 +39,7 @@ struct ShardConfig {
   std::vector<ParameterSpec> parameters;  // parameters_of(job.model, ...)
   std::vector<UnitSpec> units;            // all units of the job, index = unit id
   std::string job_hash;
+  uint64_t run = 0;      // run_number(), in every data message
   std::string endpoint;  // where workers connect
   std::string host;
   uint32_t process = 0;
@@ -138,6 +139,8 @@ class Shard {
   void install(std::vector<UnitImage> images, ShardEffects& out);
   [[nodiscard]] Status check_survived() const;
   void finish_load(ShardEffects& out);
+  [[nodiscard]] bool is_ours(const Peer& from, const wire::DataHeader& header, ShardEffects& out);
+  [[nodiscard]] bool is_worth_a_note(const Peer& from);
   void note_dropped(const Peer& from, const wire::PushEntry& entry, const std::string& why,
                     ShardEffects& out);
   [[nodiscard]] bool admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& out);
@@ -187,7 +190,7 @@ class Shard {
   std::vector<uint64_t> reply_counts_;
   Time next_beat_{};
   Silence silence_;                   // of the coordinator and all workers
-  std::map<Peer, uint64_t> dropped_;  // pushes that made no sense, of those connected
+  std::map<Peer, uint64_t> dropped_;  // messages that made no sense, of those connected
 };
 
 }  // namespace ballast

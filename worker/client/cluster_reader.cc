@@ -40,7 +40,7 @@ ClusterReader::ClusterReader(std::string run_dir, JobConfig job)
       units_(cut_units(parameters_, job_.cluster.unit_bytes)),
       self_{Role::kTool, static_cast<uint32_t>(::getpid()), new_incarnation()},
       transport_(make_zeromq_transport(self_)),
-      client_({.job = xxh3(job_hash(job_))}, units_) {}
+      client_({.run = run_number(job_)}, units_) {}
 
 // Endpoints of ipc are relative to the run directory, where every process of the job is at home.
 std::string ClusterReader::reachable(const std::string& endpoint) const {

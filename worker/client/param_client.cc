@@ -13,14 +13,14 @@ namespace {
 // Units are numbered from the front layer on, so the lower unit is the more urgent: its entries
 // come first. Messages of kEntriesMax entries at most.
 template <typename M>
-void pack(const Peer& to, uint64_t job, M all, std::vector<ShardMessage>& out) {
+void pack(const Peer& to, uint64_t run, M all, std::vector<ShardMessage>& out) {
   std::stable_sort(all.entries.begin(), all.entries.end(),
                    [](const auto& a, const auto& b) { return a.unit < b.unit; });
   for (size_t first = 0; first < all.entries.size(); first += wire::kEntriesMax) {
     const auto begin = all.entries.begin() + static_cast<std::ptrdiff_t>(first);
     const size_t count = std::min(wire::kEntriesMax, all.entries.size() - first);
     M part;
-    part.header.job = job;
+    part.header.run = run;
     part.entries.assign(std::make_move_iterator(begin),
                         std::make_move_iterator(begin + static_cast<std::ptrdiff_t>(count)));
     out.push_back({to, std::move(part)});
@@ -182,8 +182,8 @@ std::vector<ShardMessage> ParamClient::flush(Time now) {
   }
   std::vector<ShardMessage> messages;
   for (auto& [shard, batch] : batches) {
-    pack(peers_.at(shard), config_.job, std::move(batch.push), messages);
-    pack(peers_.at(shard), config_.job, std::move(batch.pull), messages);
+    pack(peers_.at(shard), config_.run, std::move(batch.push), messages);
+    pack(peers_.at(shard), config_.run, std::move(batch.pull), messages);
   }
   return messages;
 }

@@ -22,7 +22,7 @@
 namespace ballast {
 
 struct ClientConfig {
-  uint64_t job = 0;              // hash of the job, in every header
+  uint64_t run = 0;              // run_number(), in every header
   Duration retry_after = 2s;     // an unanswered request is sent again
   Duration busy_backoff = 20ms;  // after kEarly and kBusy
 };

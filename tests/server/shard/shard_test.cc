@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/base/hash.h"
 #include "common/storage/memory_journal.h"
 #include "tests/server/shard/shard_fixture.h"
 
@@ -11,6 +12,8 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+
+constexpr uint64_t kRun = 77;
 
 // One shard with both units, the store under it, and what it has said.
 class ShardTest : public ::testing::Test {
@@ -28,6 +31,7 @@ class ShardTest : public ::testing::Test {
     ShardConfig config;
     config.incarnation = ++life_;
     config.job = job_;
+    config.run = kRun;
     config.parameters = parameters_of(job_.model, job_.resolved.input_width);
     config.units = cut_units(config.parameters, job_.cluster.unit_bytes);
     config.job_hash = "job";
@@ -50,6 +54,12 @@ class ShardTest : public ::testing::Test {
   }
 
   void hear(wire::Any message, Peer from = {Role::kCoordinator, 0, 1}) {
+    if (auto* push = std::get_if<wire::Push>(&message)) push->header.run = kRun;
+    if (auto* pull = std::get_if<wire::Pull>(&message)) pull->header.run = kRun;
+    hear_as_it_is(std::move(message), from);
+  }
+
+  void hear_as_it_is(wire::Any message, Peer from) {
     shard_->handle(shard_event::Received{from, std::move(message)}, kNow, said_);
   }
 
@@ -286,6 +296,26 @@ TEST_F(ShardTest, NotesPushesThatMakeNoSenseByPeerAndEverMoreSeldom) {
   ASSERT_EQ(notes().size(), 8u) << "counted by peer";
   EXPECT_THAT(notes().back(), AllOf(HasSubstr("worker-1#1, number 1"), HasSubstr("12 bytes"),
                                     HasSubstr("unit 0 at version 0 with 8 bytes")));
+}
+
+TEST_F(ShardTest, DropsDataMessagesOfAnotherRunAndSaysSo) {
+  start(Mode::kAsync, Durability::kCheckpoint);
+  load();
+  wire::Push foreign;
+  foreign.header.run = kRun + 1;
+  foreign.entries.push_back(push_of({0}, 0, floats({1, 1})));
+  wire::Pull pull;
+  pull.header.run = foreign.header.run;
+  pull.entries.push_back(pull_of(0, 2));
+
+  hear_as_it_is(foreign, worker(0));
+  hear_as_it_is(pull, worker(0));
+
+  EXPECT_EQ(replies(), "");
+  ASSERT_EQ(notes().size(), 2u);
+  EXPECT_THAT(notes()[0], AllOf(HasSubstr("dropped a message of worker-0#1, number 1"),
+                                HasSubstr("of run " + hex64(foreign.header.run)),
+                                HasSubstr("expected " + hex64(kRun))));
 }
 
 TEST_F(ShardTest, FailsWhenNeitherCoordinatorNorWorkerIsHeard) {

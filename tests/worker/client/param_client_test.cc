@@ -8,7 +8,7 @@ namespace ballast {
 namespace {
 
 const Time kStart{1s};
-const ClientConfig kConfig{.job = 7, .retry_after = 100ms, .busy_backoff = 10ms};
+const ClientConfig kConfig{.run = 7, .retry_after = 100ms, .busy_backoff = 10ms};
 
 // Units 0 and 2 on shard 0, unit 1 on shard 1; every shard in life `incarnation`.
 wire::View view(uint64_t number, Incarnation incarnation = 1) {
@@ -92,7 +92,7 @@ TEST(ParamClient, PacksOneMessageAShardAndKindFrontUnitsFirst) {
 
   ASSERT_EQ(messages.size(), 3u);
   EXPECT_EQ(messages[0].to, shard(0));
-  EXPECT_EQ(push_in(messages[0]).header.job, kConfig.job);
+  EXPECT_EQ(push_in(messages[0]).header.run, kConfig.run);
   ASSERT_EQ(push_in(messages[0]).entries.size(), 2u);
   EXPECT_EQ(push_in(messages[0]).entries[0].unit, UnitId(0));
   EXPECT_EQ(push_in(messages[0]).entries[1].unit, UnitId(2));
@@ -124,7 +124,7 @@ TEST(ParamClient, SplitsWhatOneMessageCannotCarry) {
     ASSERT_TRUE(received.ok()) << received.status().to_string();
     if (const auto* push = std::get_if<wire::Push>(&*received)) {
       sizes.push_back(push->entries.size());
-      EXPECT_EQ(push->header.job, kConfig.job);
+      EXPECT_EQ(push->header.run, kConfig.run);
       for (const auto& entry : push->entries) EXPECT_EQ(entry.unit, UnitId(pushed++));
     } else {
       sizes.push_back(std::get<wire::Pull>(*received).entries.size());
