@@ -138,16 +138,15 @@ void Shard::on_push(const Peer& from, wire::Push& push, Time now, ShardEffects& 
     HostedUnit& target = *hosted(entry.unit, entry.epoch);
     std::vector<UnitAnswer> answers;
     const uint64_t malformed = target.unit->counters().malformed;
-    const wire::PushEntry stamps{.sequence = entry.sequence,
-                                 .unit = entry.unit,
-                                 .epoch = entry.epoch,
-                                 .lanes = entry.lanes,
-                                 .gradient = entry.gradient};
+    // For a note. Not the gradient itself: a second holder would keep the unit from writing the
+    // next version over it.
+    const size_t gradient_bytes = entry.gradient.size();
+    const std::vector<wire::LaneStamp> lanes = entry.lanes;
     const bool changed = target.unit->push(from, std::move(entry), now, answers);
     ++beat_;
     if (target.unit->counters().malformed > malformed) {
       note_dropped(
-          from, stamps,
+          from, entry.unit, lanes, gradient_bytes,
           fmt::format("lanes, clock, weight or size do not fit unit {} at version {} with "
                       "{} bytes",
                       entry.unit.value(), target.unit->version(), target.unit->weights().bytes()),
@@ -202,21 +201,20 @@ bool Shard::is_worth_a_note(const Peer& from) {
   return (count & (count - 1)) == 0;  // 1, 2, 4, 8 ...
 }
 
-void Shard::note_dropped(const Peer& from, const wire::PushEntry& entry, const std::string& why,
-                         ShardEffects& out) {
+void Shard::note_dropped(const Peer& from, UnitId unit, std::span<const wire::LaneStamp> lanes,
+                         size_t gradient_bytes, const std::string& why, ShardEffects& out) {
   if (!is_worth_a_note(from)) return;
-  std::string lanes;
-  for (size_t i = 0; i < std::min(entry.lanes.size(), kLanesNamed); ++i) {
-    const wire::LaneStamp& stamp = entry.lanes[i];
-    lanes += fmt::format("{}lane {} clock {} fence {}", i == 0 ? "" : ", ", stamp.lane.value(),
+  std::string named;
+  for (size_t i = 0; i < std::min(lanes.size(), kLanesNamed); ++i) {
+    const wire::LaneStamp& stamp = lanes[i];
+    named += fmt::format("{}lane {} clock {} fence {}", i == 0 ? "" : ", ", stamp.lane.value(),
                          stamp.clock, stamp.fence);
   }
-  out.push_back(
-      shard_effect::Note{fmt::format("dropped a push of {}, number {} from it: unit {}, {} bytes, "
-                                     "{} lanes [{}]: {}; look into the "
-                                     "sender's log, and use the same build and job everywhere",
-                                     to_string(from), dropped_[from], entry.unit.value(),
-                                     entry.gradient.size(), entry.lanes.size(), lanes, why)});
+  out.push_back(shard_effect::Note{fmt::format(
+      "dropped a push of {}, number {} from it: unit {}, {} bytes, "
+      "{} lanes [{}]: {}; look into the "
+      "sender's log, and use the same build and job everywhere",
+      to_string(from), dropped_[from], unit.value(), gradient_bytes, lanes.size(), named, why)});
 }
 
 // Whether the unit may see the entry. A push is compared by unit epoch first, then by the fences of
@@ -237,7 +235,7 @@ bool Shard::admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& 
   for (const wire::LaneStamp& stamp : entry.lanes) {
     if (stamp.lane.value() >= fences_.size()) {
       note_dropped(
-          from, entry,
+          from, entry.unit, entry.lanes, entry.gradient.size(),
           fmt::format("lane {} is not among the {} of the job", stamp.lane.value(), fences_.size()),
           out);
       return false;
@@ -251,7 +249,10 @@ bool Shard::admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& 
     send({from, std::move(refusal)}, out);
     return false;
   }
-  if (ahead) note_dropped(from, entry, "its fence is above the one this shard was told", out);
+  if (ahead) {
+    note_dropped(from, entry.unit, entry.lanes, entry.gradient.size(),
+                 "its fence is above the one this shard was told", out);
+  }
   return !ahead;
 }
 

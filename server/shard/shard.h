@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -141,8 +142,8 @@ class Shard {
   void finish_load(ShardEffects& out);
   [[nodiscard]] bool is_ours(const Peer& from, const wire::DataHeader& header, ShardEffects& out);
   [[nodiscard]] bool is_worth_a_note(const Peer& from);
-  void note_dropped(const Peer& from, const wire::PushEntry& entry, const std::string& why,
-                    ShardEffects& out);
+  void note_dropped(const Peer& from, UnitId unit, std::span<const wire::LaneStamp> lanes,
+                    size_t gradient_bytes, const std::string& why, ShardEffects& out);
   [[nodiscard]] bool admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& out);
   void after_change(HostedUnit& hosted, std::vector<UnitAnswer> answers, ShardEffects& out);
   void cut_published(const Unit& unit);

@@ -278,6 +278,22 @@ TEST_F(ShardTest, SaysFreshMarksWhenTheFencesRoseMeanwhile) {
   EXPECT_EQ(said<wire::FenceMarks>()->fences, (std::vector<Fence>{2, 1, 1, 1}));
 }
 
+TEST_F(ShardTest, HoldsNoSecondCopyOfAGradientThatItsUnitMayWriteOver) {
+  constexpr uint64_t kWidth = 10'000;  // 40 kB in unit 0
+  start(Mode::kAsync, Durability::kCheckpoint);
+  job_.resolved.input_width = kWidth;
+  restart();
+  load();
+
+  wire::Push message;
+  message.entries.push_back(push_of({0}, 0, floats(std::vector<float>(kWidth, 2))));
+  const std::byte* gradient = message.entries[0].gradient.data();
+  hear(std::move(message), worker(0));
+
+  ASSERT_EQ(replies(), "applied");
+  EXPECT_EQ(shard_->units()[0]->weights().current().data(), gradient);
+}
+
 TEST_F(ShardTest, NotesPushesThatMakeNoSenseByPeerAndEverMoreSeldom) {
   start(Mode::kAsync, Durability::kCheckpoint);
   load();
