@@ -18,6 +18,7 @@
 #include "common/config/job_dump.h"
 #include "common/config/job_file.h"
 #include "common/net/zeromq_transport.h"
+#include "common/placement/lane_schedule.h"
 #include "common/placement/parameters.h"
 #include "common/placement/units.h"
 #include "common/storage/checkpoint.h"
@@ -70,8 +71,7 @@ class CoordinatorProcess {
         cut_units(parameters_of(job_.model, job_.resolved.input_width), job_.cluster.unit_bytes);
     CoordinatorSetup setup{
         .config = job_,
-        .schedule = LaneSchedule(job_.resolved.train_rows, job_.train.lanes, job_.train.batch,
-                                 job_.train.epochs, job_.train.max_steps),
+        .schedule = schedule_of(job_),
         .placement = propose_placement(units, job_.shard_count()),
         .job_hash = hash_,
         .resume_command = fmt::format("launch/ballast run --resume {}", process_.run_dir),

@@ -9,8 +9,7 @@
 namespace ballast {
 WorkerSession::WorkerSession(SessionConfig config)
     : config_(std::move(config)),
-      schedule_(config_.job.resolved.train_rows, config_.job.train.lanes, config_.job.train.batch,
-                config_.job.train.epochs, config_.job.train.max_steps),
+      schedule_(schedule_of(config_.job)),
       coordinator_{Role::kCoordinator, 0, 0},
       client_({.run = config_.run, .retry_after = config_.retry_after}, config_.units),
       known_(config_.units.size()),

@@ -35,8 +35,7 @@ class WorkerProcess {
   WorkerProcess(Process& process, JobConfig job)
       : process_(process),
         job_(std::move(job)),
-        schedule_(job_.resolved.train_rows, job_.train.lanes, job_.train.batch, job_.train.epochs,
-                  job_.train.max_steps),
+        schedule_(schedule_of(job_)),
         parameters_(parameters_of(job_.model, job_.resolved.input_width)),
         units_(cut_units(parameters_, job_.cluster.unit_bytes)),
         self_{Role::kWorker, process.index, new_incarnation()},

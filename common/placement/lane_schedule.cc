@@ -45,4 +45,9 @@ uint64_t LaneSchedule::samples_at(Clock clock) const {
   return samples;
 }
 
+LaneSchedule schedule_of(const JobConfig& job) {
+  const TrainConfig& train = job.train;
+  return {job.resolved.train_rows, train.lanes, train.batch, train.epochs, train.max_steps};
+}
+
 }  // namespace ballast

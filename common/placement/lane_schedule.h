@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "common/base/ids.h"
+#include "common/config/job_config.h"
 
 namespace ballast {
 
@@ -49,5 +50,8 @@ class LaneSchedule {
   uint64_t steps_per_epoch_;
   uint64_t steps_;
 };
+
+// `job` is resolved (train_rows > 0).
+[[nodiscard]] LaneSchedule schedule_of(const JobConfig& job);
 
 }  // namespace ballast

@@ -18,11 +18,6 @@ constexpr size_t kCutsWritingMax = 2;
 // In a note about a push that was dropped.
 constexpr size_t kLanesNamed = 4;
 
-LaneSchedule schedule_of(const JobConfig& job) {
-  return LaneSchedule(job.resolved.train_rows, job.train.lanes, job.train.batch, job.train.epochs,
-                      job.train.max_steps);
-}
-
 }  // namespace
 
 Shard::Shard(Journal& journal, ShardConfig config, ManifestReader read_manifest)

@@ -11,8 +11,7 @@ namespace ballast::sim {
 ToyModel::ToyModel(const JobConfig& job_in, uint64_t salt_in)
     : job(job_in),
       salt(salt_in),
-      schedule(job.resolved.train_rows, job.train.lanes, job.train.batch, job.train.epochs,
-               job.train.max_steps),
+      schedule(schedule_of(job)),
       parameters(parameters_of(job.model, job.resolved.input_width)),
       units(cut_units(parameters, job.cluster.unit_bytes)) {
   for (uint32_t p = 0; p < parameters.size(); ++p) {

@@ -21,8 +21,7 @@ std::string counted(uint64_t count, std::string_view noun) {
 
 std::string describe_steps(const JobConfig& job) {
   const TrainConfig& train = job.train;
-  const LaneSchedule schedule(job.resolved.train_rows, train.lanes, train.batch, train.epochs,
-                              train.max_steps);
+  const LaneSchedule schedule = schedule_of(job);
   return fmt::format("{}: {}, {}, {}\n{}: {}, {} of {}, {} over {}\n", job.name,
                      counted(job.resolved.train_rows, "train row"),
                      counted(job.resolved.test_rows, "test row"),

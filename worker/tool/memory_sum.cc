@@ -38,11 +38,6 @@ uint64_t row_values(const JobConfig& job) {
   return values;
 }
 
-LaneSchedule schedule_of(const JobConfig& job) {
-  const TrainConfig& train = job.train;
-  return {job.resolved.train_rows, train.lanes, train.batch, train.epochs, train.max_steps};
-}
-
 // Rows that one computation holds: a lane's share in sync, up to the whole batch elsewhere.
 uint64_t step_rows(const JobConfig& job, const LaneSchedule& schedule) {
   const bool lane_by_lane = job.train.mode == Mode::kSync;

@@ -134,9 +134,7 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
                     job.train.lanes, job.resolved.train_rows, job.data.train,
                     job.resolved.train_rows));
   }
-  const LaneSchedule schedule(job.resolved.train_rows, job.train.lanes, job.train.batch,
-                              job.train.epochs, job.train.max_steps);
-  BALLAST_RETURN_IF_ERROR(loader_memory(job, schedule).check(job.data.memory_mib));
+  BALLAST_RETURN_IF_ERROR(loader_memory(job, schedule_of(job)).check(job.data.memory_mib));
   BALLAST_RETURN_IF_ERROR(
       check_model(job.model, job.resolved.input_width, job.resolved.label_width));
   if (!options.resume.empty()) {

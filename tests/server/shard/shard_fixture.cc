@@ -20,10 +20,6 @@ JobConfig small_job(Mode mode, uint64_t rows) {
   return job;
 }
 
-LaneSchedule schedule_of(const JobConfig& job) {
-  return LaneSchedule(job.resolved.train_rows, job.train.lanes, job.train.batch, job.train.epochs);
-}
-
 Buffer floats(std::vector<float> values) {
   return Buffer::copy_of(std::as_bytes(std::span(values)));
 }

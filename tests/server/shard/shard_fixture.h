@@ -17,7 +17,6 @@ inline const Time kNow{1s};
 // Four lanes of 2 rows a step, two epochs of two steps; with 10 rows lanes 2 and 3 are absent from
 // each epoch's second step.
 [[nodiscard]] JobConfig small_job(Mode mode, uint64_t rows = 16);
-[[nodiscard]] LaneSchedule schedule_of(const JobConfig& job);
 
 [[nodiscard]] Buffer floats(std::vector<float> values);
 [[nodiscard]] std::vector<float> values_of(const Buffer& buffer);
