@@ -25,8 +25,6 @@ class JobReport {
   Status export_model(const std::string& run_dir, uint64_t id);
   Status write_summary(const JobStatus& status, bool stopped, Time now);
 
-  [[nodiscard]] const std::string& weights_hash() const { return weights_xxh3_; }
-
  private:
   const JobConfig& job_;
   const std::string job_hash_;

@@ -4,9 +4,8 @@
 
 #include <algorithm>
 
-#include "common/config/job_dump.h"
-
 namespace ballast {
+
 WorkerSession::WorkerSession(SessionConfig config)
     : config_(std::move(config)),
       schedule_(schedule_of(config_.job)),

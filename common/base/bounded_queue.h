@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "common/base/check.h"
-#include "common/base/time.h"
 
 namespace ballast {
 
@@ -48,13 +47,6 @@ class BoundedQueue {
     return take(lock);
   }
 
-  // Waits at most `patience`. Nothing: none came, or closed and drained.
-  std::optional<T> pop_within(Duration patience) {
-    std::unique_lock lock(mutex_);
-    filled_.wait_for(lock, patience, [this] { return closed_ || !items_.empty(); });
-    return take(lock);
-  }
-
   std::optional<T> try_pop() {
     std::unique_lock lock(mutex_);
     return take(lock);
@@ -73,7 +65,6 @@ class BoundedQueue {
     std::lock_guard lock(mutex_);
     return items_.size();
   }
-  [[nodiscard]] size_t capacity() const { return capacity_; }
 
  private:
   std::optional<T> take(std::unique_lock<std::mutex>& lock) {

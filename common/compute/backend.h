@@ -46,8 +46,6 @@ struct Matrix {
   [[nodiscard]] size_t size() const { return size_t{rows} * columns; }
   [[nodiscard]] bool empty() const { return device_data == nullptr; }
   operator ConstMatrix() const { return {device_data, rows, columns}; }  // NOLINT: on purpose
-  // The first `count` rows.
-  [[nodiscard]] Matrix first_rows(uint32_t count) const { return {device_data, count, columns}; }
 };
 
 // Owns device memory; moves only. Freed when dropped, after what was put on streams before.

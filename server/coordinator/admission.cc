@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 namespace ballast {
+
 std::optional<std::string> refusal_of(const wire::Join& join, const Peer& from,
                                       const JobIdentity& job, const Membership& membership) {
   const std::string who = fmt::format("{} {}", role_name(join.role), join.index);
@@ -30,8 +31,7 @@ std::optional<std::string> refusal_of(const wire::Join& join, const Peer& from,
   if (join.run != job.run) {
     return fmt::format(
         "{} is of run {} of this job, expected run {}: two runs use the same addresses; stop one "
-        "of "
-        "them, or give it another cluster.port",
+        "of them, or give it another cluster.port",
         who, join.run, job.run);
   }
   if (join.role == Role::kTool) return std::nullopt;  // readers are not numbered
@@ -51,8 +51,7 @@ std::optional<std::string> displacement_of(const Peer& from, const Membership& m
   if (known == nullptr || from.incarnation >= known->incarnation) return std::nullopt;
   return fmt::format(
       "{} {} with incarnation {} is an old life: incarnation {} (host {}, process {}) has joined "
-      "in "
-      "its place; end this process, or give it a number of its own",
+      "in its place; end this process, or give it a number of its own",
       role_name(from.role), from.index, from.incarnation, known->incarnation, known->host,
       known->process);
 }
