@@ -58,6 +58,7 @@ class CoordinatorProcess {
     std::thread disk([this] { commit_manifests(); });
     const Status status = serve();
     commit_queue_.close();
+    done_queue_.close();  // nobody listens any more: the disk thread must not wait for room
     disk.join();
     return status;
   }
