@@ -1,10 +1,9 @@
 // ballast-server: the process that holds shards. Wiring and the thread table, no logic.
 //
-// thread    owns                       takes from        gives to
-// main      Process                    -                 -
-// shard N   Transport, Journal, Shard  frames, journal   frames, journal
-// journal   files (inside the Journal) the shard's calls its events, a wake of the shard's
-// transport
+// thread    owns                        takes from         gives to
+// main      Process                     -                  -
+// shard N   Transport, Journal, Shard   frames, journal    frames, journal
+// journal   files (inside the Journal)  the shard's calls  its events, a wake of the Transport
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>

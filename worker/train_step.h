@@ -77,7 +77,7 @@ class TrainStep {
   // Forward, loss and backward over features[rows, input_width] and labels[rows, label_width],
   // 1 <= rows <= rows_max. Writes every gradient into the buffers of `out` and touches them no more
   // once gradient_final has been called for their layer; sums over rows, not means.
-  // kInvalidInput: a label is out of range. kDataLoss: the loss or a gradient is NaN or infinite;
+  // kInvalidInput: a label is out of range. kDiverged: the loss or a gradient is NaN or infinite;
   // names the row or the parameter. The caller adds worker, step, lane and block.
   [[nodiscard]] Result<StepResult> run(std::span<const float> features,
                                        std::span<const float> labels, uint32_t rows,

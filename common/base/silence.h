@@ -1,6 +1,6 @@
-// Silence: for how long nothing was heard of others. Counted from one tick to
-// the next, so that time in which this process stood still itself (Ctrl-Z, a debugger) is not taken
-// for the silence of others. Pure value.
+// Silence: for how long nothing was heard of others. Counted from one tick to the next, so that
+// time in which this process stood still itself (Ctrl-Z, a debugger) is not taken for the silence
+// of others. Pure value.
 #pragma once
 
 #include <algorithm>

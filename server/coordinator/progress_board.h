@@ -22,7 +22,7 @@ class ProgressBoard {
   [[nodiscard]] const wire::WorkerProgress* worker(WorkerId worker) const;
   [[nodiscard]] const wire::ShardProgress* shard(ShardId shard) const;
 
-  // While computing, over the last kSpeedWindow; 0: not known yet.
+  // While computing, over the last kSpeedWindowSeconds; 0: not known yet.
   [[nodiscard]] double speed(WorkerId worker) const;
   // Of the job over the last kRateWindow.
   [[nodiscard]] double samples_per_second(Time now) const;

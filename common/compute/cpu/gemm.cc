@@ -36,8 +36,8 @@ constexpr uint32_t kColumnsMax = 256 / kTileColumns * kTileColumns;
 // Up to this many rows of output b is read where it lies: packing it would cost more than it saves.
 constexpr uint32_t kFewRows = 3 * kTileRows;
 
-// Waking a sleeping thread costs 30 to 40 us (research/baselines: "waking an idle vCPU"), in which
-// one core does about 2 million multiply-adds: smaller products stay on one thread.
+// Waking a sleeping thread costs 30 to 40 us on a virtual machine, in which one core does about 2
+// million multiply-adds: smaller products stay on one thread.
 constexpr uint64_t kCutFrom = 8'000'000;
 
 template <uint32_t kFloats>
