@@ -96,7 +96,7 @@ struct TrainConfig {
   uint32_t staleness = 4;  // ssp: steps a lane may lead the slowest
   uint32_t epochs = 1;
   uint32_t batch = 128;             // samples per step over all lanes
-  uint32_t lanes = 0;               // 0: chosen by the mode (DESIGN.md section 1)
+  uint32_t lanes = 0;               // 0: chosen by the mode (lane_choice.h)
   uint32_t eval_every_epochs = 1;   // 0: only at the end
   bool scale_by_share = true;       // async, ssp: a push moves by its share of the step's samples
   bool scale_by_staleness = false;  // async: step / (1 + staleness)

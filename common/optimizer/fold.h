@@ -1,7 +1,7 @@
 // Fold: the sum of lane gradients over the fixed binary tree of lanes. The tree over [low, high)
 // splits at (low + high) / 2, rounded down; a node is the sum of its two halves, an absent leaf is
 // skipped. So the sum has the same bits whoever owns the lanes and whether leaves or whole nodes
-// arrive (DESIGN.md section 4; `fold` in the executable model). Pure; any thread.
+// arrive. Pure; any thread.
 #pragma once
 
 #include <cstddef>

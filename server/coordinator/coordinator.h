@@ -1,6 +1,6 @@
 // Coordinator: the one leader of a job. It knows who is in, which worker trains which lane, and
 // when to evaluate, to checkpoint and to end; it is not on the data path, and training goes on
-// while it is away. Rules: DESIGN.md sections 4 and 6.
+// while it is away. The rules of lanes: server/coordinator/README.md.
 //
 // A decider: handle(event, now, effects). No thread, socket, file, clock or randomness of its own;
 // the same events at the same times give the same effects. Owner thread: one.

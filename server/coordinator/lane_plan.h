@@ -1,6 +1,6 @@
 // LanePlan: who trains which lane. Each lane has a fence, at most one owner, a number that rises
 // with every assignment, and perhaps a planned move under way. Pure: it decides, the coordinator
-// sends. Rules: DESIGN.md section 4 (speed differences) and section 6 (worker).
+// sends. The rules: README.md beside this file.
 #pragma once
 
 #include <optional>

@@ -159,7 +159,7 @@ class AsyncUnit final : public Unit {
   }
 
   // Answers or parks the push. True: it was applied. Tested in this order: all there, some there, a
-  // gap (DESIGN.md section 4).
+  // gap.
   bool try_push(const Peer& from, wire::PushEntry& entry, Time now, std::vector<UnitAnswer>& out) {
     const Clock clock = entry.lanes.front().clock;
     std::vector<LaneId> missing;

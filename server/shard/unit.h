@@ -1,9 +1,9 @@
-// Unit: who may write and read one unit, and when. The decisions of DESIGN.md section 4 at a single
-// unit; SyncUnit closes steps, AsyncUnit (async and ssp) keeps a mark per lane. Each entry of a
-// message gets one Verdict: an answer now, or "held" until a later change of this unit.
+// Unit: who may write and read one unit, and when, by the rules in server/shard/README.md. SyncUnit
+// closes steps, AsyncUnit (async and ssp) keeps a mark per lane. Each entry of a message is
+// answered now or held until a later change of this unit.
 //
-// A unit owns no clock and sends nothing: the shard keeps held requests' deadlines, checks fences
-// and epochs, and turns answers into messages. Owner thread: the shard.
+// A unit owns no clock and sends nothing: the shard checks fences and epochs and turns answers into
+// messages. Owner thread: the shard.
 #pragma once
 
 #include <cstdint>
