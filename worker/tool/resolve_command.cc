@@ -75,6 +75,16 @@ Status check_resumed(const JobConfig& before, const JobConfig& now, const std::s
                             run_dir, fmt::join(changes, ", ")));
 }
 
+// A lane that has done more than its share has no end to reach: the job would wait for it for ever.
+Status check_end_ahead(const JobConfig& job, const LaneSchedule& schedule,
+                       const ResumeSource& source) {
+  if (source.step <= schedule.steps()) return Status();
+  return Status(Code::kInvalidInput,
+                fmt::format("train.max_steps = {} is behind {}; to resume, expected 0 (all epochs) "
+                            "or at least {}",
+                            job.train.max_steps, to_string(source), source.step));
+}
+
 void print_notes(const JobConfig& job, std::ostream& out) {
   for (const Finding& note : judge_settings(job)) out << "note: " << note.text << '\n';
 }
@@ -117,10 +127,11 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
     return Status(Code::kInvalidInput, "no job given; expected JOB.toml or --resume RUNDIR");
   }
   JobConfig job, before;
+  ResumeSource source;
   if (options.resume.empty()) {
     BALLAST_ASSIGN(job, load_job(options.job_path, options.overrides));
   } else {
-    BALLAST_ASSIGN(const ResumeSource source, find_resume_source(options.resume));
+    BALLAST_ASSIGN(source, find_resume_source(options.resume));
     BALLAST_ASSIGN(job, load_resumed(options.resume, source, options.overrides));
     BALLAST_ASSIGN(before, load_resumed(options.resume, source, {}));
   }
@@ -139,6 +150,7 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
       check_model(job.model, job.resolved.input_width, job.resolved.label_width));
   if (!options.resume.empty()) {
     BALLAST_RETURN_IF_ERROR(check_resumed(before, job, options.resume));
+    BALLAST_RETURN_IF_ERROR(check_end_ahead(job, schedule, source));
   }
   return job;
 }

@@ -139,6 +139,26 @@ TEST_F(Resume, NamesTheKeyThatMayNotChange) {
   EXPECT_EQ(load_job(folder_ / "run/config.toml").value(), before_) << "nothing was written";
 }
 
+TEST_F(Resume, RefusesAnEndThatTheCheckpointIsBeyond) {
+  options_.overrides = {"train.max_steps=9"};
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(),
+              HasSubstr("train.max_steps = 9 is behind checkpoint 10 at step 10"));
+  EXPECT_THAT(status.to_string(), HasSubstr("at least 10"));
+  EXPECT_EQ(load_job(folder_ / "run/config.toml").value(), before_) << "nothing was written";
+}
+
+TEST_F(Resume, MayEndWhereTheCheckpointIs) {
+  options_.overrides = {"train.max_steps=10"};
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  EXPECT_TRUE(status.ok()) << status.to_string();
+}
+
 TEST_F(Resume, IsARunOfItsOwn) {
   ASSERT_TRUE(run_resolve(options_, data_, out_).ok());
 
