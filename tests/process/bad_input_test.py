@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 
+import launching
 from launching import BALLAST, ROOT
 from process_case import BIN_DIR, LONG, ProcessTest, convert
 
@@ -183,6 +184,15 @@ class BadData(ProcessTest):
         for word in ("label out of range", "found 10", "0 to 9", self.chunk().name, "block 0",
                      "row 41"):
             self.assertIn(word, done.stderr)
+
+    def test_a_source_after_a_column_of_its_own_is_no_second_column(self):
+        source = self.folder / "few.csv"
+        source.write_text("width,kind,label\n0.5,1,0\n0.7,2,1\n")
+
+        converted = launching.run("data", "convert", "--format", "csv", "--header", "--out",
+                                  self.folder / "few", "--column", "kind", source, cwd=ROOT)
+
+        self.assertEqual(converted.returncode, 0, converted.stderr)
 
     def test_a_nan_in_a_source_is_named_with_line_and_column(self):
         converted = self.convert_rows(lambda cells: ",".join(["nan"] + cells[1:]),

@@ -118,8 +118,10 @@ void add_convert(CLI::App& data, Status& outcome) {
   command->add_option("--shape", csv.shape, "csv: shape of the features, such as 8,8")
       ->delimiter(',');
   command->add_flag("--header", csv.header, "csv: the first line names the columns");
-  command->add_option("--column", arguments->own_columns,
-                      "csv: NAME[:TYPE], a column that stays by itself (i32); may be repeated");
+  command
+      ->add_option("--column", arguments->own_columns,
+                   "csv: NAME[:TYPE], a column that stays by itself (i32); may be repeated")
+      ->allow_extra_args(false);
   command->add_option("--separator", arguments->separator, "csv: one character, or tab")
       ->check([](const std::string& text) {
         return text.size() == 1 || text == "tab" ? "" : "one character or tab expected";
