@@ -181,6 +181,8 @@ class CoordinatorProcess {
       log::info("lost {} step={}", to_string(down->peer), process_.step.load());
       drive(PeerLost{down->peer});
       next_status_ = {};  // at once: it may be the last
+    } else if (auto* up = std::get_if<PeerUp>(&event)) {
+      drive(PeerBack{up->peer});
     }
   }
 

@@ -56,6 +56,10 @@ struct Received {
 struct PeerLost {
   Peer peer;
 };
+// A connection to the peer stands, perhaps again: it lives.
+struct PeerBack {
+  Peer peer;
+};
 struct Tick {};
 // Ctrl-C: checkpoint and stop.
 struct StopRequested {};
@@ -81,8 +85,8 @@ struct MoveLane {
   WorkerId to;
 };
 
-using CoordinatorEvent = std::variant<Received, PeerLost, Tick, StopRequested, ManifestCommitted,
-                                      ManifestFailed, StoreLost, MoveLane>;
+using CoordinatorEvent = std::variant<Received, PeerLost, PeerBack, Tick, StopRequested,
+                                      ManifestCommitted, ManifestFailed, StoreLost, MoveLane>;
 
 // ---------------------------------------------------------------- effects
 
@@ -169,6 +173,7 @@ class Coordinator {
   void begin(Time now);
   void on(const Received& event, Time now);
   void on(const PeerLost& event, Time now) { membership_.lost(event.peer, now); }
+  void on(const PeerBack& event, Time now) { (void)membership_.heard(event.peer, now); }
   void on(const Tick& event, Time now);
   void on(const StopRequested& event, Time now);
   void on(const ManifestCommitted& event, Time now);

@@ -177,6 +177,8 @@ void Cluster::poll_network() {
         drive(*coordinator_, Received{in->from, decoded(std::move(in->message))});
       } else if (auto* down = std::get_if<PeerDown>(&*event)) {
         drive(*coordinator_, PeerLost{down->peer});
+      } else if (auto* up = std::get_if<PeerUp>(&*event)) {
+        drive(*coordinator_, PeerBack{up->peer});
       }
     }
   }

@@ -363,6 +363,21 @@ TEST_P(EveryMode, FailsWhenAShardDiesWhoseUnitsWereInMemoryOnly) {
                     HasSubstr("resume from checkpoint"), HasSubstr("ballast run --resume runs/x")));
 }
 
+// Its beats may be lost for a while, so that only the connection shows that it lives.
+TEST_P(EveryMode, HasItsWholePatienceWithAShardWhoseConnectionStandsAgain) {
+  FakeCluster cluster(options());
+  ASSERT_TRUE(cluster.run_until([](const FakeCluster& c) { return c.status().step >= 3; }));
+  const Patience patience = patience_of(cluster.setup().config.cluster);
+  const Time broken = cluster.now();
+
+  cluster.crash_shard(0, true);
+  cluster.event(PeerBack{{Role::kServer, 0, 1}});
+  cluster.run();
+
+  ASSERT_TRUE(cluster.finished());
+  EXPECT_GE(cluster.now() - broken, patience.dead);
+}
+
 TEST_P(EveryMode, LoadsAShardFromItsJournalAndGoesOn) {
   for (const Duration away : {20ms, 1000ms}) {
     ClusterOptions wanted = options();
