@@ -22,8 +22,7 @@ Result<std::unique_ptr<Backend>> make_backend(Device device, const BackendOption
       break;
   }
   return Status(Code::kInvalidInput,
-                "device cuda: this build has no CUDA back end; configure with -DBALLAST_CUDA=ON "
-                "where the CUDA Toolkit is installed, or set cluster.device = \"cpu\"");
+                "device cuda: this build has no CUDA back end; set cluster.device = \"cpu\"");
 }
 
 }  // namespace ballast
