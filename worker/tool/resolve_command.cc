@@ -150,7 +150,7 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
       check_model(job.model, job.resolved.input_width, job.resolved.label_width));
   if (!options.resume.empty()) {
     BALLAST_RETURN_IF_ERROR(check_resumed(before, job, options.resume));
-    BALLAST_RETURN_IF_ERROR(check_end_ahead(job, schedule, source));
+    BALLAST_RETURN_IF_ERROR(check_end_ahead(job, schedule_of(job), source));
   }
   return job;
 }
