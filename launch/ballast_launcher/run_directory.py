@@ -72,6 +72,7 @@ class RunDirectory:
     def reopen(cls, path):
         """For --resume: the folder must hold a run that was started before and is not going on."""
         run_dir = cls(path)
+        run_dir.check_readable()
         if not (run_dir.path / "job.toml").is_file():
             raise LauncherError(f"cannot resume {path}: it holds no job.toml, "
                                 "so no run was started there")
@@ -83,6 +84,12 @@ class RunDirectory:
         run_dir._metrics_start = run_dir._metrics_offset = run_dir.metrics_bytes()
         run_dir._log_offsets = {log: log.stat().st_size for log in run_dir.logs.glob("*.log")}
         return run_dir
+
+    def check_readable(self):
+        """A run directory is its owner's alone; to others its files would look missing."""
+        if self.path.is_dir() and not os.access(self.path, os.R_OK | os.X_OK):
+            raise LauncherError(f"{self.shown()}: no permission to read this folder; "
+                                f"expected its owner, user {self.path.stat().st_uid}")
 
     def in_use(self):
         return LauncherError(f"{self.shown()} is in use: its run is going on; `status "

@@ -49,6 +49,7 @@ def worker_row(worker):
 
 def show(run_dir):
     run = find(run_dir)
+    run.check_readable()
     status = run.status()
     if not status:
         raise LauncherError(f"{run.shown()} holds no status.json: not a run directory, "

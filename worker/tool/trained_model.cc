@@ -65,11 +65,16 @@ Result<std::unique_ptr<EvalLoader>> open_rows(const JobConfig& job, const std::s
 
 Result<JobConfig> load_run(const std::string& run_dir) {
   const fs::path config = fs::path(run_dir) / "config.toml";
-  std::error_code ignored;
-  if (!fs::is_directory(run_dir, ignored)) {
+  std::error_code error;
+  if (!fs::is_directory(run_dir, error)) {
     return Status(Code::kNotFound, fmt::format("{}: no such run directory", run_dir));
   }
-  if (!fs::exists(config, ignored)) {
+  if (!fs::exists(config, error)) {
+    if (error) {  // there may be one, but not for this user
+      return Status(Code::kInvalidInput,
+                    fmt::format("{}: cannot be read: {}; check its owner and permissions",
+                                config.string(), error.message()));
+    }
     return Status(Code::kNotFound,
                   fmt::format("{}: no config.toml in it; a run directory of `ballast run` expected",
                               run_dir));

@@ -225,6 +225,17 @@ TEST_F(ModelCommands, SayWhatIsMissing) {
   EXPECT_THAT(no_model.to_string(), HasSubstr("`ballast export " + run_ + "`"));
 }
 
+TEST_F(ModelCommands, TellAConfigThatCannotBeReachedFromOneThatIsNotThere) {
+  const std::filesystem::path run = path("unreachable");
+  std::filesystem::create_directory(run);
+  std::filesystem::create_symlink("config.toml", run / "config.toml");  // a loop
+
+  const Status status = run_evaluate({run.string(), data_, false}, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(), HasSubstr("config.toml: cannot be read: Too many levels"));
+}
+
 TEST_F(ModelCommands, RefuseDataOfAnotherShapeAndFilesThatAreNotConverted) {
   write_model_file();
   const std::string wide = write_pixels("wide", 20, kWidth + 1, kUnits);
