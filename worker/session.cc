@@ -38,7 +38,7 @@ void WorkerSession::on(session_event::Received& event, Time now, SessionEffects&
     for (Outcome& outcome : client_.handle(event.from, std::move(*reply), now)) {
       on_outcome(outcome, out);
     }
-  } else {
+  } else if (event.from.role == Role::kCoordinator) {  // nobody else gives orders
     silence_.broken();
     on_control(event.message, now, out);
   }

@@ -49,11 +49,14 @@ void Shard::handle(ShardEvent event, Time now, ShardEffects& out) {
 // ---------------------------------------------------------------- events
 
 void Shard::on(shard_event::Received& event, Time now, ShardEffects& out) {
+  auto* push = std::get_if<wire::Push>(&event.message);
+  auto* pull = std::get_if<wire::Pull>(&event.message);
+  if (!is_ours(event, out)) return;
   silence_.broken();
-  if (auto* push = std::get_if<wire::Push>(&event.message)) {
-    if (is_ours(event.from, push->header, out)) on_push(event.from, *push, now, out);
-  } else if (auto* pull = std::get_if<wire::Pull>(&event.message)) {
-    if (is_ours(event.from, pull->header, out)) on_pull(event.from, *pull, now, out);
+  if (push != nullptr) {
+    on_push(event.from, *push, now, out);
+  } else if (pull != nullptr) {
+    on_pull(event.from, *pull, now, out);
   } else {
     on_control(event.message, now, out);
   }
@@ -178,14 +181,26 @@ void Shard::on_pull(const Peer& from, wire::Pull& pull, Time now, ShardEffects& 
   }
 }
 
-// A message of another run of this or another job: an old worker that found our address.
-bool Shard::is_ours(const Peer& from, const wire::DataHeader& header, ShardEffects& out) {
-  if (header.run == config_.run) return true;
-  if (is_worth_a_note(from)) {
-    out.push_back(shard_effect::Note{
-        fmt::format("dropped a message of {}, number {} from it: it is of run {}, expected {}; end "
-                    "the processes that are left of another run",
-                    to_string(from), dropped_[from], hex64(header.run), hex64(config_.run))});
+// Data of this run, or an order of the coordinator. Anything else is an old worker that found our
+// address, or a stranger.
+bool Shard::is_ours(const shard_event::Received& event, ShardEffects& out) {
+  const auto* push = std::get_if<wire::Push>(&event.message);
+  const auto* pull = std::get_if<wire::Pull>(&event.message);
+  std::string why;
+  if (push != nullptr || pull != nullptr) {
+    const uint64_t run = push != nullptr ? push->header.run : pull->header.run;
+    if (run == config_.run) return true;
+    why =
+        fmt::format("it is of run {}, expected {}; end the processes that are left of another run",
+                    hex64(run), hex64(config_.run));
+  } else {
+    if (event.from.role == Role::kCoordinator) return true;
+    why = "only the coordinator gives orders; look who connects to this shard";
+  }
+  if (is_worth_a_note(event.from)) {
+    out.push_back(
+        shard_effect::Note{fmt::format("dropped a message of {}, number {} from it: {}",
+                                       to_string(event.from), dropped_[event.from], why)});
   }
   return false;
 }

@@ -140,7 +140,7 @@ class Shard {
   void install(std::vector<UnitImage> images, ShardEffects& out);
   [[nodiscard]] Status check_survived() const;
   void finish_load(ShardEffects& out);
-  [[nodiscard]] bool is_ours(const Peer& from, const wire::DataHeader& header, ShardEffects& out);
+  [[nodiscard]] bool is_ours(const shard_event::Received& event, ShardEffects& out);
   [[nodiscard]] bool is_worth_a_note(const Peer& from);
   void note_dropped(const Peer& from, UnitId unit, std::span<const wire::LaneStamp> lanes,
                     size_t gradient_bytes, const std::string& why, ShardEffects& out);

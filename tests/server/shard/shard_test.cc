@@ -334,6 +334,33 @@ TEST_F(ShardTest, DropsDataMessagesOfAnotherRunAndSaysSo) {
                                 HasSubstr("expected " + hex64(kRun))));
 }
 
+TEST_F(ShardTest, TakesOrdersFromTheCoordinatorOnly) {
+  start(Mode::kAsync, Durability::kCheckpoint);
+  load();
+
+  hear_as_it_is(wire::FenceOrder{1, {9, 9, 9, 9}}, worker(1));
+  push({0}, 0, 1);
+
+  EXPECT_EQ(replies(), "applied") << "its fence did not rise";
+  ASSERT_EQ(notes().size(), 1u);
+  EXPECT_THAT(notes()[0], HasSubstr("only the coordinator gives orders"));
+}
+
+TEST_F(ShardTest, DoesNotCountStrangersAsCompany) {
+  start(Mode::kAsync, Durability::kCheckpoint);
+  hear(wire::Welcome{1, 0});
+  load();
+  const Duration most = std::chrono::milliseconds(job_.cluster.stuck_after_ms);
+  wire::Push foreign;
+  foreign.header.run = kRun + 1;
+
+  tick_until(kNow + most - 1s);
+  hear_as_it_is(foreign, worker(0));
+  tick_until(kNow + 2 * most - 2s);
+
+  EXPECT_TRUE(failed());
+}
+
 TEST_F(ShardTest, FailsWhenNeitherCoordinatorNorWorkerIsHeard) {
   start(Mode::kAsync, Durability::kCheckpoint);
   hear(wire::Welcome{1, 0});

@@ -58,6 +58,9 @@ class SessionTest : public ::testing::Test {
   void hear(wire::Any message) {
     handle(session_event::Received{{Role::kCoordinator, 0, 1}, std::move(message)});
   }
+  void hear_from(const Peer& from, wire::Any message) {
+    handle(session_event::Received{from, std::move(message)});
+  }
   void assign(uint32_t lane, Clock start, uint64_t number = 1, Fence fence = 1) {
     hear(wire::Assign{1, LaneId(lane), start, fence, number, 0});
   }
@@ -546,6 +549,14 @@ TEST_F(SessionTest, WantsToBeWokenOnceAnEventAndNotInThePast) {
   now_ = wakes[0].time;
   handle(session_event::Tick{});
   EXPECT_GT(all<session_effect::WakeAt>().at(0).time, now_);
+}
+
+TEST_F(SessionTest, TakesOrdersFromTheCoordinatorOnly) {
+  start(Mode::kAsync);
+
+  hear_from({Role::kWorker, 1, 1}, wire::End{1, wire::EndKind::kDone});
+
+  EXPECT_TRUE(all<session_effect::End>().empty());
 }
 
 TEST_F(SessionTest, EndsOnce) {
