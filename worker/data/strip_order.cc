@@ -1,0 +1,155 @@
+#include "worker/data/strip_order.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "common/base/check.h"
+#include "common/base/random.h"
+
+namespace ballast {
+namespace {
+
+// Streams of the seed, apart from other uses of it.
+constexpr uint64_t kBlockStream = 0x626c6f636b73;  // "blocks"
+constexpr uint64_t kPieceStream = 0x7069656365;    // "piece"
+constexpr uint64_t kStripStream = 0x7374726970;    // "strip"
+
+// Fisher and Yates: 1 to 3 ns an element in cache, where a keyed permutation takes 17 (order.h).
+template <typename T>
+void shuffle(std::span<T> values, uint64_t key) {
+  Random random(key);
+  for (size_t left = values.size(); left > 1; --left) {
+    std::swap(values[left - 1], values[random.below(left)]);
+  }
+}
+
+}  // namespace
+
+StripOrder::StripOrder(std::span<const uint32_t> block_rows, uint32_t lanes, uint32_t window,
+                       uint64_t seed, uint64_t epoch)
+    : window_(window), seed_(seed), epoch_(epoch), blocks_(block_rows.size()), lanes_(lanes) {
+  BALLAST_CHECK(!block_rows.empty() && lanes > 0 && window > 0);
+  std::iota(blocks_.begin(), blocks_.end(), 0u);
+  shuffle(std::span(blocks_), hash_numbers({seed, kBlockStream, epoch}));
+  line_.reserve(blocks_.size() + 1);
+  line_.push_back(0);
+  for (uint32_t block : blocks_) {
+    BALLAST_CHECK(block_rows[block] > 0);
+    line_.push_back(line_.back() + block_rows[block]);
+  }
+  const uint64_t rows = line_.back();
+  uint64_t begin = 0;
+  for (uint32_t l = 0; l < lanes; ++l) {
+    Lane& lane = lanes_[l];
+    lane.begin = begin;
+    lane.end = begin + rows / lanes + (l < rows % lanes ? 1 : 0);
+    begin = lane.end;
+    cut_lane(lane);
+  }
+}
+
+// Which pieces the lane's run touches, and where its strips begin.
+void StripOrder::cut_lane(Lane& lane) {
+  lane.strips.push_back(0);
+  if (lane.begin == lane.end) return;
+  const auto after = [this](uint64_t row) {
+    return static_cast<uint64_t>(std::upper_bound(line_.begin(), line_.end(), row) - line_.begin());
+  };
+  lane.first_piece = after(lane.begin) - 1;
+  lane.pieces = after(lane.end - 1) - lane.first_piece;
+  for (uint64_t strip = 0; strip < lane.pieces; ++strip) {
+    uint64_t rows = 0;
+    for (const Share& share : shares(lane, strip)) rows += share.count;
+    lane.strips.push_back(lane.strips.back() + rows);
+  }
+}
+
+const StripOrder::Lane& StripOrder::at(LaneId lane) const {
+  BALLAST_CHECK(lane.value() < lanes_.size());
+  return lanes_[lane.value()];
+}
+
+uint64_t StripOrder::piece_count(LaneId lane) const {
+  return at(lane).pieces;
+}
+
+uint32_t StripOrder::window(LaneId lane) const {
+  return window(at(lane));
+}
+
+uint32_t StripOrder::window(const Lane& lane) const {
+  return static_cast<uint32_t>(std::min<uint64_t>(window_, lane.pieces));
+}
+
+Piece StripOrder::piece(LaneId lane, uint64_t index) const {
+  return piece(at(lane), index);
+}
+
+Piece StripOrder::piece(const Lane& lane, uint64_t index) const {
+  BALLAST_CHECK(index < lane.pieces);
+  const uint64_t place = lane.first_piece + index;
+  const uint64_t begin = std::max(lane.begin, line_[place]);
+  const uint64_t end = std::min(lane.end, line_[place + 1]);
+  return {blocks_[place], static_cast<uint32_t>(begin - line_[place]),
+          static_cast<uint32_t>(end - begin)};
+}
+
+std::vector<Share> StripOrder::shares(LaneId lane, uint64_t strip) const {
+  return shares(at(lane), strip);
+}
+
+// Share j of a piece of s rows is [s j / W, s (j + 1) / W): equal but for a row.
+std::vector<Share> StripOrder::shares(const Lane& lane, uint64_t strip) const {
+  BALLAST_CHECK(strip < lane.pieces);
+  const uint64_t window_here = window(lane);
+  std::vector<Share> found;
+  found.reserve(window_here);
+  for (uint64_t j = 0; j < window_here; ++j) {
+    const uint64_t index = (strip + lane.pieces - j) % lane.pieces;
+    const uint64_t rows = piece(lane, index).rows;
+    const uint64_t first = rows * j / window_here;
+    found.push_back({index, static_cast<uint32_t>(first),
+                     static_cast<uint32_t>(rows * (j + 1) / window_here - first)});
+  }
+  return found;
+}
+
+uint64_t StripOrder::strip_begin(LaneId lane, uint64_t strip) const {
+  BALLAST_CHECK(strip <= at(lane).pieces);
+  return at(lane).strips[strip];
+}
+
+uint64_t StripOrder::strip_of(LaneId lane, uint64_t i) const {
+  const std::vector<uint64_t>& strips = at(lane).strips;
+  BALLAST_CHECK(i < strips.back());
+  return static_cast<uint64_t>(std::upper_bound(strips.begin(), strips.end(), i) - strips.begin()) -
+         1;
+}
+
+void StripOrder::permute_piece(LaneId lane, uint64_t index, std::span<uint32_t> rows) const {
+  BALLAST_CHECK(rows.size() == piece(lane, index).rows);
+  std::iota(rows.begin(), rows.end(), 0u);
+  shuffle(rows, hash_numbers({seed_, kPieceStream, epoch_, lane.value(), index}));
+}
+
+void StripOrder::permute_strip(LaneId lane, uint64_t strip, std::span<StripSample> samples) const {
+  size_t next = 0;
+  uint32_t number = 0;
+  for (const Share& share : shares(lane, strip)) {
+    BALLAST_CHECK(next + share.count <= samples.size());
+    for (uint32_t i = 0; i < share.count; ++i) samples[next++] = {number, share.first + i};
+    ++number;
+  }
+  BALLAST_CHECK(next == samples.size());
+  shuffle(samples, hash_numbers({seed_, kStripStream, epoch_, lane.value(), strip}));
+}
+
+uint64_t StripOrder::extra_reads() const {
+  uint64_t reads = 0;
+  for (const Lane& lane : lanes_) {
+    if (lane.pieces > 0) reads += lane.pieces + window(lane) - 1;
+  }
+  return reads - blocks_.size();
+}
+
+}  // namespace ballast
