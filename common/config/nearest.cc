@@ -51,6 +51,11 @@ std::string nearest_word(std::string_view word, const std::vector<std::string>& 
   return nearest_within(word, candidates, distance_max(word));
 }
 
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
+  const std::string near = nearest_word(word, candidates);
+  return near.empty() ? "" : "; did you mean \"" + near + "\"?";
+}
+
 std::string nearest_path(std::string_view path, const std::vector<std::string>& candidates) {
   const std::string_view name = last_part(path);
   const std::string near = nearest_within(path, candidates, distance_max(name));

@@ -17,8 +17,13 @@ namespace ballast {
 [[nodiscard]] std::string nearest_word(std::string_view word,
                                        const std::vector<std::string>& candidates);
 
-// The same for key paths ("train.bacth"): first within their last parts and distances of the whole,
-// then a key of exactly that last name in another section ("train.workers": "cluster.workers").
+// `; did you mean "sync"?`, to go behind what is wrong with the word; empty when nothing is near.
+[[nodiscard]] std::string did_you_mean(std::string_view word,
+                                       const std::vector<std::string>& candidates);
+
+// nearest_word() for key paths ("train.bacth"): first within their last parts and distances of the
+// whole, then a key of exactly that last name in another section ("train.workers":
+// "cluster.workers").
 [[nodiscard]] std::string nearest_path(std::string_view path,
                                        const std::vector<std::string>& candidates);
 

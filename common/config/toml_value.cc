@@ -51,10 +51,9 @@ std::optional<double> as_number(const toml::node& node) {
 
 Result<KeyValue> checked_choice(const Key& key, const std::string& path, const std::string& word) {
   if (std::count(key.choices.begin(), key.choices.end(), word) > 0) return KeyValue(word);
-  const std::string near = nearest_word(word, key.choices);
-  const std::string hint = near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near);
-  return Status(Code::kInvalidInput, fmt::format("{} = {} is not known; expected {}{}", path,
-                                                 to_toml(word), key.allowed(), hint));
+  return Status(Code::kInvalidInput,
+                fmt::format("{} = {} is not known; expected {}{}", path, to_toml(word),
+                            key.allowed(), did_you_mean(word, key.choices)));
 }
 
 Result<KeyValue> text_list(const Key& key, const std::string& path, const toml::node& node) {

@@ -6,8 +6,8 @@
 #include <filesystem>
 
 #include "common/base/hash.h"
+#include "common/config/nearest.h"
 #include "worker/data/file.h"
-#include "worker/data/nearest_name.h"
 #include "worker/data/sealed.h"
 
 namespace ballast {
@@ -57,9 +57,10 @@ Result<size_t> Dataset::find_column(std::string_view name) const {
     if (column.name == name) return names.size();
     names.push_back(column.name);
   }
+  const std::string hint = did_you_mean(name, names);
   return Status(Code::kNotFound,
-                fmt::format("data set {}: no column \"{}\"; did you mean \"{}\"? it has: {}",
-                            folder_, name, nearest_name(name, names), fmt::join(names, ", ")));
+                fmt::format("data set {}: no column \"{}\"{} it has: {}", folder_, name,
+                            hint.empty() ? ";" : hint, fmt::join(names, ", ")));
 }
 
 std::span<const BlockPlace> Dataset::blocks_of(uint32_t chunk) const {

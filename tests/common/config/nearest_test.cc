@@ -23,6 +23,8 @@ TEST(Nearest, IsSymmetric) {
 TEST(Nearest, SaysNothingWhenNothingIsNear) {
   EXPECT_EQ(nearest_word("snyc", {"sync", "ssp", "async"}), "sync");
   EXPECT_EQ(nearest_word("fast", {"sync", "ssp", "async"}), "");
+  EXPECT_EQ(did_you_mean("snyc", {"sync", "ssp"}), "; did you mean \"sync\"?");
+  EXPECT_EQ(did_you_mean("fast", {"sync", "ssp"}), "");
   EXPECT_EQ(nearest_path("train.zzzz", {"train.batch", "cluster.workers"}), "");
 }
 

@@ -8,9 +8,9 @@
 #include <optional>
 #include <utility>
 
+#include "common/config/nearest.h"
 #include "worker/data/convert/byte_source.h"
 #include "worker/data/convert/number.h"
-#include "worker/data/nearest_name.h"
 
 namespace ballast {
 
@@ -85,9 +85,10 @@ Result<size_t> find_field(const std::string& which, const std::vector<std::strin
     return Status(Code::kInvalidInput,
                   fmt::format("{}: column {}: -{} to {} expected", path, which, count, count - 1));
   }
+  const std::string hint = did_you_mean(which, names);
   return Status(Code::kInvalidInput,
-                fmt::format("{}: no column \"{}\"; did you mean \"{}\"? it has: {}", path, which,
-                            nearest_name(which, names), fmt::join(names, ", ")) +
+                fmt::format("{}: no column \"{}\"{} it has: {}", path, which,
+                            hint.empty() ? ";" : hint, fmt::join(names, ", ")) +
                     (has_header ? "" : "; if line 1 names the columns, add --header"));
 }
 
