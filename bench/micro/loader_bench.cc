@@ -97,8 +97,8 @@ class BareLoop {
   }
 
   void load() {
-    pixels_ = PageMemory::map(order_.size() * row_bytes_).value();
-    label_values_ = PageMemory::map(order_.size()).value();
+    pixels_ = map_rows(order_.size() * row_bytes_).value();
+    label_values_ = map_rows(order_.size()).value();
     int file = -1;
     const std::string* opened = nullptr;
     for (const Read& read : reads_) {
@@ -155,8 +155,8 @@ class BareLoop {
   uint64_t row_bytes_;
   std::vector<uint64_t> order_;
   std::vector<Read> reads_;
-  PageMemory pixels_;
-  PageMemory label_values_;
+  Buffer pixels_;
+  Buffer label_values_;
   std::unique_ptr<float[]> batch_;
   std::unique_ptr<float[]> labels_;
   float sum_ = 0;

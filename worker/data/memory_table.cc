@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <new>
 #include <thread>
 
 #include "worker/data/chunk_reader.h"
@@ -12,30 +13,14 @@
 
 namespace ballast {
 
-Result<PageMemory> PageMemory::map(uint64_t bytes) {
-  PageMemory memory;
-  if (bytes == 0) return memory;
-  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) {
+Result<Buffer> map_rows(uint64_t bytes) {
+  try {
+    Buffer memory = Buffer::map(bytes);
+    madvise(memory.data(), bytes, MADV_HUGEPAGE);  // a hint
+    return memory;
+  } catch (const std::bad_alloc&) {
     return Status(Code::kExhausted, fmt::format("no memory for {} bytes of data", bytes));
   }
-  madvise(data, bytes, MADV_HUGEPAGE);  // a hint: fewer address look-ups for scattered rows
-  memory.data_ = static_cast<std::byte*>(data);
-  memory.bytes_ = bytes;
-  return memory;
-}
-
-PageMemory::~PageMemory() {
-  if (data_ != nullptr) munmap(data_, bytes_);
-}
-
-PageMemory::PageMemory(PageMemory&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
-
-PageMemory& PageMemory::operator=(PageMemory&& other) noexcept {
-  std::swap(data_, other.data_);
-  std::swap(bytes_, other.bytes_);
-  return *this;
 }
 
 MemoryTable::MemoryTable(std::shared_ptr<const Dataset> dataset, RowPlan plan)
@@ -48,8 +33,7 @@ Result<std::unique_ptr<const MemoryTable>> MemoryTable::load(std::shared_ptr<con
   std::vector<ColumnPlan> plans = table->plan_.features;
   if (table->plan_.has_label()) plans.push_back(table->plan_.label);
   for (ColumnPlan& column : plans) {
-    BALLAST_ASSIGN(PageMemory memory,
-                   PageMemory::map(table->dataset_->rows() * column.spec.row_bytes()));
+    BALLAST_ASSIGN(Buffer memory, map_rows(table->dataset_->rows() * column.spec.row_bytes()));
     table->columns_.push_back({std::move(column), std::move(memory)});
   }
 

@@ -8,28 +8,16 @@
 #include <span>
 #include <vector>
 
+#include "common/base/buffer.h"
 #include "common/base/status.h"
 #include "worker/data/dataset.h"
 #include "worker/data/transform.h"
 
 namespace ballast {
 
-// Fresh pages straight from the system: not touched before they are filled, huge where it may be.
-class PageMemory {
- public:
-  PageMemory() = default;
-  // kExhausted: the system has no more.
-  static Result<PageMemory> map(uint64_t bytes);
-  ~PageMemory();
-  PageMemory(PageMemory&& other) noexcept;
-  PageMemory& operator=(PageMemory&& other) noexcept;
-
-  [[nodiscard]] std::byte* data() const { return data_; }
-
- private:
-  std::byte* data_ = nullptr;
-  uint64_t bytes_ = 0;
-};
+// Fresh pages for rows: not touched before they are filled, huge where it may be, for fewer address
+// look-ups among scattered rows. kExhausted: the system has no more.
+[[nodiscard]] Result<Buffer> map_rows(uint64_t bytes);
 
 class MemoryTable {
  public:
@@ -46,7 +34,7 @@ class MemoryTable {
  private:
   struct Column {
     ColumnPlan plan;
-    PageMemory memory;
+    Buffer memory;
   };
 
   MemoryTable(std::shared_ptr<const Dataset> dataset, RowPlan plan);
