@@ -194,12 +194,6 @@ void BatchLoader::follow(std::span<const LaneId> lanes, Clock from) {
   core_->replan();
 }
 
-void BatchLoader::forget(std::span<const LaneId> lanes) {
-  std::lock_guard lock(core_->mutex);
-  core_->plan.forget(lanes);
-  core_->replan();
-}
-
 Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
   const BatchRequest request{{lanes.begin(), lanes.end()}, clock};
   std::unique_lock lock(core_->mutex);

@@ -6,7 +6,7 @@
 // will ask for next into pooled buffers. Which rows a batch has is LaneSchedule x SampleOrder; the
 // threads, the prefetching and take()'s call order never change it.
 //
-// Any thread may call follow, forget and take. Threads block on condition variables and end with
+// Any thread may call follow and take. Threads block on condition variables and end with
 // the loader; there are no files, locks or names outside the process.
 #pragma once
 
@@ -26,9 +26,8 @@
 namespace ballast {
 
 struct LoaderCounters {
-  uint64_t batches_ready = 0;  // take() found the batch prepared
-  uint64_t batches_waited =
-      0;  // a loader thread was at it; take() made others meanwhile, then waited
+  uint64_t batches_ready = 0;   // take() found the batch prepared
+  uint64_t batches_waited = 0;  // a loader thread was at it; take() made others, then waited
   uint64_t batches_missed = 0;  // not begun; take() gathered by itself
   uint64_t rows = 0;
 };
@@ -45,16 +44,15 @@ class BatchLoader {
   BatchLoader& operator=(const BatchLoader&) = delete;
 
   // A hint: these lanes are ours, and `from` is the next clock each of them does. Lanes already
-  // followed and not named keep their clocks.
+  // followed and not named keep their clocks. Lanes that went to another worker are noticed by
+  // falling behind.
   void follow(std::span<const LaneId> lanes, Clock from);
-  // A hint: these lanes went to another worker. Without it they are noticed by falling behind.
-  void forget(std::span<const LaneId> lanes);
 
   // The rows of these lanes in this step, one lane after another in the order given. What is
   // prepared: sync, each followed lane by itself; async and ssp, the followed lanes at the lowest
-  // clock together, ascending; anything else is gathered on the spot. Blocks until
-  // they are there. A lane that is absent from the step adds no rows. Also a hint that the lanes go
-  // on at clock + 1.
+  // clock together, ascending; anything else is gathered on the spot. Blocks until they are there.
+  // A lane that is absent from the step adds no rows. Also a hint that the lanes go on at clock
+  // + 1.
   Result<Batch> take(std::span<const LaneId> lanes, Clock clock);
 
   [[nodiscard]] uint32_t width() const;

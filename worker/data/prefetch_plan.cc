@@ -11,10 +11,6 @@ void PrefetchPlan::follow(std::span<const LaneId> lanes, Clock from) {
   for (LaneId lane : lanes) next_[lane] = from;
 }
 
-void PrefetchPlan::forget(std::span<const LaneId> lanes) {
-  for (LaneId lane : lanes) next_.erase(lane);
-}
-
 void PrefetchPlan::took(std::span<const LaneId> lanes, Clock clock) {
   follow(lanes, clock + 1);
   std::erase_if(next_, [=](const auto& lane) { return lane.second + 2 <= clock; });

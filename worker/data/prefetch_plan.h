@@ -25,7 +25,6 @@ class PrefetchPlan {
 
   // The lanes' next clock is `from`.
   void follow(std::span<const LaneId> lanes, Clock from);
-  void forget(std::span<const LaneId> lanes);
   // The lanes' step `clock` was asked for. A lane that stands two and more steps behind it went to
   // another worker without a word: a worker does its lowest lanes first.
   void took(std::span<const LaneId> lanes, Clock clock);

@@ -39,14 +39,6 @@ TEST(PrefetchPlan, PassesOverStepsALaneIsAbsentFromAndEndsWithTheJob) {
                 {lanes({0, 1}), 0}, {lanes({0}), 1}, {lanes({0, 1}), 2}, {lanes({0}), 3}}));
 }
 
-TEST(PrefetchPlan, ForgetsLanesThatWentElsewhere) {
-  PrefetchPlan plan(LaneSchedule(100, 4, 8, 10), /*lanes_together=*/true);
-  plan.follow(lanes({0, 1}), 5);
-  plan.forget(lanes({0}));
-
-  EXPECT_EQ(plan.upcoming(1), (std::vector<BatchRequest>{{lanes({1}), 5}}));
-}
-
 TEST(PrefetchPlan, DropsALaneThatFallsBehindTheStepsTaken) {
   PrefetchPlan plan(LaneSchedule(1000, 4, 8, 10), /*lanes_together=*/true);
   plan.follow(lanes({0, 1}), 5);
