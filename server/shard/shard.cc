@@ -49,13 +49,11 @@ void Shard::handle(ShardEvent event, Time now, ShardEffects& out) {
 // ---------------------------------------------------------------- events
 
 void Shard::on(shard_event::Received& event, Time now, ShardEffects& out) {
-  auto* push = std::get_if<wire::Push>(&event.message);
-  auto* pull = std::get_if<wire::Pull>(&event.message);
   if (!is_ours(event, out)) return;
   silence_.broken();
-  if (push != nullptr) {
+  if (auto* push = std::get_if<wire::Push>(&event.message)) {
     on_push(event.from, *push, now, out);
-  } else if (pull != nullptr) {
+  } else if (auto* pull = std::get_if<wire::Pull>(&event.message)) {
     on_pull(event.from, *pull, now, out);
   } else {
     on_control(event.message, now, out);

@@ -4,8 +4,8 @@
 // The blocking of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM
 // TOMS 34(3), 2008: operands are packed into slivers that fit the caches, zeros beyond their edges,
 // and one small kernel keeps a tile of the output in registers. On one core of an AVX-512 server
-// (117 GFLOP/s at most): 110, 110 and 105 GFLOP/s for the products of a 256 x 784 x 512 layer,
-// where Eigen 3.4 has 87 (bench/micro/gemm_bench).
+// 109, 111 and 105 GFLOP/s for the three products of a 256 x 784 x 512 layer, where Eigen 3.4 has
+// 88 (bench/results/gemm_bench.json).
 //
 // Bits: every element of every output is one sum over the inner dimension, in an order that depends
 // on that dimension alone. So they depend neither on where matrices lie, nor on `threads`, nor on
