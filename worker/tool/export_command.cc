@@ -9,6 +9,7 @@
 #include "common/storage/checkpoint.h"
 #include "common/weights/model_weights.h"
 #include "worker/client/cluster_reader.h"
+#include "worker/tool/output_file.h"
 #include "worker/tool/trained_model.h"
 
 namespace ballast {
@@ -45,6 +46,7 @@ Status export_live(const ExportOptions& options, const JobConfig& job, std::ostr
   if (options.out.empty() || options.checkpoint) {
     return Status(Code::kInvalidInput, "export --live: --out FILE expected, and no --checkpoint");
   }
+  BALLAST_RETURN_IF_ERROR(check_output_file("export", options.out));
   BALLAST_ASSIGN(const std::unique_ptr<ClusterReader> reader,
                  ClusterReader::open(options.run_dir, job));
   ModelWeights weights = blank_weights(job);
@@ -63,9 +65,10 @@ Status export_live(const ExportOptions& options, const JobConfig& job, std::ostr
 Status run_export(const ExportOptions& options, std::ostream& out) {
   BALLAST_ASSIGN(const JobConfig job, load_run(options.run_dir));
   if (options.live) return export_live(options, job, out);
+  const std::string path = target(options);
+  BALLAST_RETURN_IF_ERROR(check_output_file("export", path));
   BALLAST_ASSIGN(const CheckpointManifest manifest, choose_checkpoint(options));
   BALLAST_ASSIGN(const ModelWeights weights, weights_of_checkpoint(job, options.run_dir, manifest));
-  const std::string path = target(options);
   BALLAST_RETURN_IF_ERROR(
       write_model(path, job, weights, {{"checkpoint", std::to_string(manifest.id)}}));
   out << fmt::format("{}: checkpoint {} at step {}, weights_xxh3 {}\n", path, manifest.id,

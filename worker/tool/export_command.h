@@ -20,7 +20,8 @@ struct ExportOptions {
 };
 
 // Prints where the model is, its checkpoint and weights_xxh3. kNotFound: no such run or checkpoint.
-// kDataLoss: the checkpoint is damaged, with file and offset.
+// kDataLoss: the checkpoint is damaged, with file and offset. An output that cannot be written is
+// refused before any work.
 [[nodiscard]] Status run_export(const ExportOptions& options, std::ostream& out);
 
 void add_export_command(CLI::App& tool, Status& outcome);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/storage/durable_file.h"
+#include "worker/tool/output_file.h"
 #include "worker/tool/row_counter.h"
 #include "worker/tool/trained_model.h"
 
@@ -103,6 +104,7 @@ Result<bool> wants_npy(const PredictOptions& options) {
 
 Status run_predict(const PredictOptions& options, std::ostream& out) {
   BALLAST_ASSIGN(const bool npy, wants_npy(options));
+  if (!options.out.empty()) BALLAST_RETURN_IF_ERROR(check_output_file("predict", options.out));
   BALLAST_ASSIGN(TrainedModel model, TrainedModel::open(options.run_dir));
   BALLAST_ASSIGN(const std::unique_ptr<EvalLoader> data, model.open_features(options.data));
   if (options.out.empty()) {

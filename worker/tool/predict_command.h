@@ -18,7 +18,8 @@ struct PredictOptions {
   std::string format;  // "csv", or "npy": float32 [rows, outputs]; empty: as the name of `out` ends
 };
 
-// Half a file is never left behind. Without --out the csv goes to `out`; npy needs a file.
+// An output that cannot be written is refused before any work; half a file is never left behind.
+// Without --out the csv goes to `out`; npy needs a file.
 [[nodiscard]] Status run_predict(const PredictOptions& options, std::ostream& out);
 
 void add_predict_command(CLI::App& tool, Status& outcome);

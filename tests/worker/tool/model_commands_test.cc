@@ -251,6 +251,26 @@ TEST_F(ModelCommands, RefuseDataOfAnotherShapeAndFilesThatAreNotConverted) {
   EXPECT_THAT(not_converted.to_string(), HasSubstr("ballast data convert"));
 }
 
+TEST_F(ModelCommands, RefuseAnOutputThatCannotBeAFileBeforeAnyWork) {
+  std::filesystem::create_directory(path("folder"));
+  std::ofstream(path("file")) << "x";
+  // No model and no checkpoint: whoever began to work would complain of these.
+  for (const auto& [out, found] :
+       {std::pair{path("folder"), "a folder found"}, std::pair{path("folder/"), "a folder found"},
+        std::pair{path("no/such/file"), "no folder"},
+        std::pair{path("file/y"), "is a file and no folder"},
+        std::pair{std::string("/dev/null"), "a device or pipe found"},
+        std::pair{path(std::string(255, 'n')), "File name too long"}}) {
+    for (const Status& status : {run_predict({run_, data_, out, ""}, out_),
+                                 run_export({run_, out, std::nullopt, false}, out_),
+                                 run_export({run_, out, std::nullopt, true}, out_)}) {
+      EXPECT_EQ(exit_code(status), 2) << status.to_string();
+      EXPECT_THAT(status.to_string(), AllOf(HasSubstr("output " + out), HasSubstr(found)));
+    }
+  }
+  EXPECT_EQ(read(path("file")), "x");
+}
+
 TEST_F(ModelCommands, FindADamagedModelAndLeaveNoHalfFile) {
   write_model_file();
   const std::string file = run_ + "/" + kModelFile;
