@@ -93,6 +93,36 @@ TEST_F(ConvertTest, ReadsSeveralFilesAsOneWithTheirHeaders) {
   EXPECT_EQ(out_text(), "row 0\n  features: 1\n  y: 0\nrow 1\n  features: 2\n  y: 1\n");
 }
 
+TEST_F(ConvertTest, LeavesTheByteOrderMarkOfEachFileOut) {
+  const std::string mark = "\xEF\xBB\xBF";
+  CsvOptions options;
+  options.header = true;
+  options.own_columns = {{"a", ColumnType::kI32}};
+
+  const auto rows =
+      convert_csv({write_text("1", mark + "a,y\n1,0\n"), write_gzip("2", mark + "a,y\n2,1\n"),
+                   write_text("3", "a,y\n3,1\n")},
+                  path("out"), options, {});
+
+  ASSERT_TRUE(rows.ok()) << rows.status().to_string();
+  EXPECT_EQ(Dataset::open(path("out")).value()->columns()[0].name, "a");
+  options.header = false;
+  options.own_columns.clear();
+  options.writer.overwrite = true;
+  EXPECT_EQ(convert_csv({write_text("4", mark + "1,0\n")}, path("out"), options, {}).value(), 1u);
+  EXPECT_FALSE(convert_csv({write_text("5", mark)}, path("out"), options, {}).ok()) << "no rows";
+}
+
+TEST_F(ConvertTest, RefusesUtf16AndSaysHowToConvertIt) {
+  for (const std::string mark : {"\xFF\xFE", "\xFE\xFF"}) {
+    const auto rows = convert_csv({write_text("wide.csv", mark + "1")}, path("out"), {}, {});
+
+    EXPECT_EQ(exit_code(rows.status()), 2);
+    EXPECT_THAT(rows.status().to_string(), HasSubstr("wide.csv: UTF-8 text expected, a byte order "
+                                                     "mark of UTF-16 found"));
+  }
+}
+
 TEST_F(ConvertTest, NamesFileLineColumnExpectedAndFoundForMalformedCsv) {
   CsvOptions bytes;
   bytes.features_type = ColumnType::kU8;

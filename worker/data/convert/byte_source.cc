@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 namespace ballast {
 
@@ -92,7 +93,7 @@ Result<std::optional<std::string_view>> LineSource::next() {
     if (end == bytes_.end() && !ended_) {
       const size_t kept = bytes_.size() - begin_;
       BALLAST_RETURN_IF_ERROR(refill());
-      searched = kept;
+      searched = std::max(begin_, kept);
       continue;
     }
     if (end == bytes_.end() && begin_ == bytes_.size()) return std::optional<std::string_view>();
@@ -121,6 +122,20 @@ Status LineSource::refill() {
                  source_.read(std::as_writable_bytes(std::span(bytes_).subspan(kept))));
   bytes_.resize(kept + got);
   ended_ = got < kPiece;
+  return std::exchange(begun_, true) ? Status() : skip_mark();
+}
+
+// Spreadsheets write U+FEFF before the first line; it is no part of the first column's name.
+Status LineSource::skip_mark() {
+  const std::string_view text(bytes_.data(), bytes_.size());
+  if (text.starts_with("\xEF\xBB\xBF")) begin_ = 3;
+  for (const std::string_view mark : {"\xFF\xFE", "\xFE\xFF"}) {
+    if (!text.starts_with(mark)) continue;
+    return Status(Code::kInvalidInput,
+                  path() +
+                      ": UTF-8 text expected, a byte order mark of UTF-16 found; convert it "
+                      "first, as with iconv -f UTF-16 -t UTF-8");
+  }
   return {};
 }
 

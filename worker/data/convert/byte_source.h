@@ -1,5 +1,6 @@
 // ByteSource: a file's bytes in order, gunzipped if they are gzip, with the place for messages.
-// LineSource: its lines. Owner thread. zlib is included in byte_source.cc only.
+// LineSource: its lines, without a UTF-8 byte order mark before the first. Owner thread. zlib is
+// included in byte_source.cc only.
 #pragma once
 
 #include <cstddef>
@@ -43,7 +44,7 @@ class LineSource {
   explicit LineSource(ByteSource source);
 
   // The next line without its end, valid until the next call; nothing at the end of the file.
-  // kInvalidInput: a line longer than kLineBytesMax.
+  // kInvalidInput: a line longer than kLineBytesMax, or a file that begins with a mark of UTF-16.
   Result<std::optional<std::string_view>> next();
   [[nodiscard]] const std::string& path() const { return source_.path(); }
   [[nodiscard]] uint64_t number() const { return number_; }  // of the last line, from 1
@@ -52,10 +53,12 @@ class LineSource {
   static constexpr size_t kLineBytesMax = 64u << 20;
 
   [[nodiscard]] Status refill();
+  [[nodiscard]] Status skip_mark();
 
   ByteSource source_;
   std::vector<char> bytes_;
   size_t begin_ = 0;  // of what is not handed out
+  bool begun_ = false;
   bool ended_ = false;
   uint64_t number_ = 0;
 };
