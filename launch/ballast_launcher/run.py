@@ -104,16 +104,13 @@ def call_tool(command, signals=None, show_output=False):
 
 
 def reopened(request):
-    """The run goes on with its own config.toml; a JOB.toml may be named, not exchanged."""
+    """The run goes on with its own config.toml. A JOB.toml may be named, not exchanged: ballast-tool
+    compares the two."""
     if request.run_dir:
         raise LauncherError("--resume continues in its own folder; leave out --run-dir")
     run_dir = RunDirectory.reopen(request.resume)
     if request.job:
         check_job_file(request.job)
-        given = pathlib.Path(request.job).read_bytes()
-        if given != (run_dir.path / "job.toml").read_bytes():
-            raise LauncherError(f"{request.job} is not the job of {request.resume}, which goes "
-                                "on with what it has; leave it out, or use --set")
     return run_dir
 
 
@@ -141,11 +138,10 @@ class Job:
         """Writes job.toml and config.toml; a new folder does not outlive a refused job."""
         try:
             self.run_dir.lock()
-            words = ["--run-dir", str(self.run_dir.path)]
+            words = [self.request.job] if self.request.job else []
+            words += ["--run-dir", str(self.run_dir.path)]
             if self.request.resume:
                 words += ["--resume", str(self.run_dir.path)]
-            else:
-                words.insert(0, self.request.job)
             self.notes = call_tool(resolve_command(self.request, *words),
                                    self.signals).splitlines()
             config = self.run_dir.config()
@@ -257,12 +253,12 @@ def run_job(request):
 def dry_run(request):
     """Shapes, units per shard and the memory sum, without a run directory or a process; with
     --resume also what it would go on from."""
-    if request.resume:
-        words = ["--resume", str(reopened(request).path)]
-    elif request.job:
-        check_job_file(request.job)
-        words = [request.job]
-    else:
+    if not request.job and not request.resume:
         raise LauncherError("which job? give a JOB.toml, or --resume DIR", BAD_INPUT)
+    words = [request.job] if request.job else []
+    if request.resume:
+        words += ["--resume", str(reopened(request).path)]
+    else:
+        check_job_file(request.job)
     call_tool(resolve_command(request, *words, "--dry-run"), show_output=True)
     return DONE

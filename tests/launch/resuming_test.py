@@ -82,14 +82,11 @@ class Resuming(LauncherTest):
         self.assertEqual((done.returncode, done.stderr), (2, "no\n"))
         self.assertTrue((self.folder / "r/summary.json").exists())
 
-    def test_another_job_file_is_refused_and_its_own_is_fine(self):
+    def test_a_job_file_beside_a_resume_is_handed_to_the_tool_that_compares_it(self):
         self.run_job("--quiet")
-        other = self.folder / "other.toml"
-        other.write_text("[job]\n")
 
-        refused = self.run_launcher("run", other, "--resume", "r")
-        resumed = self.run_launcher("run", self.folder / "job.toml", "--resume", "r")
+        self.run_launcher("run", self.folder / "job.toml", "--resume", "r")
 
-        self.assertEqual(refused.returncode, 2)
-        self.assertIn("is not the job of r", refused.stderr)
-        self.assertEqual(resumed.returncode, 0, resumed.stderr)
+        called = json.loads((self.folder / "r/called.json").read_text())
+        self.assertEqual(called[:2], ["resolve", str(self.folder / "job.toml")])
+        self.assertIn("--resume", called)

@@ -83,3 +83,19 @@ class Resume(ProcessTest):
 
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertIn("train.batch", done.stderr)
+
+    def test_a_job_file_that_is_not_the_runs_own_is_refused_by_every_command(self):
+        self.finish("train.epochs=1")
+        other = self.folder / "other.toml"
+        other.write_text(self.job.read_text().replace("seed = 7", "seed = 8"))
+        absent = self.folder / "absent.toml"
+
+        for words in (("run",), ("run", "--dry-run"), ("doctor",)):
+            for job, found in ((other, "not the job of"), (absent, "no such file")):
+                with self.subTest(words=words, job=job.name):
+                    done = launching.run(*words, job, "--resume", "r", cwd=self.folder)
+
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    told = done.stdout + done.stderr
+                    self.assertIn(f"{job.name}: {found}", told)
+                    self.assertIn("change keys with --set", told)

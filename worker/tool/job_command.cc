@@ -17,7 +17,8 @@ using Options = std::shared_ptr<ResolveOptions>;
 
 void add_job_options(CLI::App& command, const Options& options) {
   command.add_option("job", options->job_path, "the job file, in TOML");
-  command.add_option("--resume", options->resume, "go on with this run directory; JOB is not read");
+  command.add_option("--resume", options->resume,
+                     "go on with this run directory and the job in it");
   command.add_option("--run-dir", options->run_dir, "where the run is, or will be");
   command
       .add_option("--set", options->overrides, "key=value in place of the job file's; repeatable")

@@ -107,6 +107,30 @@ Status print_plan(const ResolveOptions& options, const ShapeResolver& resolve_sh
   return Status();
 }
 
+// A device or a pipe could be endless, so only files of one size are read.
+bool same_bytes(const std::string& one, const std::string& other) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(one, ignored) || !fs::is_regular_file(other, ignored)) return false;
+  if (fs::file_size(one, ignored) != fs::file_size(other, ignored)) return false;
+  const Result<std::string> first = read_file(one);
+  const Result<std::string> second = read_file(other);
+  return first.ok() && second.ok() && *first == *second;
+}
+
+// A run that is gone on with has a job already; another would be passed over without a word.
+Status check_same_job(const std::string& job_path, const std::string& run_dir) {
+  const std::string own = (fs::path(run_dir) / kJobName).string();
+  if (same_bytes(job_path, own)) return Status();
+  std::error_code ignored;
+  return Status(
+      Code::kInvalidInput,
+      fmt::format("{}: {}; a resumed run takes its job from its run directory, {}: leave the file "
+                  "out, and change keys with --set",
+                  job_path,
+                  fs::exists(job_path, ignored) ? "not the job of " + run_dir : "no such file",
+                  own));
+}
+
 // What a resumed run ran with: its config.toml; when that is gone, the copy in its checkpoint.
 Result<JobConfig> load_resumed(const std::string& run_dir, const ResumeSource& source,
                                const std::vector<std::string>& overrides) {
@@ -131,6 +155,9 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
   if (options.resume.empty()) {
     BALLAST_ASSIGN(job, load_job(options.job_path, options.overrides));
   } else {
+    if (!options.job_path.empty()) {
+      BALLAST_RETURN_IF_ERROR(check_same_job(options.job_path, options.resume));
+    }
     BALLAST_ASSIGN(source, find_resume_source(options.resume));
     BALLAST_ASSIGN(job, load_resumed(options.resume, source, options.overrides));
     BALLAST_ASSIGN(before, load_resumed(options.resume, source, {}));

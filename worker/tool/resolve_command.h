@@ -16,7 +16,7 @@ namespace ballast {
 using ShapeResolver = std::function<Status(JobConfig&)>;
 
 struct ResolveOptions {
-  std::string job_path;                // not read with `resume`
+  std::string job_path;                // with `resume`: empty, or the same bytes as its job.toml
   std::string run_dir;                 // where the two files go; not used with dry_run
   std::vector<std::string> overrides;  // key=value
   std::string resume;                  // run directory whose config.toml is gone on with

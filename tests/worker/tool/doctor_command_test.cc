@@ -112,6 +112,7 @@ TEST_F(Doctor, NotesABatchThatTheDataCannotFillAndShardsWithoutUnits) {
 }
 
 TEST_F(Doctor, SaysWhyThereIsNothingToResume) {
+  options_.job_path.clear();
   options_.resume = folder_ / "nowhere";
 
   const Status status = run_doctor(options_, data_, no_data_findings, out_);

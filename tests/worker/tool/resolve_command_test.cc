@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "common/config/job_dump.h"
 #include "common/config/job_file.h"
 #include "tests/support/known_weights.h"
@@ -110,12 +112,31 @@ class Resume : public RunFolder {
     RunFolder::SetUp();
     ASSERT_TRUE(run_resolve(options_, data_, out_).ok());
     before_ = load_job(folder_ / "run/config.toml").value();
+    own_job_ = std::exchange(options_.job_path, "");
     options_.resume = options_.run_dir;
     commit_weights(before_, blank_weights(before_), options_.run_dir, 10);
   }
 
   JobConfig before_;
+  std::string own_job_;
 };
+
+TEST_F(Resume, RefusesAnotherJobFileAndTakesItsOwn) {
+  options_.job_path = folder_ / "other.toml";
+  for (const char* expected : {"other.toml: no such file; ", "other.toml: not the job of "}) {
+    const Status status = run_resolve(options_, data_, out_);
+
+    EXPECT_EQ(exit_code(status), 2);
+    EXPECT_THAT(status.to_string(), HasSubstr(expected));
+    EXPECT_THAT(status.to_string(), HasSubstr("leave the file out, and change keys with --set"));
+    std::ofstream(options_.job_path) << read(own_job_) << "# changed\n";
+  }
+  options_.job_path = own_job_;
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  EXPECT_TRUE(status.ok()) << status.to_string();
+}
 
 TEST_F(Resume, MayChangeTheClusterAndKeepsTheHash) {
   options_.overrides = {"cluster.servers=3", "cluster.workers=1", "checkpoint.keep=5"};
