@@ -1,42 +1,28 @@
 // FakeCluster: a whole job around one real Coordinator, in one thread, from a seed. Shards and
-// workers are small imitations that keep the protocol's rules (fences, marks, slots, numbers,
-// leaders) but hold no weights; the network may lose, repeat and reorder. For tests.
+// workers are small imitations (fake_shard.h, fake_worker.h) that keep the protocol's rules but
+// hold no weights; the network may lose, repeat and reorder. For tests.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
+#include <string>
+#include <vector>
 
-#include "common/base/random.h"
 #include "server/coordinator/coordinator.h"
+#include "tests/server/coordinator/fake_shard.h"
+#include "tests/server/coordinator/fake_worker.h"
+#include "tests/server/coordinator/fake_world.h"
 
 namespace ballast::testing {
 
-struct ClusterOptions {
-  Mode mode = Mode::kSync;
-  uint32_t shards = 2;
-  uint32_t workers = 2;
-  uint32_t lanes = 4;
-  uint64_t rows = 37;  // of an epoch
-  uint32_t batch = 8;
-  uint32_t epochs = 3;
-  uint32_t units = 5;
-  uint64_t checkpoint_every = 4;
-  uint32_t eval_every = 1;
-  bool test_set = true;
-  Durability durability = Durability::kCheckpoint;
-  uint64_t seed = 1;
-  double loss = 0;    // chance that a message is lost
-  double repeat = 0;  // or comes twice
-  bool reorder = false;
-  std::vector<uint32_t> slow;  // by worker: steps it skips for one it does
-};
-
 class FakeCluster {
  public:
-  explicit FakeCluster(ClusterOptions options);
-  ~FakeCluster();
+  explicit FakeCluster(ClusterOptions wanted);
+  FakeCluster(const FakeCluster&) = delete;  // shards and workers refer to its world
+  FakeCluster& operator=(const FakeCluster&) = delete;
 
   // Until Finish, or `limit` of simulated time; calls `disturb` before every turn.
   void run(Duration limit = 120s, const std::function<void(FakeCluster&)>& disturb = {});
@@ -54,7 +40,7 @@ class FakeCluster {
   void start_coordinator();
   // Carries out only the first effects of the handle() call with this number, then crashes.
   void crash_coordinator_in(uint64_t call, size_t effects);
-  void cut_off_worker(uint32_t index, bool cut) { cut_off_[index] = cut; }
+  void cut_off_worker(uint32_t index, bool cut) { world_.cut_off[index] = cut; }
   void event(const CoordinatorEvent& event);
   void deliver_to_coordinator(const Peer& from, wire::Any message);
 
@@ -66,10 +52,10 @@ class FakeCluster {
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
   [[nodiscard]] std::string all_notes() const;
   [[nodiscard]] uint64_t calls() const { return calls_; }
-  [[nodiscard]] JobStatus status() const { return coordinator_->status(now_); }
+  [[nodiscard]] JobStatus status() const { return coordinator_->status(world_.now); }
   [[nodiscard]] bool coordinator_up() const { return coordinator_ != nullptr; }
-  [[nodiscard]] Time now() const { return now_; }
-  [[nodiscard]] const LaneSchedule& schedule() const { return schedule_; }
+  [[nodiscard]] Time now() const { return world_.now; }
+  [[nodiscard]] const LaneSchedule& schedule() const { return world_.schedule; }
   [[nodiscard]] uint32_t lanes_of_worker(uint32_t index) const;
   [[nodiscard]] bool worker_up(uint32_t index) const { return workers_.contains(index); }
   [[nodiscard]] bool shard_up(uint32_t index) const { return shards_.contains(index); }
@@ -79,57 +65,31 @@ class FakeCluster {
   // Every unit has every step of every lane.
   [[nodiscard]] bool whole() const;
   // What broke a rule of the protocol; empty: nothing.
-  [[nodiscard]] const std::string& violation() const { return violation_; }
+  [[nodiscard]] const std::string& violation() const { return world_.violation; }
   [[nodiscard]] uint64_t version_of(uint32_t unit) const;
   [[nodiscard]] CoordinatorSetup setup() const;
-  ClusterOptions options;
-  std::optional<ResumePoint> resume;
+  [[nodiscard]] const ClusterOptions& options() const { return world_.options; }
 
-  // The units' durable part: survives the shard when its journal does.
-  struct FakeUnit {
-    Version version = 0;
-    std::vector<Clock> marks;
-    std::set<uint32_t> slots;  // sync: lanes whose push for `version` is here
-  };
-  struct FakeShard;
-  struct FakeWorker;
+  std::optional<ResumePoint> resume;  // where the next coordinator begins
 
  private:
-  struct InFlight {
-    Peer from;
-    Peer to;
-    wire::Any message;
-  };
-  friend struct FakeShard;
-  friend struct FakeWorker;
-
-  void send(const Peer& from, const Peer& to, wire::Any message);
   void deliver(const InFlight& flight);
   void carry_out(CoordinatorEffects effects);
-  [[nodiscard]] FakeUnit& unit(uint32_t index) { return units_[index]; }
-  FakeShard* shard_of(uint32_t unit);
 
-  LaneSchedule schedule_;
-  std::vector<ShardId> placement_;
-  Random random_;
-  Time now_{Duration(1s)};
-  Time wake_{};
-  std::unique_ptr<Coordinator> coordinator_;
-  std::optional<Buffer> saved_;
-  std::map<uint32_t, std::unique_ptr<FakeShard>> shards_;
+  FakeWorld world_;
+  FakeShards shards_;
   std::map<uint32_t, std::unique_ptr<FakeWorker>> workers_;
   std::map<Peer, Incarnation> lives_;
-  std::vector<FakeUnit> units_;
-  std::vector<InFlight> net_;
+  std::unique_ptr<Coordinator> coordinator_;
+  std::optional<Buffer> saved_;
   std::vector<CoordinatorEvent> to_coordinator_;  // not from the network
-  std::map<uint32_t, bool> cut_off_;
+  Time wake_{};
   std::optional<Finish> finish_;
   std::map<uint64_t, MetricRow> rows_;
   std::set<uint64_t> committed_;
   std::vector<std::string> notes_;
   std::map<std::string, uint64_t> sent_;
   std::optional<wire::End> last_end_;
-  std::string violation_;
   uint64_t calls_ = 0;
   uint64_t crash_at_ = 0;
   size_t crash_after_ = 0;

@@ -748,7 +748,7 @@ TEST_P(EveryMode, EndsTheSameWhereverTheCoordinatorIsRestarted) {
 // Workers, shards and the coordinator die and come back, lanes move, messages are lost, repeated
 // and late, for four seconds; then it is calm. `stop_at`: a stop is asked for then.
 void run_through_storm(FakeCluster& cluster, std::optional<Duration> stop_after = {}) {
-  Random random(cluster.options.seed * 977);
+  Random random(cluster.options().seed * 977);
   const Time begin = cluster.now();
   cluster.run(120s, [&](FakeCluster& it) {
     const bool stormy = it.now() < begin + 4s;
