@@ -92,22 +92,27 @@ GradientNode node(const Floats& gradient, size_t first = 0, uint32_t low = 0, ui
   return {low, high, reinterpret_cast<const std::byte*>(gradient.data() + first)};
 }
 
-// Elements [first, last), in place.
-void apply_in_place(const Update& u, const Floats& gradient, Tensor& tensor, size_t first,
-                    size_t last) {
-  const GradientNode nodes[] = {node(gradient, first)};
+// Elements [first, first + out.size()) of the tensor, into `out`.
+void apply(const Update& u, std::span<const GradientNode> nodes, uint32_t lanes, Tensor& tensor,
+           size_t first, std::span<float> out) {
   std::vector<std::span<float>> state;
-  for (Floats& s : tensor.state) state.push_back(std::span(s).subspan(first, last - first));
-  const std::span<float> weights = std::span(tensor.weights).subspan(first, last - first);
+  for (Floats& s : tensor.state) state.push_back(std::span(s).subspan(first, out.size()));
   apply_update(u.config, {.gradients = nodes,
-                          .lanes = 1,
+                          .lanes = lanes,
                           .weight_sum = u.weight,
                           .updates = u.t,
                           .learning_rate = u.learning_rate,
                           .decay = u.decay,
-                          .weights_in = weights,
-                          .weights_out = weights,
+                          .weights_in = std::span(tensor.weights).subspan(first, out.size()),
+                          .weights_out = out,
                           .state = state});
+}
+
+// Elements [first, last), in place, from one lane's gradient.
+void apply_in_place(const Update& u, const Floats& gradient, Tensor& tensor, size_t first,
+                    size_t last) {
+  const GradientNode nodes[] = {node(gradient, first)};
+  apply(u, nodes, 1, tensor, first, std::span(tensor.weights).subspan(first, last - first));
 }
 
 Floats random_floats(Random& random, size_t count, double scale = 1) {
@@ -186,16 +191,7 @@ TEST_P(Optimizer, OutOfPlaceLeavesTheOldVersionAndGivesTheSameBits) {
 
   apply_in_place(u, gradient, in_place, 0, 1500);
   const GradientNode nodes[] = {node(gradient)};
-  std::vector<std::span<float>> state(moved.state.begin(), moved.state.end());
-  apply_update(u.config, {.gradients = nodes,
-                          .lanes = 1,
-                          .weight_sum = u.weight,
-                          .updates = u.t,
-                          .learning_rate = u.learning_rate,
-                          .decay = u.decay,
-                          .weights_in = moved.weights,
-                          .weights_out = published,
-                          .state = state});
+  apply(u, nodes, 1, moved, 0, published);
 
   EXPECT_EQ(moved.weights, first);
   moved.weights = published;
@@ -209,30 +205,22 @@ TEST_P(Optimizer, WritesOverAGradientWithTheSameBits) {
   const std::vector<Floats> lanes = {random_floats(random, size), random_floats(random, size),
                                      random_floats(random, size)};
   const Update u{.config = {.kind = GetParam(), .weight_decay = 0.01, .clip_value = 0.5}};
-  const auto apply = [&](std::vector<Floats>& gradients, Tensor& tensor, std::span<float> out) {
+  const auto nodes_of = [](const std::vector<Floats>& gradients) {
     std::vector<GradientNode> nodes;
-    for (uint32_t i = 0; i < gradients.size(); ++i)
+    for (uint32_t i = 0; i < gradients.size(); ++i) {
       nodes.push_back(node(gradients[i], 0, i, i + 1));
-    std::vector<std::span<float>> state(tensor.state.begin(), tensor.state.end());
-    apply_update(u.config, {.gradients = nodes,
-                            .lanes = 4,
-                            .weight_sum = u.weight,
-                            .updates = u.t,
-                            .learning_rate = u.learning_rate,
-                            .decay = u.decay,
-                            .weights_in = tensor.weights,
-                            .weights_out = out,
-                            .state = state});
+    }
+    return nodes;
   };
 
   for (size_t count = 1; count <= lanes.size(); ++count) {
     std::vector<Floats> gradients(lanes.begin(), lanes.begin() + static_cast<ptrdiff_t>(count));
     Tensor expected(GetParam(), first);
-    apply(gradients, expected, expected.weights);
+    apply(u, nodes_of(gradients), 4, expected, 0, expected.weights);
     for (size_t over = 0; over < count; ++over) {
       std::vector<Floats> used_up = gradients;
       Tensor tensor(GetParam(), first);
-      apply(used_up, tensor, used_up[over]);
+      apply(u, nodes_of(used_up), 4, tensor, 0, used_up[over]);
 
       EXPECT_EQ(tensor.weights, first);
       EXPECT_EQ(used_up[over], expected.weights) << "over " << over << " of " << count;
@@ -266,16 +254,7 @@ TEST_P(Optimizer, FoldsLanesAsTheTreeDoesBeforeUpdating) {
   };
   for (const auto& nodes : arrivals) {
     Tensor tensor(GetParam(), first);
-    std::vector<std::span<float>> state(tensor.state.begin(), tensor.state.end());
-    apply_update(u.config, {.gradients = nodes,
-                            .lanes = 4,
-                            .weight_sum = u.weight,
-                            .updates = u.t,
-                            .learning_rate = u.learning_rate,
-                            .decay = u.decay,
-                            .weights_in = tensor.weights,
-                            .weights_out = tensor.weights,
-                            .state = state});
+    apply(u, nodes, 4, tensor, 0, tensor.weights);
     EXPECT_TRUE(tensor == expected) << nodes.size() << " nodes";
   }
 }
