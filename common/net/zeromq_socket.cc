@@ -18,6 +18,9 @@ constexpr size_t kCopyBytesMax = 512;
 
 constexpr int kSocketsMax = 16384;  // of one context: three for each peer we connect to
 
+// Of a unix socket: more than a frame of the product; the system may give less (net.core.wmem_max).
+constexpr int kIpcBufferBytes = 4 << 20;
+
 void release(void*, void* hint) {
   delete static_cast<Buffer*>(hint);
 }
@@ -79,6 +82,27 @@ std::string ZmqSocket::last_endpoint() const {
   size_t bytes = text.size();
   BALLAST_CHECK(zmq_getsockopt(socket_, ZMQ_LAST_ENDPOINT, text.data(), &bytes) == 0);
   return text.data();
+}
+
+ZmqSocket make_socket(const ZmqContext& context, int type, const ZeroMqOptions& options) {
+  ZmqSocket socket(context, type);
+  if (!socket) return socket;
+  socket.set(ZMQ_LINGER, milliseconds(options.linger));
+  socket.set(ZMQ_SNDHWM, options.high_water_mark());
+  socket.set(ZMQ_RCVHWM, options.high_water_mark());
+  socket.set(ZMQ_MAXMSGSIZE, static_cast<int64_t>(options.frame_bytes_max));
+  // A machine that vanished is noticed by the kernel after 10 + 3 * 5 s, without waking anybody.
+  socket.set(ZMQ_TCP_KEEPALIVE, 1);
+  socket.set(ZMQ_TCP_KEEPALIVE_IDLE, 10);
+  socket.set(ZMQ_TCP_KEEPALIVE_INTVL, 5);
+  socket.set(ZMQ_TCP_KEEPALIVE_CNT, 3);
+  return socket;
+}
+
+void size_buffers(ZmqSocket& socket, const std::string& endpoint) {
+  const int bytes = endpoint.starts_with("ipc://") ? kIpcBufferBytes : -1;
+  socket.set(ZMQ_SNDBUF, bytes);
+  socket.set(ZMQ_RCVBUF, bytes);
 }
 
 ZmqFrame& ZmqFrame::operator=(ZmqFrame&& other) noexcept {
@@ -155,6 +179,15 @@ std::optional<ZmqEvent> ZmqMonitor::next() {
   ZmqFrame endpoint;
   BALLAST_CHECK(endpoint.receive(socket_));
   return event;
+}
+
+void ZmqPoll::clear() {
+  items_.clear();
+  next_ = 0;
+}
+
+int ZmqPoll::wait(Duration at_most) {
+  return zmq_poll(items_.data(), static_cast<int>(items_.size()), milliseconds(at_most));
 }
 
 }  // namespace ballast

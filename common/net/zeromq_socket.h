@@ -1,16 +1,19 @@
-// Owners of libzmq's handles: context, socket, the monitor of a socket, a received frame. libzmq
-// reports by errno; nothing here throws. Owner thread.
+// Owners of libzmq's handles: context, socket, the monitor of a socket, a received frame; and the
+// wait for several sockets. libzmq reports by errno; nothing here throws. Owner thread.
 #pragma once
 
 #include <zmq.h>
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/base/buffer.h"
 #include "common/base/time.h"
+#include "common/net/zeromq_options.h"
 
 namespace ballast {
 
@@ -48,6 +51,15 @@ class ZmqSocket {
  private:
   void* socket_ = nullptr;
 };
+
+// A socket of this type under these options; none when there is no room for one more.
+[[nodiscard]] ZmqSocket make_socket(const ZmqContext& context, int type,
+                                    const ZeroMqOptions& options);
+
+// For what the socket binds or connects to next. With the system's 208 KiB for unix sockets a frame
+// of 1 MiB goes over in five rounds of waking each other. tcp grows its buffers by itself, and
+// stops doing so where they are set.
+void size_buffers(ZmqSocket& socket, const std::string& endpoint);
 
 // One frame received, or empty.
 class ZmqFrame {
@@ -101,6 +113,21 @@ class ZmqMonitor {
  private:
   void* watched_ = nullptr;
   ZmqSocket socket_;
+};
+
+// One wait for several to have something to read. Whoever adds, asks in the same order.
+class ZmqPoll {
+ public:
+  void clear();
+  void add(const ZmqSocket& socket) { items_.push_back({socket.get(), 0, ZMQ_POLLIN, 0}); }
+  void add(int descriptor) { items_.push_back({nullptr, descriptor, ZMQ_POLLIN, 0}); }
+  // How many are ready; 0: the time is over; below 0: interrupted.
+  [[nodiscard]] int wait(Duration at_most);
+  [[nodiscard]] bool next_is_ready() { return items_.at(next_++).revents != 0; }
+
+ private:
+  std::vector<zmq_pollitem_t> items_;
+  size_t next_ = 0;
 };
 
 }  // namespace ballast
