@@ -17,8 +17,12 @@
 
 namespace ballast {
 
-// Names one checkpoint of a job. Rises with every round and is never used twice, also not after a
-// round that failed: the coordinator takes it from its durable state.
+// Names one checkpoint in a run directory; the newest has the highest. At most one is committed
+// under an id: what is committed is never written again, what a round left that failed is. Sync:
+// the id is the step, and whoever cuts that step again writes the same bits. Async, ssp: no round
+// of a run repeats an id, also not when the coordinator starts anew, since its saved state has the
+// highest one ever ordered. A resumed run goes on above the checkpoint it starts from, so it may
+// take an id that the run before it ordered and did not commit.
 using CutId = uint64_t;
 
 // Everything of a unit image but its floats.
