@@ -128,41 +128,43 @@ class Shard {
   void on(shard_event::Stored& event, Time now, ShardEffects& out);
   void on(shard_event::Tick& event, Time now, ShardEffects& out);
 
-  void on_push(const Peer& from, wire::Push& push, Time now, ShardEffects& out);
-  void on_pull(const Peer& from, wire::Pull& pull, Time now, ShardEffects& out);
   void on_control(wire::Any& message, Time now, ShardEffects& out);
-  void on_load(const wire::Load& load, ShardEffects& out);
-  void on_fence_order(const wire::FenceOrder& order, ShardEffects& out);
-  void on_checkpoint_order(const wire::CheckpointOrder& order, ShardEffects& out);
-
-  [[nodiscard]] HostedUnit* hosted(UnitId unit, UnitEpoch epoch);
-  [[nodiscard]] std::unique_ptr<Unit> make_unit(UnitId unit) const;
-  void install(std::vector<UnitImage> images, ShardEffects& out);
-  [[nodiscard]] Status check_survived() const;
-  void finish_load(ShardEffects& out);
-  [[nodiscard]] bool is_ours(const shard_event::Received& event, ShardEffects& out);
-  [[nodiscard]] bool is_worth_a_note(const Peer& from);
-  void note_dropped(const Peer& from, UnitId unit, std::span<const wire::LaneStamp> lanes,
-                    size_t gradient_bytes, const std::string& why, ShardEffects& out);
-  [[nodiscard]] bool admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& out);
-  void after_change(HostedUnit& hosted, std::vector<UnitAnswer> answers, ShardEffects& out);
-  void cut_published(const Unit& unit);
-  void part_done(uint64_t checkpoint, CheckpointPart part, ShardEffects& out);
-  [[nodiscard]] bool committed_before(uint64_t checkpoint, ShardEffects& out);
-  void send(std::vector<UnitAnswer> answers, ShardEffects& out);
-  void send(UnitAnswer answer, ShardEffects& out);
-  void say_when_durable(ShardEffect effect, ShardEffects& out);
-  void release_unsaid(ShardEffects& out);
-  [[nodiscard]] bool outruns_disk() const;
-  void say(ShardEffect effect, ShardEffects& out);
-  void send_fence_marks(ShardEffects& out);
   void check_silence(Time now, ShardEffects& out);
   [[nodiscard]] Duration heartbeat() const;
   [[nodiscard]] wire::Join join() const;
   [[nodiscard]] wire::ShardProgress progress(Time now) const;
-  [[nodiscard]] static bool refuses_leader(uint64_t leader, uint64_t known) {
-    return leader < known;
-  }
+
+  // shard_requests.cc: pushes and pulls.
+  void on_push(const Peer& from, wire::Push& push, Time now, ShardEffects& out);
+  void on_pull(const Peer& from, wire::Pull& pull, Time now, ShardEffects& out);
+  [[nodiscard]] HostedUnit* hosted(UnitId unit, UnitEpoch epoch);
+  void after_change(HostedUnit& hosted, std::vector<UnitAnswer> answers, ShardEffects& out);
+  void send(std::vector<UnitAnswer> answers, ShardEffects& out);
+  void send(UnitAnswer answer, ShardEffects& out);
+  [[nodiscard]] bool is_ours(const shard_event::Received& event, ShardEffects& out);
+  [[nodiscard]] bool admit(const Peer& from, const wire::PushEntry& entry, ShardEffects& out);
+  void note_dropped(const Peer& from, UnitId unit, std::span<const wire::LaneStamp> lanes,
+                    size_t gradient_bytes, const std::string& why, ShardEffects& out);
+  [[nodiscard]] bool is_worth_a_note(const Peer& from);
+
+  // shard_placement.cc: the units that are here, and the fences in force.
+  void on_load(const wire::Load& load, ShardEffects& out);
+  [[nodiscard]] Status check_survived() const;
+  void install(std::vector<UnitImage> images, ShardEffects& out);
+  [[nodiscard]] std::unique_ptr<Unit> make_unit(UnitId unit) const;
+  void finish_load(ShardEffects& out);
+  void on_fence_order(const wire::FenceOrder& order, ShardEffects& out);
+  void send_fence_marks(ShardEffects& out);
+
+  // shard_durability.cc: what waits for the disk, and checkpoints.
+  void say_when_durable(ShardEffect effect, ShardEffects& out);
+  void release_unsaid(ShardEffects& out);
+  [[nodiscard]] bool outruns_disk() const;
+  void say(ShardEffect effect, ShardEffects& out);
+  void cut_published(const Unit& unit);
+  void on_checkpoint_order(const wire::CheckpointOrder& order, ShardEffects& out);
+  void part_done(uint64_t checkpoint, CheckpointPart part, ShardEffects& out);
+  [[nodiscard]] bool committed_before(uint64_t checkpoint, ShardEffects& out);
 
   Journal& journal_;
   const ShardConfig config_;

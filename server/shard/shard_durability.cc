@@ -1,0 +1,147 @@
+// The shard and its disk: answers wait until what they rest on is durable, and checkpoints are cut
+// as units reach their version or the coordinator orders.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "server/shard/shard.h"
+
+namespace ballast {
+namespace {
+
+// Checkpoint parts remembered for orders that are repeated because an answer got lost.
+constexpr size_t kPartsRemembered = 4;
+// Parts on their way to the disk at once. With more, training would outrun the disk and their
+// copies fill the memory: answers wait until one is written.
+constexpr size_t kCutsWritingMax = 2;
+
+}  // namespace
+
+void Shard::on(shard_event::Stored& event, Time, ShardEffects& out) {
+  if (const auto* durable = std::get_if<Durable>(&event.event)) {
+    durable_lsn_ = std::max(durable_lsn_, durable->lsn);
+    release_unsaid(out);
+  } else if (auto* fetched = std::get_if<Fetched>(&event.event)) {
+    if (fetched->ticket == survey_ticket_) {
+      survived_ = std::move(fetched->images);
+      surveyed_ = true;
+      out.push_back(shard_effect::SendControl{join()});
+    } else if (fetched->ticket == load_ticket_ && loading_) {
+      install(std::move(fetched->images), out);
+    }
+  } else if (auto* done = std::get_if<CutDone>(&event.event)) {
+    part_done(done->id, std::move(done->part), out);
+  } else if (auto* failed = std::get_if<StoreFailed>(&event.event)) {
+    if (failed->cut != 0 && failed->status.code() == Code::kConflict &&
+        committed_before(failed->cut, out)) {
+      return;
+    }
+    const char* doing = failed->cut != 0      ? "while writing a checkpoint"
+                        : failed->ticket != 0 ? "while loading units"
+                                              : "while making updates durable";
+    out.push_back(shard_effect::Fail{
+        std::move(failed->status)
+            .because(fmt::format("{} on shard {}", doing, config_.shard.value()))});
+  }
+}
+
+// For whatever shows the state of units: others rest on it, and what is said now may show what is
+// not durable yet. Replies keep their order.
+void Shard::say_when_durable(ShardEffect effect, ShardEffects& out) {
+  if (!unsaid_.empty() || last_lsn_ > durable_lsn_ || outruns_disk()) {
+    unsaid_.add(last_lsn_, std::move(effect));
+  } else {
+    say(std::move(effect), out);
+  }
+}
+
+void Shard::release_unsaid(ShardEffects& out) {
+  while (!outruns_disk()) {
+    std::optional<ShardEffect> effect = unsaid_.take(durable_lsn_);
+    if (!effect) return;
+    say(*std::move(effect), out);
+  }
+}
+
+bool Shard::outruns_disk() const {
+  return std::count_if(cuts_.begin(), cuts_.end(), [](const auto& cut) {
+           return cut.second.ordered;
+         }) > static_cast<ptrdiff_t>(kCutsWritingMax);
+}
+
+void Shard::say(ShardEffect effect, ShardEffects& out) {
+  if (const auto* reply = std::get_if<shard_effect::SendReply>(&effect)) {
+    ++reply_counts_[static_cast<size_t>(reply->entry.code)];
+  }
+  out.push_back(std::move(effect));
+}
+
+// ---------------------------------------------------------------- checkpoints
+
+// Sync: each unit copies itself as it publishes version k * every_steps; the part is written when
+// the last unit of this shard has. Nobody stops, unless the disk is too slow for the interval.
+void Shard::cut_published(const Unit& unit) {
+  const uint64_t every = config_.job.checkpoint.every_steps;
+  const Version version = unit.version();
+  if (every == 0 || version % every != 0 || parts_done_.contains(version)) return;
+  Cut& cut = cuts_[version];
+  if (cut.ordered) return;
+  cut.images.push_back(unit.image());
+  cut.images.back().previous = Buffer();  // an exact cut needs no second version
+  if (cut.images.size() < units_.size()) return;
+  cut.ordered = true;
+  journal_.cut(version, std::exchange(cut.images, {}));
+  // Those below lack units that an earlier life had published: they are never whole.
+  std::erase_if(cuts_,
+                [&](const auto& older) { return older.first < version && !older.second.ordered; });
+}
+
+void Shard::on_checkpoint_order(const wire::CheckpointOrder& order, ShardEffects& out) {
+  if (const auto done = parts_done_.find(order.checkpoint); done != parts_done_.end()) {
+    out.push_back(
+        shard_effect::SendControl{wire::PartDone{config_.shard, done->second, order.checkpoint}});
+    return;
+  }
+  if (!serving_) return;
+  if (config_.job.train.mode == Mode::kSync) {
+    // An exact cut or none: the order comes again.
+    for (const auto& [id, hosted] : units_) {
+      if (hosted.unit->version() != order.checkpoint) return;
+    }
+  }
+  Cut& cut = cuts_[order.checkpoint];
+  if (cut.ordered) return;
+  cut.ordered = true;
+  cut.images.clear();
+  std::vector<UnitImage> images;
+  for (const auto& [id, hosted] : units_) {
+    images.push_back(hosted.unit->image());
+    images.back().previous = Buffer();
+  }
+  journal_.cut(order.checkpoint, std::move(images));
+}
+
+void Shard::part_done(uint64_t checkpoint, CheckpointPart part, ShardEffects& out) {
+  cuts_.erase(checkpoint);
+  out.push_back(shard_effect::SendControl{wire::PartDone{config_.shard, part, checkpoint}});
+  parts_done_[checkpoint] = std::move(part);
+  if (parts_done_.size() > kPartsRemembered) parts_done_.erase(parts_done_.begin());
+  release_unsaid(out);
+}
+
+// A shard that goes on from its journal may publish a version again whose checkpoint its earlier
+// life helped to commit. The part that is there counts. False: it is not of this shard.
+bool Shard::committed_before(uint64_t checkpoint, ShardEffects& out) {
+  wire::Load order;
+  order.checkpoint = checkpoint;
+  Result<CheckpointManifest> manifest = read_manifest_(order);
+  if (!manifest.ok()) return false;
+  for (CheckpointPart& part : manifest->parts) {
+    if (part.shard != config_.shard.value()) continue;
+    part_done(checkpoint, std::move(part), out);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace ballast
