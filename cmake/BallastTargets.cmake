@@ -13,7 +13,6 @@ if(CCACHE)
 endif()
 
 find_package(Threads REQUIRED)
-find_package(PkgConfig REQUIRED)
 
 # ballast_options carries the warnings and the machine; it is linked privately by every target.
 add_library(ballast_options INTERFACE)

@@ -1,4 +1,5 @@
-"""The rules on sources that a machine can check: format, who may include whom, runnable scripts."""
+"""The rules on sources that a machine can check: format, who may include whom, runnable scripts, and
+that what is installed is what the README gives a reason for."""
 
 import os
 import pathlib
@@ -111,6 +112,16 @@ class SourceRules(unittest.TestCase):
             for path in self.files:
                 if path.suffix == ".py" or first_line(path).endswith("python3"):
                     py_compile.compile(str(path), cfile=os.path.join(folder, "x.pyc"), doraise=True)
+
+    def test_the_readme_gives_a_reason_for_exactly_the_packages_that_are_installed(self):
+        told = subprocess.run([ROOT / "launch/install-packages", "--list"], capture_output=True,
+                              text=True, check=True)
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        table = readme.partition("\n## Dependencies\n")[2].partition("\n\n")[0]
+        rows = re.findall(r"^\| (.+?) \| .+ \|$", table, re.M)[1:]  # the first is the heading
+
+        self.assertEqual(sorted(told.stdout.split()),
+                         sorted(name for row in rows for name in row.split(", ")))
 
     def test_shell_files_parse(self):
         for path in self.files:
