@@ -40,6 +40,12 @@ Status check_setup(const CoordinatorSetup& setup) {
     return bad("cluster.workers is 0: expected at least 1 worker");
   }
   if (setup.schedule.steps() == 0) return bad("the job has no steps: expected training rows");
+  if (setup.resume && setup.resume->clock > setup.schedule.steps()) {
+    return bad(
+        fmt::format("checkpoint {} is at step {}, the job ends at step {}: raise "
+                    "train.epochs or train.max_steps, or resume an older checkpoint",
+                    setup.resume->id, setup.resume->clock, setup.schedule.steps()));
+  }
   if (setup.resume && setup.resume->mode != setup.config.train.mode) {
     return bad(
         fmt::format("checkpoint {} was written in another mode than train.mode: resume it "

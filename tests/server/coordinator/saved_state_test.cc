@@ -75,6 +75,10 @@ TEST(CoordinatorSetup, IsRefusedWhenItContradictsItself) {
   no_workers.config.cluster.workers = 0;
   CoordinatorSetup other_mode = setup();
   other_mode.resume = ResumePoint{7, "x", 7, Mode::kAsync};
+  CoordinatorSetup at_the_end = setup();
+  at_the_end.resume = ResumePoint{7, "x", at_the_end.schedule.steps(), Mode::kSync};
+  CoordinatorSetup behind_the_end = at_the_end;
+  ++behind_the_end.resume->clock;
 
   EXPECT_THAT(Coordinator::create(no_units).status().to_string(), HasSubstr("no parameters"));
   EXPECT_THAT(Coordinator::create(far).status().to_string(), HasSubstr("shard 3"));
@@ -82,6 +86,9 @@ TEST(CoordinatorSetup, IsRefusedWhenItContradictsItself) {
               HasSubstr("cluster.workers is 0"));
   EXPECT_THAT(Coordinator::create(other_mode).status().to_string(),
               HasSubstr("checkpoint 7 was written in another mode"));
+  EXPECT_THAT(Coordinator::create(behind_the_end).status().to_string(),
+              HasSubstr("checkpoint 7 is at step 17, the job ends at step 16"));
+  EXPECT_TRUE(Coordinator::create(at_the_end).ok());
   EXPECT_TRUE(Coordinator::create(setup()).ok());
 }
 
