@@ -124,8 +124,9 @@ double ProgressBoard::recent_loss(Time now) const {
 double ProgressBoard::take_loss() {
   const Sums now = sums();
   const double loss = mean_or_nan(now.loss - taken_.loss, now.weight - taken_.weight);
+  if (!std::isnan(loss)) taken_loss_ = loss;
   taken_ = now;
-  return loss;
+  return taken_loss_;
 }
 
 void ProgressBoard::add_to(JobTotals& totals) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -28,7 +29,8 @@ class ProgressBoard {
   [[nodiscard]] double samples_per_second(Time now) const;
   // Mean over the last kRateWindow; NaN: nothing.
   [[nodiscard]] double recent_loss(Time now) const;
-  // Mean over what has been reported since the last call; NaN: nothing.
+  // Mean over what has been reported since the last call; if that is nothing (an evaluation may end
+  // after the training it follows), what the last call said. NaN: nothing yet.
   double take_loss();
 
   // samples, bytes, staleness, shares.
@@ -55,9 +57,10 @@ class ProgressBoard {
 
   std::vector<Worker> workers_;
   std::vector<std::optional<wire::ShardProgress>> shards_;
-  Sums earlier_;                               // of lives that are over
-  JobTotals earlier_totals_;                   // of lives that are over
-  Sums taken_;                                 // at the last take_loss
+  Sums earlier_;                                                  // of lives that are over
+  JobTotals earlier_totals_;                                      // of lives that are over
+  Sums taken_;                                                    // at the last take_loss
+  double taken_loss_ = std::numeric_limits<double>::quiet_NaN();  // what it said
   std::deque<std::pair<Time, Sums>> history_;  // oldest first, about kRateWindow / kPointsMax apart
 };
 
