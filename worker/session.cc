@@ -185,7 +185,8 @@ void WorkerSession::on_control(wire::Any& message, Time now, SessionEffects& out
   } else if (const auto* view = std::get_if<wire::View>(&message)) {
     if (current(view->leader)) on_view(*view, now, out);
   } else if (const auto* assign = std::get_if<wire::Assign>(&message)) {
-    if (current(assign->leader)) on_assign(*assign, out);
+    if (!current(assign->leader)) return;
+    for (const wire::LaneAssignment& lane : assign->lanes) on_assignment(lane, out);
   } else if (const auto* handover = std::get_if<wire::Handover>(&message)) {
     if (current(handover->leader)) on_handover(*handover, out);
   } else if (const auto* evaluate = std::get_if<wire::Evaluate>(&message)) {
@@ -224,7 +225,7 @@ void WorkerSession::on_view(const wire::View& view, Time now, SessionEffects& ou
   }
 }
 
-void WorkerSession::on_assign(const wire::Assign& assign, SessionEffects& out) {
+void WorkerSession::on_assignment(const wire::LaneAssignment& assign, SessionEffects& out) {
   if (assign.lane.value() >= schedule_.lanes()) return;
   const auto known = numbers_.find(assign.lane);
   if (known == numbers_.end() || assign.number > known->second) {

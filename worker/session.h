@@ -214,7 +214,7 @@ class WorkerSession {
 
   void on_control(wire::Any& message, Time now, SessionEffects& out);
   void on_view(const wire::View& view, Time now, SessionEffects& out);
-  void on_assign(const wire::Assign& assign, SessionEffects& out);
+  void on_assignment(const wire::LaneAssignment& assign, SessionEffects& out);
   void on_handover(const wire::Handover& handover, SessionEffects& out);
   void on_evaluate(const wire::Evaluate& order);
   void on_outcome(Outcome& outcome, SessionEffects& out);

@@ -309,12 +309,17 @@ struct Refused {
   std::string reason;  // what was expected and found, what to do
 };
 
-struct Assign {
-  uint64_t leader = 0;
+struct LaneAssignment {
   LaneId lane;
-  Clock start = 0;
   Fence fence = 0;
   uint64_t number = 0;  // assignments of a lane are numbered; lower ones are ignored
+  Clock start = 0;
+};
+
+// Lanes given to one worker at once come in one message, so that its first step has them all.
+struct Assign {
+  uint64_t leader = 0;
+  std::vector<LaneAssignment> lanes;
   Term term = 0;
 };
 

@@ -62,15 +62,19 @@ Refused unpack(Unpacker& unpacker, const fb::Refused& t) {
 }
 
 Offset<fb::Assign> pack(Packer& packer, const Assign& m) {
-  return fb::CreateAssign(packer.builder(), m.lane.value(), m.start, m.fence, m.number, m.term);
+  const auto lanes = packer.structs(m.lanes, [](const LaneAssignment& lane) {
+    return fb::LaneAssignment(lane.lane.value(), lane.fence, lane.number, lane.start);
+  });
+  return fb::CreateAssign(packer.builder(), lanes, m.term);
 }
 
-Assign unpack(Unpacker&, const fb::Assign& t) {
+Assign unpack(Unpacker& unpacker, const fb::Assign& t) {
   return {
-      .lane = LaneId(t.lane()),
-      .start = t.start(),
-      .fence = t.fence(),
-      .number = t.number(),
+      .lanes = unpacker.structs(
+          t.lanes(), kLanesMax, "lanes",
+          [](const fb::LaneAssignment& lane) {
+            return LaneAssignment{LaneId(lane.lane()), lane.fence(), lane.number(), lane.start()};
+          }),
       .term = t.term(),
   };
 }

@@ -459,10 +459,10 @@ void Coordinator::give_lanes(Time now) {
     }
     fence_order_due_ = false;
   }
-  for (LaneId lane : plan_.give(membership_.workers_in())) {
-    if (stop_requested_) send_stop_orders();  // before the lane, so that it does not run ahead
-    if (auto order = plan_.order(lane)) send_order(std::move(*order));
-  }
+  const std::vector<LaneId> given = plan_.give(membership_.workers_in());
+  if (given.empty()) return;
+  if (stop_requested_) send_stop_orders();  // before the lanes, so that they do not run ahead
+  for (LanePlan::Order& order : plan_.assignments(given)) send_order(std::move(order));
 }
 
 void Coordinator::on(const Peer& from, const wire::FenceMarks& message, Time) {
@@ -480,7 +480,7 @@ void Coordinator::on(const Peer& from, const wire::Assigned& message, Time) {
 
 void Coordinator::on(const Peer& from, const wire::Handing& message, Time) {
   if (from.role != Role::kWorker || !plan_.handing(WorkerId(from.index), message)) return;
-  if (auto order = plan_.order(message.lane)) send_order(std::move(*order));
+  for (LanePlan::Order& order : plan_.assignments({message.lane})) send_order(std::move(order));
 }
 
 void Coordinator::on(const MoveLane& event, Time) {

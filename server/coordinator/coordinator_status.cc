@@ -124,7 +124,8 @@ std::string Coordinator::waiting_for_lanes(Time now) const {
   }
   const std::vector<LaneId> unconfirmed = plan_.unconfirmed();
   if (!unconfirmed.empty()) {
-    return fmt::format("worker {} to confirm {}", plan_.order(unconfirmed.front())->to.value(),
+    return fmt::format("worker {} to confirm {}",
+                       plan_.assignments({unconfirmed.front()}).front().to.value(),
                        list_of(unconfirmed));
   }
   if (stop_ && !stop_->stop_clock()) {

@@ -1,6 +1,7 @@
 #include "server/coordinator/lane_plan.h"
 
 #include <algorithm>
+#include <map>
 
 #include "common/base/check.h"
 #include "server/coordinator/share_lanes.h"
@@ -155,22 +156,22 @@ bool LanePlan::current(WorkerId from, const wire::LaneProgress& progress) const 
   return lane.owner == from && lane.fence == progress.fence && lane.number == progress.number;
 }
 
-std::optional<LanePlan::Order> LanePlan::order(LaneId lane) const {
-  const Lane& it = at(lane);
-  const std::optional<WorkerId> to = assignee(it);
-  if (!to || it.confirmed) return std::nullopt;
-  wire::Assign message;
-  message.lane = lane;
-  message.start = it.start;
-  message.fence = it.fence;
-  message.number = it.number;
-  return Order{*to, message};
+std::vector<LanePlan::Order> LanePlan::assignments(const std::vector<LaneId>& lanes) const {
+  std::map<WorkerId, wire::Assign> of_worker;
+  for (LaneId lane : lanes) {
+    const Lane& it = at(lane);
+    const std::optional<WorkerId> to = assignee(it);
+    if (!to || it.confirmed) continue;
+    of_worker[*to].lanes.push_back({lane, it.fence, it.number, it.start});
+  }
+  std::vector<Order> orders;
+  for (auto& [to, message] : of_worker) orders.push_back({to, std::move(message)});
+  return orders;
 }
 
 std::vector<LanePlan::Order> LanePlan::orders() const {
-  std::vector<Order> orders;
+  std::vector<Order> orders = assignments(unconfirmed());
   for (uint32_t i = 0; i < lanes_.size(); ++i) {
-    if (std::optional<Order> assignment = order(LaneId(i))) orders.push_back(*assignment);
     if (!lanes_[i].handover) continue;
     const SavedHandover& handover = *lanes_[i].handover;
     wire::Handover message;

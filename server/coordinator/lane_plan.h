@@ -51,7 +51,8 @@ class LanePlan {
     wire::Any message;  // Assign or Handover, leader not filled in
   };
   [[nodiscard]] std::vector<Order> orders() const;
-  [[nodiscard]] std::optional<Order> order(LaneId lane) const;  // the assignment, if unconfirmed
+  // Those of `lanes` that are given and unconfirmed: one message a worker.
+  [[nodiscard]] std::vector<Order> assignments(const std::vector<LaneId>& lanes) const;
 
   // ------------------------------------------------ questions
   [[nodiscard]] uint32_t lane_count() const { return static_cast<uint32_t>(lanes_.size()); }

@@ -77,16 +77,18 @@ class Memory(ProcessTest):
     def test_a_server_takes_what_the_sum_says(self):
         for mode, servers, workers, lanes, optimizer in (
                 ("sync", 1, 2, 2, "adam"), ("sync", 1, 1, 4, "sgd"),
-                ("async", 1, 2, 2, "adam"), ("async", 2, 2, 2, "sgd")):
+                ("async", 1, 2, 2, "adam"), ("async", 2, 2, 2, "sgd"),
+                ("async", 1, 2, 8, "sgd")):
             settings = (f"train.mode={mode}", f"cluster.servers={servers}",
                         f"cluster.workers={workers}", f"train.lanes={lanes}",
                         f"train.optimizer.kind={optimizer}", "train.max_steps=22",
                         "train.batch=16")
-            with self.subTest(mode=mode, servers=servers, workers=workers, optimizer=optimizer):
+            with self.subTest(mode=mode, servers=servers, workers=workers, lanes=lanes,
+                              optimizer=optimizer):
                 promised, line = self.promised_bytes(*settings)
-                measured = self.least_peak(servers, f"{mode}-{servers}-{workers}", settings,
+                measured = self.least_peak(servers, f"{mode}-{servers}-{workers}-{lanes}", settings,
                                            (1 + TOLERANCE) * promised)
-                print(f"{mode}, {servers} servers, {workers} workers, {optimizer}: "
+                print(f"{mode}, {servers} servers, {workers} workers, {lanes} lanes, {optimizer}: "
                       f"{measured / MIB:.0f} MiB of {line} -> {measured / promised:.2f}")
                 self.assertGreater(measured, (1 - TOLERANCE) * promised)
                 self.assertLess(measured, (1 + TOLERANCE) * promised)

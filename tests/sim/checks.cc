@@ -179,7 +179,7 @@ void Cluster::check_answer(const Peer& worker, const wire::ReplyEntry& entry) {
 }
 
 // A lane that was taken away starts again at the least of its marks.
-void Cluster::check_assign(const wire::Assign& assign) {
+void Cluster::check_assignment(const wire::LaneAssignment& assign) {
   Fence& given = given_[assign.lane.value()];
   if (assign.fence < given) throw Violation("a lane is given away under a fence that is over");
   if (assign.fence == given) return;  // repeated, or a planned move

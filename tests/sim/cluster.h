@@ -93,7 +93,7 @@ class Cluster {
   void check_owner(const WorkerNode& node, const session_effect::Compute& job);
   void check_push(const Peer& worker, const wire::Push& push);
   void check_answer(const Peer& worker, const wire::ReplyEntry& entry);
-  void check_assign(const wire::Assign& assign);
+  void check_assignment(const wire::LaneAssignment& assign);
   void forget_history();
   void check_checkpoint(const CommitManifest& checkpoint);
   void check_end();

@@ -64,7 +64,9 @@ void Cluster::drive(CoordinatorNode& node, const CoordinatorEvent& event) {
   if (dies_after && *dies_after < effects.size()) effects.resize(*dies_after);
   for (CoordinatorEffect& effect : effects) {
     if (auto* send = std::get_if<Send>(&effect)) {
-      if (const auto* assign = std::get_if<wire::Assign>(&send->message)) check_assign(*assign);
+      if (const auto* assign = std::get_if<wire::Assign>(&send->message)) {
+        for (const wire::LaneAssignment& lane : assign->lanes) check_assignment(lane);
+      }
       trace(fmt::format("coordinator -> {}: {}", to_string(send->to),
                         wire::message_name(send->message)));
       (void)node.transport->send(send->to, wire::encode(send->message));

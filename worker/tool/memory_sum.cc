@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
+#include "common/optimizer/fold.h"
 #include "common/optimizer/optimizer.h"
 #include "common/placement/lane_schedule.h"
 #include "common/placement/parameters.h"
@@ -42,6 +44,21 @@ uint64_t row_values(const JobConfig& job) {
 uint64_t step_rows(const JobConfig& job, const LaneSchedule& schedule) {
   const bool lane_by_lane = job.train.mode == Mode::kSync;
   return std::max(lane_by_lane ? schedule.lane_batch() : schedule.batch(), kEvaluationRows);
+}
+
+// Sums that a sync step arrives in: each worker has a run of neighbouring lanes and sends the nodes
+// of the tree that cover it.
+uint64_t nodes_of_a_step(const JobConfig& job) {
+  const uint32_t lanes = job.train.lanes;
+  uint64_t nodes = 0;
+  uint32_t first = 0;
+  for (uint32_t worker = 0; worker < job.cluster.workers; ++worker) {
+    std::vector<uint32_t> run(lanes / job.cluster.workers + (worker < lanes % job.cluster.workers));
+    std::iota(run.begin(), run.end(), first);
+    first += static_cast<uint32_t>(run.size());
+    nodes += cover_by_tree_nodes(run, lanes).size();
+  }
+  return nodes;
 }
 
 // The batches of an evaluation: with the caller, and the one before it.
@@ -84,9 +101,7 @@ MemorySum server_memory(const JobConfig& job) {
   const uint64_t states = state_count(job.train.optimizer.kind);
   const bool sync = job.train.mode == Mode::kSync;
   const uint64_t versions = sync ? 2 : 1;
-  // At the start of a sync job the lanes come one by one, each with a gradient of its own.
-  const uint64_t nodes =
-      sync ? std::max(job.cluster.workers, job.train.lanes - 1) : job.cluster.workers;
+  const uint64_t nodes = sync ? nodes_of_a_step(job) : job.cluster.workers;
   return {{{fmt::format("weights ({} version{})", versions, sync ? "s" : ""), versions * weights},
            {fmt::format("optimizer state ({} tensors)", states), states * weights},
            {fmt::format("waiting nodes ({})", nodes), nodes * weights},

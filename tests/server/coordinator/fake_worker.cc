@@ -133,7 +133,10 @@ void FakeWorker::handle(const wire::Any& any) {
   if (const auto* m = std::get_if<wire::End>(&any)) ended = m->leader > 0;
   if (const auto* m = std::get_if<wire::BeatAnswer>(&any); m && m->view > view) join();
   if (const auto* m = std::get_if<wire::View>(&any)) view = std::max(view, m->number);
-  if (const auto* m = std::get_if<wire::Assign>(&any)) assign(*m);
+  if (const auto* m = std::get_if<wire::Assign>(&any); m && m->leader >= leader) {
+    leader = m->leader;
+    for (const wire::LaneAssignment& lane : m->lanes) assign(lane);
+  }
   if (const auto* m = std::get_if<wire::Handover>(&any)) hand_over(*m);
   if (std::holds_alternative<wire::Pause>(any)) {
     pausing = true;
@@ -152,9 +155,7 @@ void FakeWorker::handle(const wire::Any& any) {
   }
 }
 
-void FakeWorker::assign(const wire::Assign& m) {
-  if (m.leader < leader) return;
-  leader = m.leader;
+void FakeWorker::assign(const wire::LaneAssignment& m) {
   const uint32_t id = m.lane.value();
   if (!numbers.contains(id) || numbers[id] < m.number) {
     numbers[id] = m.number;

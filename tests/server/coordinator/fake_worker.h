@@ -42,7 +42,7 @@ struct FakeWorker {
   [[nodiscard]] FakeShard* shard_of(uint32_t unit) const;
   void begin(Lane& lane);
   void push(uint32_t id, Lane& lane, uint32_t cost);
-  void assign(const wire::Assign& m);
+  void assign(const wire::LaneAssignment& m);
   void hand_over(const wire::Handover& m);
 
   FakeWorld& world;

@@ -43,6 +43,11 @@ wire::Handing handing(Clock clock, bool done) {
   return {kA, kLane, 1, 1, clock, done};
 }
 
+// What its worker is told of the one lane.
+wire::LaneAssignment assignment(const LanePlan& plan, LaneId lane) {
+  return std::get<wire::Assign>(plan.assignments({lane}).at(0).message).lanes.at(0);
+}
+
 TEST(LanePlan, GivesNoLaneBeforeEveryUnitIsReported) {
   LanePlan plan = two_lanes();
 
@@ -59,13 +64,27 @@ TEST(LanePlan, StartsALaneAtTheLeastMarkOfAllUnits) {
 
   EXPECT_EQ(plan.give({kA, kB}).size(), 2u);
 
-  const auto first = std::get<wire::Assign>(plan.order(LaneId(0))->message);
-  const auto second = std::get<wire::Assign>(plan.order(LaneId(1))->message);
+  const auto first = assignment(plan, LaneId(0));
+  const auto second = assignment(plan, LaneId(1));
   EXPECT_EQ(first.start, 3u);
   EXPECT_EQ(second.start, 2u);
   EXPECT_EQ(first.number, 1u);
-  EXPECT_EQ(plan.order(LaneId(0))->to, kA);
-  EXPECT_EQ(plan.order(LaneId(1))->to, kB);
+  EXPECT_EQ(plan.assignments({LaneId(0)}).front().to, kA);
+  EXPECT_EQ(plan.assignments({LaneId(1)}).front().to, kB);
+}
+
+TEST(LanePlan, TellsAWorkerOfAllItsLanesInOneMessage) {
+  LanePlan plan = two_lanes();
+  plan.report(marks(0, {1, 1}, {3, 4}));
+  plan.report(marks(1, {1, 1}, {5, 2}));
+  const std::vector<LaneId> given = plan.give({kB});
+
+  const std::vector<LanePlan::Order> orders = plan.assignments(given);
+
+  ASSERT_EQ(orders.size(), 1u);
+  EXPECT_EQ(orders[0].to, kB);
+  EXPECT_EQ(std::get<wire::Assign>(orders[0].message).lanes.size(), 2u);
+  EXPECT_EQ(plan.orders().size(), 1u);
 }
 
 TEST(LanePlan, TakesNoMarksUnderAnOldFence) {
@@ -177,12 +196,12 @@ TEST(LanePlan, NamesAClockTwoStepsAheadForAMove) {
 TEST(LanePlan, TellsTheNewOwnerOnlyWhenTheOldOneHasAgreed) {
   LanePlan plan = owned_by_a();
   plan.plan_move(kLane, kB);
-  ASSERT_FALSE(plan.order(kLane));
+  ASSERT_TRUE(plan.assignments({kLane}).empty());
 
   EXPECT_TRUE(plan.handing(kA, handing(4, false)));
 
-  const auto assign = std::get<wire::Assign>(plan.order(kLane)->message);
-  EXPECT_EQ(plan.order(kLane)->to, kB);
+  const auto assign = assignment(plan, kLane);
+  EXPECT_EQ(plan.assignments({kLane}).front().to, kB);
   EXPECT_EQ(assign.start, 4u);
   EXPECT_EQ(assign.number, 2u);
   EXPECT_EQ(plan.owner(kLane), kA);

@@ -62,7 +62,7 @@ class SessionTest : public ::testing::Test {
     handle(session_event::Received{from, std::move(message)});
   }
   void assign(uint32_t lane, Clock start, uint64_t number = 1, Fence fence = 1) {
-    hear(wire::Assign{1, LaneId(lane), start, fence, number, 0});
+    hear(wire::Assign{1, {{LaneId(lane), fence, number, start}}, 0});
   }
 
   // The requests of the last event, by unit.
@@ -205,6 +205,17 @@ TEST_F(SessionTest, SendsTheSumOfAnAlignedRangeAsOneNode) {
   ASSERT_EQ(pushes_[UnitId(0)].size(), 2u);
   EXPECT_EQ(pushes_[UnitId(0)][0].node_high, 2u) << "lanes 0 and 1 travel as their sum";
   EXPECT_EQ(pushes_[UnitId(0)][0].lanes.size(), 2u);
+}
+
+TEST_F(SessionTest, BeginsItsFirstStepWithAllLanesOfAnAssignment) {
+  start(Mode::kSync);
+  hear(wire::Assign{1, {{LaneId(0), 1, 1, 0}, {LaneId(1), 1, 1, 0}}, 0});
+  bring_weights(0);
+
+  compute();
+
+  ASSERT_EQ(pushes_[UnitId(0)].size(), 1u);
+  EXPECT_EQ(pushes_[UnitId(0)][0].node_high, 2u) << "lanes 0 and 1 travel as their sum";
 }
 
 TEST_F(SessionTest, GoesOnOnlyWhenEveryPushIsAnswered) {

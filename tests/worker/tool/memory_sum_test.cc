@@ -31,6 +31,19 @@ TEST(MemorySum, OfAServerHasOneVersionWhereUpdatesAreAppliedAsTheyCome) {
   EXPECT_EQ(sync - server_memory(job).total(), 20200u);
 }
 
+TEST(MemorySum, OfAServerCountsTheNodesThatAStepArrivesIn) {
+  JobConfig job = one_layer_job();
+  job.train.lanes = 4;
+  const uint64_t even = server_memory(job).total();  // [0, 2) [2, 4)
+  job.cluster.workers = 1;
+  const uint64_t alone = server_memory(job).total();  // [0, 4)
+  job.cluster.workers = 3;
+  const uint64_t uneven = server_memory(job).total();  // [0, 2) [2, 3) [3, 4)
+
+  EXPECT_EQ(even - alone, 20200u);
+  EXPECT_EQ(uneven - even, 20200u);
+}
+
 TEST(MemorySum, OfAServerFallsWithMoreServers) {
   JobConfig job = one_layer_job();
   job.model.layers[0].units = 50'000;  // 20 MB: the program itself does not fall
