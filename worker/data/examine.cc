@@ -34,29 +34,33 @@ struct Moments {
   double sum = 0;
   double squares = 0;
   uint64_t count = 0;
+  uint64_t nonfinite = 0;
+  double min = std::numeric_limits<double>::infinity();
+  double max = -std::numeric_limits<double>::infinity();
 
   void add(double value) {
+    if (!std::isfinite(value)) {
+      ++nonfinite;
+      return;
+    }
     if (count++ == 0) origin = value;
     const double centered = value - origin;
     sum += centered;
     squares += centered * centered;
+    min = std::min(min, value);
+    max = std::max(max, value);
   }
-  [[nodiscard]] double mean() const {
-    return count == 0 ? 0 : origin + sum / static_cast<double>(count);
-  }
-  [[nodiscard]] double std() const {
-    if (count == 0) return 0;
+  [[nodiscard]] ValueStatistics statistics() const {
+    if (count == 0) return {nonfinite};
     const auto n = static_cast<double>(count);
-    return std::sqrt(std::max(0.0, (squares - sum * sum / n) / n));
+    return {nonfinite, min, max, origin + sum / n,
+            std::sqrt(std::max(0.0, (squares - sum * sum / n) / n))};
   }
 };
 
 struct ColumnMoments {
   Moments all;
   std::vector<Moments> each;  // one a value of a row
-  double min = std::numeric_limits<double>::infinity();
-  double max = -std::numeric_limits<double>::infinity();
-  uint64_t nonfinite = 0;
 };
 
 template <typename Value>
@@ -65,25 +69,32 @@ void add_values(std::span<const std::byte> raw, ColumnMoments& moments) {
   const uint64_t count = raw.size() / sizeof(Value);
   for (uint64_t i = 0; i < count; ++i) {
     const double value = as_double(load_value<Value>(raw.data(), i));
-    if (!std::isfinite(value)) {
-      ++moments.nonfinite;
-      continue;
-    }
     moments.all.add(value);
     moments.each[i % width].add(value);
-    moments.min = std::min(moments.min, value);
-    moments.max = std::max(moments.max, value);
   }
 }
 
 ColumnStatistics summed_up(const ColumnSpec& spec, const ColumnMoments& moments) {
-  ColumnStatistics statistics{spec,        moments.nonfinite,    moments.min,
-                              moments.max, {moments.all.mean()}, {moments.all.std()}};
-  for (const Moments& each : moments.each) {
-    statistics.mean.push_back(each.mean());
-    statistics.std.push_back(each.std());
-  }
+  ColumnStatistics statistics{spec, moments.all.statistics(), {}};
+  for (const Moments& each : moments.each) statistics.each.push_back(each.statistics());
   return statistics;
+}
+
+std::string statistics_line(const std::string& what, const ValueStatistics& values) {
+  return fmt::format("# {:<32} {:>12.6g} {:>12.6g} {:>12.6g} {:>12.6g} {:>9}\n", what, values.min,
+                     values.max, values.mean, values.std, values.nonfinite);
+}
+
+std::string standardize_toml(const std::string& name, std::span<const ValueStatistics> values) {
+  std::vector<std::string> means;
+  std::vector<std::string> stds;
+  for (const ValueStatistics& value : values) {
+    means.push_back(fmt::format("{:.9g}", value.mean));
+    stds.push_back(fmt::format("{:.9g}", value.std > 0 ? value.std : 1.0));
+  }
+  return fmt::format(
+      "[[data.transform]]\nkind = \"standardize\"\ncolumn = \"{}\"\nmean = [{}]\nstd = [{}]\n",
+      name, fmt::join(means, ", "), fmt::join(stds, ", "));
 }
 
 // Calls visit(chunk, block, column, raw) for every column of every block, in row order.
@@ -173,18 +184,27 @@ Result<std::vector<ColumnStatistics>> measure_columns(const Dataset& dataset) {
   return statistics;
 }
 
-std::string standardize_toml(const ColumnStatistics& statistics, bool per_value) {
-  std::vector<std::string> means;
-  std::vector<std::string> stds;
-  const size_t first = per_value ? 1 : 0;
-  const size_t last = per_value ? statistics.mean.size() : 1;
-  for (size_t i = first; i < last; ++i) {
-    means.push_back(fmt::format("{:.9g}", statistics.mean[i]));
-    stds.push_back(fmt::format("{:.9g}", statistics.std[i] > 0 ? statistics.std[i] : 1.0));
+std::string statistics_text(const std::vector<ColumnStatistics>& columns, const std::string& label,
+                            std::optional<bool> per_value) {
+  std::string text = fmt::format("# {:<32} {:>12} {:>12} {:>12} {:>12} {:>9}\n", "column", "min",
+                                 "max", "mean", "std", "nonfinite");
+  std::string toml;
+  for (const ColumnStatistics& column : columns) {
+    const size_t width = column.each.size();
+    const bool apart = per_value.value_or(width <= kPerValueMax);
+    text += statistics_line(column.spec.to_string(), column.all);
+    for (size_t i = 0; i < width && apart && width > 1; ++i) {
+      text += statistics_line(fmt::format("  {}[{}]", column.spec.name, i), column.each[i]);
+    }
+    if (!apart && width > 1) {
+      text +=
+          fmt::format("#   over all {} values of a row; --per-value takes each by itself\n", width);
+    }
+    if (column.spec.name == label) continue;
+    toml += standardize_toml(column.spec.name,
+                             apart ? std::span(column.each) : std::span(&column.all, 1));
   }
-  return fmt::format(
-      "[[data.transform]]\nkind = \"standardize\"\ncolumn = \"{}\"\nmean = [{}]\nstd = [{}]\n",
-      statistics.spec.name, fmt::join(means, ", "), fmt::join(stds, ", "));
+  return text + toml;
 }
 
 Result<std::string> head_text(const Dataset& dataset, uint64_t count, uint64_t values_max) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,20 +25,30 @@ namespace ballast {
 // with more different labels than a footer counts are left out.
 Result<std::vector<LabelCount>> count_labels(const Dataset& dataset);
 
-struct ColumnStatistics {
-  ColumnSpec spec;
+struct ValueStatistics {
   uint64_t nonfinite = 0;  // values left out of all below
   double min = 0;
   double max = 0;
-  // Over all values first; then, from index 1, one for each value of a row.
-  std::vector<double> mean;
-  std::vector<double> std;
+  double mean = 0;
+  double std = 0;
+};
+struct ColumnStatistics {
+  ColumnSpec spec;
+  ValueStatistics all;                // over all values of all rows
+  std::vector<ValueStatistics> each;  // one for each value of a row
 };
 Result<std::vector<ColumnStatistics>> measure_columns(const Dataset& dataset);
 
-// The `data.transform` lines that standardize a column: one mean and std, or one for each value of
-// a row. A std of 0 is written as 1.
-[[nodiscard]] std::string standardize_toml(const ColumnStatistics& statistics, bool per_value);
+// Up to so many values of a row people read one by one: unlike columns of a table that were joined.
+// More are the pixels of a picture, which are of one kind.
+inline constexpr uint64_t kPerValueMax = 64;
+
+// A table as TOML comments, one line a column and, when `per_value`, one for each value of a row;
+// then the `data.transform` lines that standardize the columns but the label: one mean and std, or
+// one for each value. A std of 0 is written as 1. Nothing given: per value up to kPerValueMax; of a
+// wider column the table says that it is taken as a whole, and how to get the other.
+[[nodiscard]] std::string statistics_text(const std::vector<ColumnStatistics>& columns,
+                                          const std::string& label, std::optional<bool> per_value);
 
 // The first `count` rows, one line a column, at most `values_max` values of each.
 Result<std::string> head_text(const Dataset& dataset, uint64_t count, uint64_t values_max);

@@ -182,22 +182,30 @@ Status print_head(const std::string& folder, uint64_t rows) {
   return {};
 }
 
-// A table as TOML comments, then the lines to copy into a job file.
-Status print_statistics(const std::string& folder, bool per_value) {
+Status print_statistics(const std::string& folder, std::optional<bool> per_value) {
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
   BALLAST_ASSIGN(const std::vector<ColumnStatistics> columns, measure_columns(*dataset));
-  fmt::print("# {}: {} rows\n", folder, dataset->rows());
-  fmt::print("# {:<32} {:>12} {:>12} {:>12} {:>12} {:>9}\n", "column", "min", "max", "mean", "std",
-             "nonfinite");
-  for (const ColumnStatistics& column : columns) {
-    fmt::print("# {:<32} {:>12.6g} {:>12.6g} {:>12.6g} {:>12.6g} {:>9}\n", column.spec.to_string(),
-               column.min, column.max, column.mean[0], column.std[0], column.nonfinite);
-  }
-  for (const ColumnStatistics& column : columns) {
-    if (column.spec.name == dataset->manifest().label) continue;
-    fmt::print("{}", standardize_toml(column, per_value));
-  }
+  fmt::print("# {}: {} rows\n{}", folder, dataset->rows(),
+             statistics_text(columns, dataset->manifest().label, per_value));
   return {};
+}
+
+void add_statistics(CLI::App& data, Status& outcome) {
+  CLI::App* command =
+      data.add_subcommand("stats", "mean, std, min and max of each column; lines for a job file");
+  const auto text = [](const char* what, const char* bound) {
+    return fmt::format("{}; the default {} {} values a row", what, bound, kPerValueMax);
+  };
+  const std::string each_text = text("each value of a row by itself", "up to");
+  const std::string whole_text = text("all values of a column together", "over");
+  CLI::Option* each = command->add_flag("--per-value", each_text);
+  CLI::Option* whole = command->add_flag("--whole", whole_text);
+  whole->excludes(each);
+  command->callback([folder = add_folder(*command), each, whole, &outcome] {
+    std::optional<bool> per_value;
+    if (*each || *whole) per_value = bool(*each);
+    outcome = print_statistics(*folder, per_value);
+  });
 }
 
 void add_examiners(CLI::App& data, Status& outcome) {
@@ -213,14 +221,6 @@ void add_examiners(CLI::App& data, Status& outcome) {
   heading->add_option("-n,--rows", *rows, "how many (5)");
   heading->callback(
       [folder = add_folder(*heading), rows, &outcome] { outcome = print_head(*folder, *rows); });
-
-  CLI::App* measuring =
-      data.add_subcommand("stats", "mean, std, min and max; lines for a job file");
-  auto per_value = std::make_shared<bool>(false);  // shared: lives as long as the callback
-  measuring->add_flag("--per-value", *per_value, "a mean and std for each value of a row");
-  measuring->callback([folder = add_folder(*measuring), per_value, &outcome] {
-    outcome = print_statistics(*folder, *per_value);
-  });
 }
 
 }  // namespace
@@ -230,6 +230,7 @@ void add_data_command(CLI::App& tool, Status& outcome) {
   data->require_subcommand(1);
   add_convert(*data, outcome);
   add_examiners(*data, outcome);
+  add_statistics(*data, outcome);
 }
 
 }  // namespace ballast

@@ -39,7 +39,9 @@ TEST_F(DataCommandTest, ConvertsVerifiesAndShowsTheBundledDigits) {
   EXPECT_THAT(run("inspect " + path("d")).text, HasSubstr("pixels u8 [8, 8], 64 bytes a row"));
   EXPECT_THAT(run("inspect " + path("d")).text, HasSubstr("label = 9: 180 rows"));
   EXPECT_THAT(run("head -n 1 " + path("d")).text, HasSubstr("row 0\n  pixels: 0 0 5 13 "));
-  EXPECT_THAT(run("stats " + path("d")).text, HasSubstr("kind = \"standardize\""));
+  EXPECT_THAT(run("stats " + path("d")).text, HasSubstr("pixels[63]"));
+  EXPECT_THAT(run("stats --whole " + path("d")).text, HasSubstr("over all 64 values of a row"));
+  EXPECT_EQ(run("stats --whole --per-value " + path("d")).code, 2);
 }
 
 TEST_F(DataCommandTest, RefusesBadInputWithCode2AndTheLine) {

@@ -9,7 +9,9 @@
 namespace ballast {
 namespace {
 
+using testing::ContainsRegex;
 using testing::HasSubstr;
+using testing::Not;
 
 class ExamineTest : public DataFixture {
  protected:
@@ -21,34 +23,54 @@ class ExamineTest : public DataFixture {
 TEST_F(ExamineTest, MeasuresAColumnAsAWholeAndEachOfItsValues) {
   const auto columns = measured({1, 10, 2, 10, 3, 10}, 2);
 
-  EXPECT_EQ(columns[0].min, 1);
-  EXPECT_EQ(columns[0].max, 10);
-  EXPECT_DOUBLE_EQ(columns[0].mean[0], 6);
-  EXPECT_DOUBLE_EQ(columns[0].mean[1], 2);
-  EXPECT_DOUBLE_EQ(columns[0].std[1], std::sqrt(2.0 / 3));
-  EXPECT_DOUBLE_EQ(columns[0].std[2], 0);
+  EXPECT_EQ(columns[0].all.min, 1);
+  EXPECT_EQ(columns[0].all.max, 10);
+  EXPECT_DOUBLE_EQ(columns[0].all.mean, 6);
+  EXPECT_EQ(columns[0].each[0].max, 3);
+  EXPECT_DOUBLE_EQ(columns[0].each[0].mean, 2);
+  EXPECT_DOUBLE_EQ(columns[0].each[0].std, std::sqrt(2.0 / 3));
+  EXPECT_EQ(columns[0].each[1].min, 10);
+  EXPECT_DOUBLE_EQ(columns[0].each[1].std, 0);
 }
 
 TEST_F(ExamineTest, KeepsASmallSpreadBesideALargeMean) {
   const auto columns = measured({16777212, 16777214, 16777216}, 1);
 
-  EXPECT_DOUBLE_EQ(columns[0].mean[0], 16777214);
-  EXPECT_DOUBLE_EQ(columns[0].std[0], std::sqrt(8.0 / 3));
+  EXPECT_DOUBLE_EQ(columns[0].all.mean, 16777214);
+  EXPECT_DOUBLE_EQ(columns[0].all.std, std::sqrt(8.0 / 3));
 }
 
 TEST_F(ExamineTest, CountsNonfiniteValuesAndLeavesThemOut) {
-  const auto columns = measured({1, std::nanf(""), 3, INFINITY}, 1);
+  const auto columns = measured({1, std::nanf(""), 3, NAN, 5, INFINITY}, 2);
 
-  EXPECT_EQ(columns[0].nonfinite, 2u);
-  EXPECT_DOUBLE_EQ(columns[0].mean[0], 2);
+  EXPECT_EQ(columns[0].all.nonfinite, 3u);
+  EXPECT_DOUBLE_EQ(columns[0].all.mean, 3);
+  EXPECT_EQ(columns[0].each[1].nonfinite, 3u);
+  EXPECT_EQ(columns[0].each[1].min, 0) << "no value at all is no infinite one";
 }
 
-TEST_F(ExamineTest, WritesTheTomlThatStandardizesAndOneForAConstant) {
+TEST_F(ExamineTest, TakesFewValuesOfARowOneByOneAndWritesOneForTheStdOfAConstant) {
   const auto columns = measured({1, 10, 3, 10}, 2);
 
-  EXPECT_EQ(standardize_toml(columns[0], /*per_value=*/true),
-            "[[data.transform]]\nkind = \"standardize\"\ncolumn = \"values\"\n"
-            "mean = [2, 10]\nstd = [1, 1]\n");
+  const std::string text = statistics_text(columns, "label", std::nullopt);
+
+  EXPECT_THAT(text, ContainsRegex("#   values.0. +1 +3 +2 +1 +0\n#   values.1. +10 +10 +10 +0"));
+  EXPECT_THAT(text, HasSubstr("[[data.transform]]\nkind = \"standardize\"\ncolumn = \"values\"\n"
+                              "mean = [2, 10]\nstd = [1, 1]\n"));
+  EXPECT_THAT(statistics_text(columns, "label", false), HasSubstr("mean = [6]\n"));
+  EXPECT_THAT(statistics_text(columns, "values", std::nullopt),
+              Not(HasSubstr("column = \"values\"")));
+}
+
+TEST_F(ExamineTest, TakesManyValuesOfARowTogetherAndSaysSo) {
+  std::vector<float> values(2 * (kPerValueMax + 1), 3);
+  const auto columns = measured(values, kPerValueMax + 1);
+
+  const std::string text = statistics_text(columns, "label", std::nullopt);
+
+  EXPECT_THAT(text, HasSubstr("over all 65 values of a row; --per-value takes each by itself"));
+  EXPECT_THAT(text, HasSubstr("mean = [3]\n"));
+  EXPECT_THAT(statistics_text(columns, "label", true), HasSubstr("values[64]"));
 }
 
 TEST_F(ExamineTest, ShowsTheFirstRowsAcrossBlocks) {
