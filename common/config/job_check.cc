@@ -105,7 +105,9 @@ void check_last_layer(const ModelConfig& model, Problems& out) {
 
 void check_layers(const ModelConfig& model, Problems& out) {
   if (model.layers.empty()) {
-    out.push_back({{"layer"}, "the model has no [[layer]]; expected at least one, dense last"});
+    out.push_back({{"layer"},
+                   "the model has no layer; expected at least one table [[layer]], the last of "
+                   "kind dense"});
     return;
   }
   for (size_t i = 0; i < model.layers.size(); ++i) {

@@ -45,7 +45,14 @@ std::string header(const Section& section) {
   return fmt::format(fmt::runtime(section.repeated ? "[[{}]]" : "[{}]"), section.name);
 }
 
-// Paths of all keys people may write, and the names of all sections.
+// What a section should have been where something else was found.
+std::string table_wanted(const Section& section) {
+  return section.repeated
+             ? fmt::format("a list of tables: {} above the keys of each", header(section))
+             : fmt::format("one table: {} above its keys", header(section));
+}
+
+// Paths of all keys people may write, and the names of all sections with them.
 std::vector<std::string> known_paths() {
   std::vector<std::string> paths;
   for (const Section& section : key_table()) {
@@ -57,7 +64,9 @@ std::vector<std::string> known_paths() {
 
 std::vector<std::string> known_sections() {
   std::vector<std::string> names;
-  for (const Section& section : key_table()) names.push_back(section.name);
+  for (const Section& section : key_table()) {
+    if (!section.by_tool) names.push_back(section.name);
+  }
   return names;
 }
 
@@ -84,6 +93,7 @@ class JobReader {
                 const Place& place);
   void add_unknown(const Section* section, size_t index, const std::string& name,
                    const toml::node* node, const Place& place);
+  bool is_table(std::string path, const Place& place);
   void store(const Key& key, const std::string& path, size_t index, Result<KeyValue> value,
              const Place& place);
 
@@ -136,8 +146,9 @@ void JobReader::walk(const toml::table& table, const Section* section, size_t in
 
 void JobReader::open_section(const Section& section, const toml::node& node, const Place& place) {
   const auto* array = node.as_array();
-  const bool tables = array != nullptr && array->is_homogeneous<toml::table>();
+  const bool tables = array != nullptr && (array->empty() || array->is_homogeneous<toml::table>());
   if (section.repeated && tables) {
+    given_[section.name] = place;
     for (const toml::node& item : *array) {
       const size_t index = section.count(job_);
       section.append(job_);
@@ -152,8 +163,9 @@ void JobReader::open_section(const Section& section, const toml::node& node, con
     return;
   }
   spoiled_.insert(section.name);
-  const std::string found = tables ? "repeated" : describe_type(node);
-  add_problem(place, fmt::format("{} is {}; expected {}", section.name, found, header(section)));
+  const std::string found = tables && !array->empty() ? "repeated" : describe_type(node);
+  add_problem(place,
+              fmt::format("{} is {}; expected {}", section.name, found, table_wanted(section)));
 }
 
 void JobReader::read_key(const Section& section, size_t index, const Key& key,
@@ -217,6 +229,16 @@ size_t index_of(std::string& table) {
   return index;
 }
 
+// Whether an override names a whole table; then it is said.
+bool JobReader::is_table(std::string path, const Place& place) {
+  index_of(path);
+  const Section* section = find_section(path);
+  if (section == nullptr || section->by_tool) return false;
+  add_problem(place, fmt::format("{} is a table; expected one of its keys, such as {}", path,
+                                 section->path(section->keys.front().name, 0)));
+  return true;
+}
+
 void JobReader::override_key(const std::string& assignment) {
   const Place place{kOverride, "--set " + assignment};
   const size_t equals = assignment.find('=');
@@ -234,6 +256,7 @@ void JobReader::override_key(const std::string& assignment) {
     add_problem(place, fmt::format("{} is read from the data and cannot be set", path));
     return;
   }
+  if (is_table(path, place)) return;
   const Key* key = section == nullptr ? nullptr : section->find(name);
   if (key == nullptr) {
     add_unknown(section, index == kNoLine ? 0 : index, section == nullptr ? path : name, nullptr,

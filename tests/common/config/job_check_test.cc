@@ -73,7 +73,7 @@ TEST(JobCheck, RefusesAModelWithoutLayers) {
   JobConfig job = small_job();
   job.model.layers.clear();
 
-  EXPECT_THAT(check(job), HasSubstr("the model has no [[layer]]"));
+  EXPECT_THAT(check(job), HasSubstr("the model has no layer"));
 }
 
 TEST(JobCheck, RefusesColumnsThatLeakOrRepeat) {

@@ -13,7 +13,9 @@
 namespace ballast {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 // kJobText with line `line` (from 1) replaced.
 std::string with_line(int line, const std::string& replacement) {
@@ -122,11 +124,26 @@ TEST(JobFile, RefusesAKeyOfAnotherKind) {
 }
 
 TEST(JobFile, RefusesASingleTableWhereTheyRepeatAndTheReverse) {
-  EXPECT_THAT(problems_of(with_line(6, "[layer]")),
-              HasSubstr("job.toml:6: layer is a table; expected [[layer]]"));
-  EXPECT_THAT(problems_of(with_line(9, "[[train]]")),
-              HasSubstr("job.toml:9: train is repeated; expected [train]"));
-  EXPECT_THAT(problems_of("train = 3\n"), HasSubstr("train is an integer; expected [train]"));
+  EXPECT_THAT(
+      problems_of(with_line(6, "[layer]")),
+      HasSubstr("job.toml:6: layer is a table; expected a list of tables: [[layer]] above the "
+                "keys of each"));
+  EXPECT_THAT(
+      problems_of(with_line(9, "[[train]]")),
+      HasSubstr("job.toml:9: train is repeated; expected one table: [train] above its keys"));
+  EXPECT_THAT(problems_of("train = 3\n"),
+              HasSubstr("train is an integer; expected one table: [train] above its keys"));
+}
+
+TEST(JobFile, TakesAnEmptyListOfTablesForNone) {
+  std::string text = kJobText;
+  text.erase(text.find("[[layer]]"), text.find("[train]") - text.find("[[layer]]"));
+
+  EXPECT_EQ(problems_of("layer = []\n" + text),
+            "job.toml:1: the model has no layer; expected at least one table [[layer]], the last "
+            "of kind dense");
+  EXPECT_EQ(problems_of(with_line(5, "transform = []")), "no problem");
+  EXPECT_THAT(problems_of("train = []\n"), HasSubstr("train is a list; expected one table"));
 }
 
 TEST(JobFile, ReportsEveryProblemOnceInTheOrderOfTheFile) {
@@ -148,7 +165,8 @@ train = 5
             "joined, in this order, into the model's input\n"
             "job.toml:7: data.label is missing; expected text: column the model learns to predict\n"
             "job.toml:8: data.train = 5 is an integer; expected text\n"
-            "job.toml: the model has no [[layer]]; expected at least one, dense last");
+            "job.toml: the model has no layer; expected at least one table [[layer]], the last of "
+            "kind dense");
 }
 
 TEST(JobFile, GivesTheLineOfABrokenRule) {
@@ -190,6 +208,12 @@ TEST(JobFile, OverridesGiveTheSameMessages) {
   EXPECT_THAT(problem("layer.units=1"), HasSubstr("expected layer[i].units"));
   EXPECT_THAT(problem("train[0].batch=1"), HasSubstr("expected train.batch"));
   EXPECT_THAT(problem("resolved.train_rows=1"), HasSubstr("cannot be set"));
+  EXPECT_THAT(problem("train=1"),
+              HasSubstr("train is a table; expected one of its keys, such as train.mode"));
+  EXPECT_THAT(problem("layer[0]=1"), HasSubstr("layer is a table; expected one of its keys, such "
+                                               "as layer[0].kind"));
+  EXPECT_THAT(problem("resolved=1"),
+              AllOf(HasSubstr("known tables:"), Not(HasSubstr(", resolved"))));
   EXPECT_THAT(problem("batch=1"), HasSubstr("did you mean train.batch?"));
   EXPECT_THAT(problem("train.lanes=3"),
               HasSubstr("--set train.lanes=3: train.lanes = 3 does not divide"));
