@@ -3,7 +3,7 @@
 import re
 
 NAMES_SHOWN = 3
-NOT_JOINED = re.compile(r"(\w+ \d+) has not joined \(([\d.]+) s\)")
+NOT_JOINED = re.compile(r"(\w+ \d+) has not joined \(([\d.]+ m?s)\)")
 
 
 def number(value):
@@ -34,7 +34,7 @@ def waiting(reason):
         names = [name for name, _ in absent]
         more = len(names) - NAMES_SHOWN
         shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        return f"waiting for {shown} to join ({absent[0][1]} s)"
+        return f"waiting for {shown} to join ({absent[0][1]})"
     return reason if " waits for " in reason else f"waiting for {reason}"
 
 
@@ -67,9 +67,10 @@ def record_line(record):
 def summary_lines(summary):
     """The result of a job."""
     steps = f"{summary.get('steps', 0):,} steps"
-    rate = summary.get("samples_per_second") or 0
+    rate = summary.get("samples_per_second")
+    speed = f" ({rate:,.0f} samples/s)" if rate else ""  # a resume with nothing left has none
     lines = [f"done: {summary.get('mode', '')}, {steps}, {number(summary.get('epochs', 0))} epochs in "
-             f"{summary.get('wall_seconds', 0):.1f} s ({rate:,.0f} samples/s)"]
+             f"{summary.get('wall_seconds', 0):.1f} s{speed}"]
     metrics = summary.get("metrics") or {}
     if metrics:
         lines.append("  ".join(f"{key} {number(value)}" for key, value in metrics.items()))

@@ -354,7 +354,7 @@ void Coordinator::watch(Time now) {
   for (WorkerId worker : membership_.workers_in()) {
     Member& member = membership_.worker(worker);
     if (membership_.dead(member, now)) {
-      worker_gone(worker, fmt::format("not heard for {}", seconds_text(now - member.heard)), now);
+      worker_gone(worker, membership_.why_dead(member, now), now);
     } else if (!plan_.lanes_of(worker).empty() && !trained_ && !member.stuck_told &&
                membership_.stuck(member, now) > Duration(0)) {
       member.stuck_told = true;
@@ -376,7 +376,7 @@ void Coordinator::watch(Time now) {
 void Coordinator::watch_shard(ShardId shard, Time now) {
   Member& member = membership_.shard(shard);
   if (membership_.dead(member, now)) {
-    shard_gone(shard, fmt::format("not heard for {}", seconds_text(now - member.heard)), now);
+    shard_gone(shard, membership_.why_dead(member, now), now);
   } else if (started_ && member.presence == Presence::kGone &&
              now - member.since >= patience_.join) {
     fail(Status(Code::kDeadline,

@@ -29,6 +29,7 @@ const char* absence(const Member& member) {
 }  // namespace
 
 std::string seconds_text(Duration duration) {
+  if (duration < 1s) return fmt::format("{:.0f} ms", 1e3 * to_seconds(duration));
   return fmt::format("{:.1f} s", to_seconds(duration));
 }
 
@@ -144,6 +145,12 @@ bool Membership::dead(const Member& member, Time now) const {
   if (member.presence != Presence::kIn) return false;
   if (member.lost && now - *member.lost >= patience_.lost) return true;
   return now - member.heard >= patience_.dead;
+}
+
+std::string Membership::why_dead(const Member& member, Time now) const {
+  if (member.lost)
+    return fmt::format("its connection broke {} ago", seconds_text(now - *member.lost));
+  return fmt::format("not heard for {}", seconds_text(now - member.heard));
 }
 
 Time Membership::last_worker_beat() const {

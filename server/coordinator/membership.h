@@ -54,6 +54,8 @@ class Membership {
   void gone(ShardId shard, Time now);
 
   [[nodiscard]] bool dead(const Member& member, Time now) const;
+  // Of one that is dead: "not heard for 5.0 s", "its connection broke 500 ms ago".
+  [[nodiscard]] std::string why_dead(const Member& member, Time now) const;
   // For how long it answers without getting on; zero below the limit.
   [[nodiscard]] Duration stuck(const Member& member, Time now) const;
   // The last sign that the work of any worker who is in gets on.

@@ -27,7 +27,7 @@ struct Patience {
   return patience;
 }
 
-// "1.5 s", for sentences.
+// "1.5 s", "20 ms", for sentences.
 [[nodiscard]] std::string seconds_text(Duration duration);
 
 }  // namespace ballast

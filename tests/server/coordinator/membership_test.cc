@@ -69,6 +69,8 @@ TEST(Membership, CallsAProcessDeadAfterItsSilence) {
 
   EXPECT_FALSE(membership.dead(membership.worker(kWorker), kStart + 999ms));
   EXPECT_TRUE(membership.dead(membership.worker(kWorker), kStart + 1000ms));
+  EXPECT_EQ(membership.why_dead(membership.worker(kWorker), kStart + 1500ms),
+            "not heard for 1.5 s");
   membership.heard(worker(4), kStart + 900ms);
   EXPECT_FALSE(membership.dead(membership.worker(kWorker), kStart + 1000ms));
 }
@@ -80,6 +82,8 @@ TEST(Membership, HasLessPatienceOnceTheConnectionBroke) {
   membership.lost(worker(4), kStart);
   EXPECT_FALSE(membership.dead(membership.worker(kWorker), kStart + 199ms));
   EXPECT_TRUE(membership.dead(membership.worker(kWorker), kStart + 200ms));
+  EXPECT_EQ(membership.why_dead(membership.worker(kWorker), kStart + 200ms),
+            "its connection broke 200 ms ago");
   membership.heard(worker(4), kStart + 150ms);
   EXPECT_FALSE(membership.dead(membership.worker(kWorker), kStart + 200ms));
 }
