@@ -8,9 +8,10 @@ COLUMNS = ["mode", "test accuracy", "seconds", "samples/s", "staleness", "pushed
 
 
 def row(run):
-    summary = run.summary()
-    if summary is None or summary.get("stopped"):
-        raise LauncherError(f"{run.shown()} holds no summary.json of a whole job: it is not done")
+    summary = run.checked_summary()
+    if summary.get("stopped"):
+        raise LauncherError(f"{run.shown()}: its job was stopped before its end; "
+                            f"`run --resume {run.shown()}` goes on with it")
     accuracy = (summary.get("metrics") or {}).get("test_accuracy")
     staleness = (summary.get("staleness") or {}).get("mean")
     return [summary.get("mode", "?"), "" if accuracy is None else f"{accuracy:.4f}",
@@ -32,7 +33,7 @@ def below(runs, floor):
     """One line for each run whose metric misses the floor."""
     name, least = parse_floor(floor)
     for run in runs:
-        reached = (run.summary().get("metrics") or {}).get(name)
+        reached = (run.checked_summary().get("metrics") or {}).get(name)
         if reached is None or not reached >= least:
             yield f"{run.shown()}: {name} is {reached}, expected at least {least}"
 

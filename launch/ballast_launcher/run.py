@@ -13,7 +13,7 @@ from . import failure, text
 from .binaries import binary
 from .errors import BAD_INPUT, DONE, FAILED, STOPPED, STOPPED_NOW, LauncherError, ToolError
 from .processes import Cluster, die_with_parent
-from .run_directory import RunDirectory, new_path
+from .run_directory import RunDirectory, new_path, step_of
 from .supervisor import LINGER_S, Ending, StopSignals, Supervisor
 
 JOB_BYTES_MAX = 1 << 20  # as common/config/job_file.cc
@@ -214,9 +214,8 @@ class Job:
         first = "once that is mended, " if exit_code == BAD_INPUT else ""
         checkpoint = self.run_dir.newest_checkpoint()
         if checkpoint is not None:
-            step = checkpoint.name.lstrip("0") or "0"
             resume = command_line("run", "--resume", self.run_dir.shown())
-            return [f"  last checkpoint: {step} ({self.run_dir.shown()}/checkpoints/"
+            return [f"  last checkpoint: {step_of(checkpoint)} ({self.run_dir.shown()}/checkpoints/"
                     f"{checkpoint.name})", f"  {first}to resume: {resume}"]
         words = ["run", self.request.job]
         for setting in self.request.settings:

@@ -36,9 +36,28 @@ def read_json(path):
     """The object in a JSON file; nothing if it is not there (yet) or is not whole."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+NUMBER = (int, float)
+SUMMARY_KINDS = {"mode": str, "steps": NUMBER, "epochs": NUMBER, "wall_seconds": NUMBER,
+                 "samples_per_second": NUMBER, "bytes_pushed": NUMBER, "bytes_pulled": NUMBER,
+                 "metrics": dict, "staleness": dict, "shares": dict}
+
+
+def fault_of(summary):
+    """The first value of a summary.json that is not of its kind, in words, or nothing."""
+    for key, kind in SUMMARY_KINDS.items():
+        if key in summary and not isinstance(summary[key], kind):
+            wanted = {str: "a text", dict: "an object"}.get(kind, "a number")
+            return f"{key} is {json.dumps(summary[key])[:40]}, expected {wanted}"
+    numbers = {**(summary.get("metrics") or {}), "mean": (summary.get("staleness") or {}).get("mean")}
+    for key, value in numbers.items():
+        if not (value is None or isinstance(value, NUMBER)):
+            return f"{key} is {json.dumps(value)[:40]}, expected a number"
+    return None
 
 
 class RunDirectory:
@@ -86,8 +105,12 @@ class RunDirectory:
         return run_dir
 
     def check_readable(self):
-        """A run directory is its owner's alone; to others its files would look missing."""
-        if self.path.is_dir() and not os.access(self.path, os.R_OK | os.X_OK):
+        """A run directory is a folder, and its owner's alone: to others its files would look
+        missing."""
+        if not self.path.is_dir():
+            found = "a file" if self.path.exists() else "no such folder"
+            raise LauncherError(f"{self.shown()}: {found}; expected a run directory")
+        if not os.access(self.path, os.R_OK | os.X_OK):
             raise LauncherError(f"{self.shown()}: no permission to read this folder; "
                                 f"expected its owner, user {self.path.stat().st_uid}")
 
@@ -165,7 +188,24 @@ class RunDirectory:
         return read_json(self.path / "ended.json") or {}
 
     def summary(self):
-        return read_json(self.path / "summary.json")
+        """The result of the job; nothing if it is not there (yet) or is damaged."""
+        with contextlib.suppress(LauncherError):
+            return self.checked_summary()
+        return None
+
+    def checked_summary(self):
+        """The same for who cannot do without it: says what is wrong."""
+        self.check_readable()
+        path = self.path / "summary.json"
+        if not path.exists():
+            raise LauncherError(f"{self.shown()} holds no summary.json: its job is not done; "
+                                f"`status {self.shown()}` says how far it is")
+        summary = read_json(path)
+        fault = "no whole JSON object" if summary is None else fault_of(summary)
+        if fault:
+            raise LauncherError(f"{self.shown()}/summary.json is damaged: {fault}; "
+                                f"`run --resume {self.shown()}` writes it anew")
+        return summary
 
     def metrics_bytes(self):
         path = self.path / "metrics.jsonl"
@@ -220,6 +260,10 @@ class RunDirectory:
 def checkpoint_key(folder):
     digits = re.search(r"\d+", folder.name)
     return (int(digits.group()) if digits else -1, folder.name)
+
+
+def step_of(checkpoint):
+    return checkpoint.name.lstrip("0") or "0"
 
 
 def parse_lines(text):

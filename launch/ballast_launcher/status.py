@@ -6,7 +6,8 @@ import time
 from . import table, text
 from .binaries import CHECKOUT
 from .errors import DONE, STOPPED, STOPPED_NOW, LauncherError
-from .run_directory import RunDirectory, newest
+from .run import command_line
+from .run_directory import RunDirectory, newest, step_of
 
 SHARES = ("load", "compute", "push", "wait", "pull")
 
@@ -24,11 +25,19 @@ def find(run_dir):
 STATES = {DONE: "finished", STOPPED: "stopped", STOPPED_NOW: "stopped at once"}
 
 
+def how_to_go_on(run):
+    checkpoint = run.newest_checkpoint()
+    if checkpoint is None:
+        return "  no checkpoint was written: run the job again"
+    return f"  to resume from step {step_of(checkpoint)}: " \
+           f"{command_line('run', '--resume', run.shown())}"
+
+
 def ending(run):
     """(state, words of the launcher) of a run that is not going on."""
     end = run.end()
     if not end:
-        return "killed", ["its launcher was killed, and every process with it"]
+        return "killed", ["its launcher was killed, and every process with it", how_to_go_on(run)]
     state = STATES.get(end.get("exit_code"), "failed")
     return state, [] if state == "finished" else str(end.get("message", "")).splitlines()
 
@@ -52,6 +61,9 @@ def show(run_dir):
     run.check_readable()
     status = run.status()
     if not status:
+        if (run.path / "status.json").exists():
+            raise LauncherError(f"{run.shown()}/status.json is damaged: no whole JSON object; "
+                                "the logs beside it say what the run did")
         raise LauncherError(f"{run.shown()} holds no status.json: not a run directory, "
                             "or its job never started")
     age = time.time() - (run.path / "status.json").stat().st_mtime

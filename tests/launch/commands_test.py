@@ -67,6 +67,39 @@ class OtherCommands(LauncherTest):
                 self.assertNotIn("running", done.stdout)
                 self.assertNotIn("computing", done.stdout)
 
+    def test_status_of_a_run_whose_launcher_was_killed_says_how_to_go_on(self):
+        for settings, advice in (({}, "no checkpoint was written: run the job again"),
+                                 ({"checkpoint_at": 1}, "to resume from step 1: ")):
+            with self.subTest(advice=advice):
+                shutil.rmtree(self.folder / "r", ignore_errors=True)
+                launcher = self.start_job(**settings)
+                launching.wait_until(lambda: self.status().get("step", 0) >= 2, "step 2")
+                launcher.kill()
+                self.end(launcher)
+
+                done = self.run_launcher("status", "r")
+
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertIn("its launcher was killed, and every process with it", done.stdout)
+                self.assertIn(advice, done.stdout)
+
+    def test_a_run_directory_that_is_none_is_told_by_what_it_is(self):
+        (self.folder / "file").write_text("")
+        (self.folder / "empty").mkdir()
+        (self.folder / "damaged").mkdir()
+        (self.folder / "damaged/status.json").write_text("{")
+
+        for words in (("status",), ("compare",), ("run", "--resume")):
+            for name, found in (("absent", "absent: no such folder; expected a run directory"),
+                                ("file", "file: a file; expected a run directory"),
+                                ("empty", "holds no ")):
+                with self.subTest(words=words, name=name):
+                    done = self.run_launcher(*words, name)
+
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    self.assertIn(found, done.stderr)
+        self.assertIn("damaged/status.json is damaged", self.run_launcher("status", "damaged").stderr)
+
     def test_status_of_a_run_that_failed_repeats_what_was_said(self):
         self.run_job(steps=LONG, who="worker-1", at_step=20, misfortune="kill", checkpoint_at=5)
 
@@ -114,6 +147,27 @@ class OtherCommands(LauncherTest):
         self.assertRegex(good.stdout, r"sync +0\.9700 +1\.5 +66\.7 +0\.50 +4\.0 KiB +r")
         self.assertEqual(bad.returncode, 3)
         self.assertIn("r: test_accuracy is 0.97, expected at least 0.98", bad.stderr)
+
+    def test_compare_says_what_is_wrong_with_a_summary(self):
+        self.run_job("--quiet")
+        path = self.folder / "r/summary.json"
+        whole = json.loads(path.read_text())
+        cases = (('{"mode": "sy', "no whole JSON object"), ("[1]", "no whole JSON object"),
+                 (json.dumps(whole | {"wall_seconds": "x"}), 'wall_seconds is "x", expected a number'),
+                 (json.dumps(whole | {"metrics": [1]}), "metrics is [1], expected an object"),
+                 (json.dumps(whole | {"metrics": {"test_accuracy": "high"}}),
+                  'test_accuracy is "high", expected a number'))
+        for content, fault in cases:
+            with self.subTest(content=content):
+                path.write_text(content)
+
+                done = self.run_launcher("compare", "r", "--at-least", "test_accuracy=0.5")
+
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertEqual(done.stderr, f"ballast: r/summary.json is damaged: {fault}; "
+                                 "`run --resume r` writes it anew\n")
+        path.write_text(json.dumps(whole | {"stopped": True}))
+        self.assertIn("stopped before its end", self.run_launcher("compare", "r").stderr)
 
     def test_bench_writes_every_run_a_row_for_each_kind_and_four_plots(self):
         done = self.run_launcher("bench", "sync-async", self.write_job(), "--out", "b",
