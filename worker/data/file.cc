@@ -25,6 +25,8 @@ Status system_error(const std::string& attempted) {
     case EPERM:
     case EROFS:
     case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
       return Status(Code::kInvalidInput, message);
     case ENOSPC:
     case EDQUOT:
@@ -190,7 +192,10 @@ Status replace_file(const std::string& folder, const std::string& name,
 Status make_folder(const std::string& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error) return Status(Code::kInvalidInput, "make folder " + folder + ": " + error.message());
+  if (error) {
+    return Status(Code::kInvalidInput, "make folder " + folder + ": " + error.message() +
+                                           "; choose one that is new or a folder");
+  }
   if (std::filesystem::is_directory(folder, error)) return {};
   return Status(Code::kInvalidInput, "make folder " + folder + ": a file of that name is there");
 }

@@ -25,7 +25,8 @@ std::string_view trimmed(std::string_view text) {
 }
 
 // One quoted field from `line` at `at` (on the opening quote); leaves `at` behind the closing one.
-std::string unquoted(std::string_view line, size_t& at) {
+// Nothing: there is none.
+std::optional<std::string> unquoted(std::string_view line, size_t& at) {
   std::string text;
   for (++at; at < line.size(); ++at) {
     if (line[at] != '"') {
@@ -34,22 +35,24 @@ std::string unquoted(std::string_view line, size_t& at) {
       text += line[at++];
     } else {
       ++at;
-      break;
+      return text;
     }
   }
-  return text;
+  return std::nullopt;
 }
 
-// Views into `line`, or into `quoted` for fields in quotes.
-void split(std::string_view line, char separator, std::vector<std::string_view>& fields,
-           std::vector<std::string>& quoted) {
+// Views into `line`, or into `quoted` for fields in quotes. False: a quote is not closed.
+[[nodiscard]] bool split(std::string_view line, char separator,
+                         std::vector<std::string_view>& fields, std::vector<std::string>& quoted) {
   fields.clear();
   quoted.clear();
   quoted.reserve(line.size() / 2 + 1);  // views into it stay valid
   size_t at = 0;
   for (;;) {
     if (at < line.size() && line[at] == '"') {
-      quoted.push_back(unquoted(line, at));
+      std::optional<std::string> text = unquoted(line, at);
+      if (!text) return false;
+      quoted.push_back(std::move(*text));
       fields.push_back(quoted.back());
       at = std::min(line.find(separator, at), line.size());
     } else {
@@ -57,7 +60,7 @@ void split(std::string_view line, char separator, std::vector<std::string_view>&
       fields.push_back(trimmed(line.substr(at, end - at)));
       at = end;
     }
-    if (at >= line.size()) return;
+    if (at >= line.size()) return true;
     ++at;
   }
 }
@@ -183,7 +186,7 @@ class CsvReader {
       BALLAST_ASSIGN(const std::optional<std::string_view> line, lines.next());
       if (!line) return {};
       if (trimmed(*line).empty()) continue;
-      split(*line, options_.separator, fields_, quoted_);
+      BALLAST_RETURN_IF_ERROR(take_fields(lines, *line));
       if (!writer_) BALLAST_RETURN_IF_ERROR(start(lines, *line));
       BALLAST_RETURN_IF_ERROR(check_fields(lines, *line));
       if (std::exchange(header_due, false)) continue;
@@ -191,8 +194,11 @@ class CsvReader {
     }
   }
 
-  Result<uint64_t> finish() {
-    if (!writer_) return Status(Code::kInvalidInput, "no lines in the files given");
+  Result<uint64_t> finish(const std::vector<std::string>& sources) {
+    if (!writer_) {
+      return Status(Code::kInvalidInput, fmt::format("{}: at least one line expected, none found",
+                                                     fmt::join(sources, ", ")));
+    }
     if (writer_->rows() == 0) {
       return Status(Code::kInvalidInput,
                     fmt::format("data set {}: at least one row expected, none found in the files "
@@ -204,6 +210,18 @@ class CsvReader {
   }
 
  private:
+  [[nodiscard]] Status take_fields(const LineSource& lines, std::string_view line) {
+    const auto refused = [&](const char* what) {
+      return Status(Code::kInvalidInput,
+                    fmt::format("{} line {}: {}", lines.path(), lines.number(), what));
+    };
+    if (line.find('\0') != std::string_view::npos) {
+      return refused("text in UTF-8 expected, a zero byte found: is it a CSV file?");
+    }
+    if (split(line, options_.separator, fields_, quoted_)) return {};
+    return refused("a quote is opened and not closed: a value in quotes ends on its line");
+  }
+
   [[nodiscard]] Status start(const LineSource& lines, std::string_view line) {
     if (fields_.size() == 1) {
       const std::string hint = separator_hint(line, options_.separator);
@@ -268,7 +286,7 @@ Result<uint64_t> convert_csv(const std::vector<std::string>& sources, const std:
                              const CsvOptions& options, const ConvertProgress& progress) {
   CsvReader reader(folder, options, progress);
   for (const std::string& source : sources) BALLAST_RETURN_IF_ERROR(reader.read(source));
-  return reader.finish();
+  return reader.finish(sources);
 }
 
 Result<ColumnType> parse_column_type(const std::string& name) {
