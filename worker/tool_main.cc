@@ -29,7 +29,24 @@ void print_failure(const Status& status) {
   }
 }
 
+// An unset variable of a shell, as a rule; as a path it would be the folder one is in, or the
+// default of its option.
+Status check_no_empty(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (*argv[i] != '\0') continue;
+    return Status(Code::kInvalidInput,
+                  fmt::format("empty argument after {}: a value expected; is a variable of the "
+                              "shell not set?",
+                              i == 1 ? "ballast-tool" : argv[i - 1]));
+  }
+  return {};
+}
+
 int run(int argc, char** argv) {
+  if (const Status status = check_no_empty(argc, argv); !status.ok()) {
+    print_failure(status);
+    return exit_code(status);
+  }
   CLI::App tool("Works with data sets and trained models", "ballast-tool");
   tool.require_subcommand(1);
   Status outcome;

@@ -20,7 +20,9 @@ constexpr uint64_t kDescriptorsPerPeer = 4;
 constexpr size_t kSocketPathMax = 107 - 24;
 
 void judge_run_dir(const HostFacts& facts, Findings& out) {
-  if (!facts.run_dir_blocked_by.empty()) {
+  if (facts.run_dir_blocked_by == facts.run_dir) {
+    out.push_back({true, fmt::format("{}: not a folder; choose another --run-dir", facts.run_dir)});
+  } else if (!facts.run_dir_blocked_by.empty()) {
     out.push_back({true, fmt::format("{}: {} is not a folder; choose another --run-dir",
                                      facts.run_dir, facts.run_dir_blocked_by)});
   }
@@ -32,7 +34,7 @@ void judge_run_dir(const HostFacts& facts, Findings& out) {
 }
 
 void judge_disk(const JobConfig& job, const HostFacts& facts, Findings& out) {
-  if (!facts.run_dir_writable) {
+  if (!facts.run_dir_writable && facts.run_dir_blocked_by.empty()) {
     out.push_back(
         {true, fmt::format("{}: no permission to write; choose another --run-dir", facts.run_dir)});
   }
@@ -154,6 +156,9 @@ Findings judge_host(const JobConfig& job, const HostFacts& facts) {
 
 Status run_doctor(const ResolveOptions& options, const ShapeResolver& resolve_shapes,
                   const DataJudge& judge_data, std::ostream& out) {
+  if (options.job_path.empty() && options.resume.empty()) {
+    return Status(Code::kInvalidInput, "doctor: which job? expected JOB.toml or --resume RUNDIR");
+  }
   Findings findings;
   if (!options.resume.empty()) findings = judge_resume(options.resume);
   if (!findings.empty() && findings.front().stops) return verdict(options, print(findings, out));

@@ -84,7 +84,8 @@ void add_export_command(CLI::App& tool, Status& outcome) {
   command->add_option("--out", options->out,
                       "file to write; default: model.safetensors, or model-ID.safetensors with "
                       "--checkpoint, in the run directory");
-  command->add_option("--checkpoint", options->checkpoint, "its id; default: the newest");
+  command->add_option("--checkpoint", options->checkpoint, "its id; default: the newest")
+      ->check(CLI::NonNegativeNumber);
   command->add_flag("--live", options->live,
                     "what the servers of the running job hold now; sync: all of one version");
   command->final_callback([options, &outcome] { outcome = run_export(*options, std::cout); });

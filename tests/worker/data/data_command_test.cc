@@ -55,6 +55,10 @@ TEST_F(DataCommandTest, RefusesBadInputWithCode2AndTheLine) {
 TEST_F(DataCommandTest, RefusesAWrongCommandLineWithCode2) {
   EXPECT_EQ(run("convert --format xml a --out b").code, 2);
   EXPECT_EQ(run("frobnicate").code, 2);
+  EXPECT_EQ(run("head -n -1 " + path("d")).code, 2);
+  const Outcome empty = run("convert --format csv a --out ''");
+  EXPECT_EQ(empty.code, 2);
+  EXPECT_THAT(empty.text, HasSubstr("empty argument after --out: a value expected"));
   EXPECT_EQ(run("--help").code, 0);
   EXPECT_EQ(run("verify " + path("nowhere")).code, 2);
 }

@@ -15,6 +15,7 @@ namespace ballast {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 using testing::IsEmpty;
 
 Findings no_data_findings(const JobConfig&) {
@@ -82,6 +83,12 @@ TEST_F(Doctor, RefusesARunDirectoryThatIsUsedOrBehindAFile) {
   facts_ = read_host_facts(job_, file + "/run");
   EXPECT_THAT(findings(), HasSubstr("problem: " + file + "/run: " + file + " is not a folder"));
 
+  facts_ = read_host_facts(job_, file);
+  EXPECT_THAT(findings(), HasSubstr("problem: " + file + ": not a folder; choose another"));
+
+  facts_.run_dir_writable = false;
+  EXPECT_THAT(findings(), Not(HasSubstr("no permission"))) << "one problem is told once";
+
   facts_ = read_host_facts(job_, folder_);
   EXPECT_THAT(findings(), HasSubstr("not empty, and a run directory is never reused"));
 }
@@ -109,6 +116,16 @@ TEST_F(Doctor, NotesABatchThatTheDataCannotFillAndShardsWithoutUnits) {
   EXPECT_THAT(notes[1].text,
               HasSubstr("5 of 9 shards have nothing to hold: the model has 4 units"));
   EXPECT_FALSE(notes[0].stops || notes[1].stops);
+}
+
+TEST_F(Doctor, AsksForAJobWhenItHasNone) {
+  options_.job_path.clear();
+
+  const Status status = run_doctor(options_, data_, no_data_findings, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_EQ(status.to_string(), "doctor: which job? expected JOB.toml or --resume RUNDIR");
+  EXPECT_EQ(out_.str(), "");
 }
 
 TEST_F(Doctor, SaysWhyThereIsNothingToResume) {
