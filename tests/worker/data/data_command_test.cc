@@ -63,6 +63,17 @@ TEST_F(DataCommandTest, RefusesAWrongCommandLineWithCode2) {
   EXPECT_EQ(run("verify " + path("nowhere")).code, 2);
 }
 
+TEST_F(DataCommandTest, RefusesAPathThatNoRetryMakesBetterWithCode2) {
+  std::filesystem::create_symlink("loop", path("loop"));
+  const std::string rows = write_text("rows.csv", "1,2\n");
+
+  EXPECT_EQ(run("verify " + path("loop")).code, 2);
+  EXPECT_EQ(run("verify " + path(std::string(300, 'n'))).code, 2);
+  const Outcome below_a_file = run("convert --format csv " + rows + " --out " + rows + "/d");
+  EXPECT_EQ(below_a_file.code, 2);
+  EXPECT_THAT(below_a_file.text, HasSubstr("Not a directory; choose one that is new or a folder"));
+}
+
 TEST_F(DataCommandTest, ReportsDataLossWithCode2ForEveryKindOfDamage) {
   const std::string folder = write_pixels("d", 300, 16);
   const std::string chunk = Dataset::open(folder).value()->chunk_path(0);

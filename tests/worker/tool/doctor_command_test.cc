@@ -15,8 +15,8 @@ namespace ballast {
 namespace {
 
 using testing::HasSubstr;
-using testing::Not;
 using testing::IsEmpty;
+using testing::Not;
 
 Findings no_data_findings(const JobConfig&) {
   return {};
