@@ -22,7 +22,8 @@ from . import table, text
 from .binaries import CHECKOUT
 from .errors import DONE, LauncherError
 from .failure import seconds
-from .run import Request, command_line, run_job
+from .run import (Request, call_tool, check_job_file, command_line, resolve_command,
+                  run_job)
 from .run_directory import utc_stamp
 
 DEFAULT_JOB = CHECKOUT / "launch/examples/digits.toml"
@@ -191,10 +192,30 @@ def measure_all(options):
     return runs
 
 
+def check_all(options):
+    """Every kind of run is resolved before the first is measured: what is wrong with the last would
+    be found after minutes of work."""
+    check_job_file(options.job)
+    for disturbance in conditions(options).values():
+        for mode in MODES:
+            settings = (*options.settings, f"train.mode={mode}", *disturbance)
+            call_tool(resolve_command(Request(options.bin_dir, options.job, settings), options.job,
+                                      "--dry-run"))
+
+
+def make_out(out):
+    try:
+        if out.exists() and any(out.iterdir()):
+            raise LauncherError(f"--out {out} is not empty; choose another folder")
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LauncherError(f"--out {out}: a folder cannot be made here: {error.strerror}; choose "
+                            "another") from error
+
+
 def sync_async(options):
-    if options.out.exists() and any(options.out.iterdir()):
-        raise LauncherError(f"--out {options.out} is not empty")
-    options.out.mkdir(parents=True, exist_ok=True)
+    check_all(options)
+    make_out(options.out)
     runs = measure_all(options)
     target = options.target if options.target is not None else reachable_target(runs)
     rows = [summarise(group_runs, target) for group_runs in group(runs)]

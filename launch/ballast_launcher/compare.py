@@ -1,5 +1,8 @@
 """`compare RUNDIR...`: results of finished runs side by side, with floors they must reach."""
 
+import contextlib
+import math
+
 from . import table, text
 from .errors import DONE, FAILED, LauncherError
 from .run_directory import RunDirectory
@@ -23,25 +26,28 @@ def row(run):
 def parse_floor(floor):
     """"test_accuracy=0.96" -> (name, value)."""
     name, _, value = floor.partition("=")
-    try:
-        return name, float(value)
-    except ValueError:
-        raise LauncherError(f"--at-least {floor}: expected metric=number") from None
+    with contextlib.suppress(ValueError):
+        if name and not math.isnan(float(value)):
+            return name, float(value)
+    raise LauncherError(f"--at-least {floor}: expected METRIC=NUMBER, as in test_accuracy=0.96")
 
 
-def below(runs, floor):
+def below(runs, name, least):
     """One line for each run whose metric misses the floor."""
-    name, least = parse_floor(floor)
     for run in runs:
-        reached = (run.checked_summary().get("metrics") or {}).get(name)
-        if reached is None or not reached >= least:
+        metrics = run.checked_summary().get("metrics") or {}
+        reached = metrics.get(name)
+        if name not in metrics:
+            yield f"{run.shown()}: no metric {name} found; it has {', '.join(metrics) or 'none'}"
+        elif reached is None or not reached >= least:
             yield f"{run.shown()}: {name} is {reached}, expected at least {least}"
 
 
 def show(paths, floors):
+    floors = [parse_floor(floor) for floor in floors]
     runs = [RunDirectory(path) for path in paths]
     table.show(COLUMNS, [row(run) for run in runs])
-    missed = [line for floor in floors for line in below(runs, floor)]
+    missed = [line for floor in floors for line in below(runs, *floor)]
     if missed:
         raise LauncherError("; ".join(missed), FAILED)
     return DONE

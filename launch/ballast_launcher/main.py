@@ -1,6 +1,8 @@
 """The commands and their options. Every failure of the launcher itself is one line, no traceback."""
 
 import argparse
+import contextlib
+import math
 import os
 import pathlib
 import signal
@@ -23,10 +25,16 @@ TOOL_COMMANDS = {
 
 
 def positive(word):
-    value = int(word)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 expected, {word!r} found")
+    return int(word)
+
+
+def finite(word):
+    with contextlib.suppress(ValueError):
+        if math.isfinite(float(word)):
+            return float(word)
+    raise argparse.ArgumentTypeError(f"a number expected, {word!r} found")
 
 
 def add_run(commands):
@@ -89,12 +97,12 @@ def add_bench(commands):
                       help="default: runs/bench-sync-async/<UTC time>")
     both.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     both.add_argument("--repeats", type=positive, default=3, help="runs of each kind (3)")
-    both.add_argument("--slow-factor", type=float, default=4.0,
+    both.add_argument("--slow-factor", type=finite, default=4.0,
                       help="how much slower worker 0 computes (4)")
-    both.add_argument("--pause-chance", type=float, default=0.05,
+    both.add_argument("--pause-chance", type=finite, default=0.05,
                       help="chance that a step of any worker pauses (0.05)")
     both.add_argument("--pause-ms", type=int, default=50, help="length of a pause (50)")
-    both.add_argument("--target", type=float,
+    both.add_argument("--target", type=finite,
                       help="score to time; default: the highest that every run reached")
     both.set_defaults(handler=handle_sync_async)
     plots = benches.add_parser("plots", help="draw the plots of a results.json again")
@@ -137,7 +145,16 @@ def tool_words(words):
     return None
 
 
+def check_no_empty(words):
+    """An unset variable of a shell, as a rule; as a path it would be the folder one is in."""
+    for before, word in zip(["ballast", *words], words):
+        if not word:
+            raise LauncherError(f"empty argument after {before}: a value expected; is a variable of "
+                                "the shell not set?")
+
+
 def dispatch(words):
+    check_no_empty(words)
     for_tool = tool_words(words)
     if for_tool:
         tool = binary(find_bin_dir(for_tool[0]), "ballast-tool")

@@ -74,6 +74,9 @@ class RunDirectory:
     def create(cls, path):
         """For a new run: the folder must be empty or not exist."""
         run_dir = cls(path)
+        if run_dir.path.exists() and not run_dir.path.is_dir():
+            raise LauncherError(f"run directory {path}: a file of that name found; expected a new or "
+                                "empty folder: choose another --run-dir")
         try:
             if run_dir.path.is_dir() and any(run_dir.path.iterdir()):
                 raise LauncherError(f"run directory {path} is not empty; a run directory is never "
@@ -84,7 +87,8 @@ class RunDirectory:
             run_dir.path.chmod(0o700)
             run_dir.logs.mkdir(mode=0o700)
         except OSError as error:
-            raise LauncherError(f"cannot create run directory {path}: {error.strerror}") from error
+            raise LauncherError(f"cannot create run directory {path}: {error.strerror}; choose "
+                                "another --run-dir") from error
         return run_dir
 
     @classmethod

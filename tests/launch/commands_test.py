@@ -148,6 +148,43 @@ class OtherCommands(LauncherTest):
         self.assertEqual(bad.returncode, 3)
         self.assertIn("r: test_accuracy is 0.97, expected at least 0.98", bad.stderr)
 
+    def test_compare_refuses_a_floor_that_is_none_and_names_the_metrics_there_are(self):
+        self.run_job("--quiet")
+
+        for floor in ("test_accuracy", "=0.5", "test_accuracy=nan", "test_accuracy=x"):
+            done = self.run_launcher("compare", "r", "--at-least", floor)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn(f"--at-least {floor}: expected METRIC=NUMBER", done.stderr)
+        done = self.run_launcher("compare", "r", "--at-least", "accuracy=0.5")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("r: no metric accuracy found; it has test_accuracy", done.stderr)
+
+    def test_an_empty_argument_is_named_by_the_one_before_it(self):
+        for words in (("run", "--resume", ""), ("run", "job.toml", "--run-dir", ""),
+                      ("data", "convert", "--out", "")):
+            done = self.run_launcher(*words)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(f"empty argument after {words[-2]}: a value expected", done.stderr)
+
+    def test_bench_refuses_before_the_first_run_what_the_last_would_stumble_on(self):
+        (self.folder / "file").write_text("")
+        job = self.write_job()
+        refused = ("--set", "fake.refuse=bad")
+
+        for words, told in (((job, "--out", "b", *refused), "bad"),
+                            ((job, "--out", "file"), "a folder cannot be made here"),
+                            ((self.folder, "--out", "b"), "a folder; expected a job file"),
+                            (("--slow-factor", "nan"), "a number expected, 'nan' found"),
+                            (("--pause-chance", "x"), "a number expected, 'x' found"),
+                            (("--target", "inf"), "a number expected, 'inf' found"),
+                            (("--repeats", "0"), "a whole number from 1 expected, '0' found")):
+            with self.subTest(words=words):
+                done = self.run_launcher("bench", "sync-async", *words)
+
+                self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+                self.assertIn(told, done.stderr)
+                self.assertFalse((self.folder / "b").exists())
+
     def test_compare_says_what_is_wrong_with_a_summary(self):
         self.run_job("--quiet")
         path = self.folder / "r/summary.json"

@@ -58,12 +58,12 @@ def tool():
     for position, word in enumerate(sys.argv):
         if word == "--set":
             set_key(config, sys.argv[position + 1])
-    if "--dry-run" in sys.argv:
-        print("shapes")
-        return
     if config["fake"].get("refuse"):
         print(config["fake"]["refuse"], file=sys.stderr)
         sys.exit(2)
+    if "--dry-run" in sys.argv:
+        print("shapes")
+        return
     run_dir = pathlib.Path(argument("--run-dir"))
     if not resumed:
         write_whole(run_dir / "job.toml", text)

@@ -81,6 +81,16 @@ class Running(LauncherTest):
                     self.assertIn(words, done.stderr)
         self.assertFalse((self.folder / "runs").exists())
 
+    def test_a_file_in_the_place_of_the_run_directory_is_told_and_left_alone(self):
+        (self.folder / "file").write_text("mine")
+
+        done = self.run_launcher("run", self.write_job(), "--run-dir", "file")
+
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr, "ballast: run directory file: a file of that name found; "
+                         "expected a new or empty folder: choose another --run-dir\n")
+        self.assertEqual((self.folder / "file").read_text(), "mine")
+
     def test_a_run_that_has_ended_keeps_neither_lock_nor_sockets(self):
         self.run_job("--quiet")
 
