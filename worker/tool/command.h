@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string>
 
 #include "common/base/status.h"
 
@@ -10,5 +11,10 @@ namespace ballast {
 
 // Each outlives the parse; main owns both.
 using AddCommand = void (*)(CLI::App& tool, Status& outcome);
+
+// For check() of an unsigned option: CLI11 would wrap -1 to the largest number there is.
+inline std::string no_minus(const std::string& text) {
+  return text.starts_with('-') ? "a whole number from 0 expected, " + text + " found" : "";
+}
 
 }  // namespace ballast

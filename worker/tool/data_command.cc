@@ -218,7 +218,7 @@ void add_examiners(CLI::App& data, Status& outcome) {
 
   CLI::App* heading = data.add_subcommand("head", "the first rows as text");
   auto rows = std::make_shared<uint64_t>(5);  // shared: lives as long as the callback
-  heading->add_option("-n,--rows", *rows, "how many (5)")->check(CLI::NonNegativeNumber);
+  heading->add_option("-n,--rows", *rows, "how many (5)")->check(no_minus);
   heading->callback(
       [folder = add_folder(*heading), rows, &outcome] { outcome = print_head(*folder, *rows); });
 }

@@ -85,7 +85,7 @@ void add_export_command(CLI::App& tool, Status& outcome) {
                       "file to write; default: model.safetensors, or model-ID.safetensors with "
                       "--checkpoint, in the run directory");
   command->add_option("--checkpoint", options->checkpoint, "its id; default: the newest")
-      ->check(CLI::NonNegativeNumber);
+      ->check(no_minus);
   command->add_flag("--live", options->live,
                     "what the servers of the running job hold now; sync: all of one version");
   command->final_callback([options, &outcome] { outcome = run_export(*options, std::cout); });

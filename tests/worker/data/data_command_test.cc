@@ -55,7 +55,9 @@ TEST_F(DataCommandTest, RefusesBadInputWithCode2AndTheLine) {
 TEST_F(DataCommandTest, RefusesAWrongCommandLineWithCode2) {
   EXPECT_EQ(run("convert --format xml a --out b").code, 2);
   EXPECT_EQ(run("frobnicate").code, 2);
-  EXPECT_EQ(run("head -n -1 " + path("d")).code, 2);
+  const Outcome negative = run("head -n -1 " + path("d"));
+  EXPECT_EQ(negative.code, 2);
+  EXPECT_THAT(negative.text, HasSubstr("--rows: a whole number from 0 expected, -1 found"));
   const Outcome empty = run("convert --format csv a --out ''");
   EXPECT_EQ(empty.code, 2);
   EXPECT_THAT(empty.text, HasSubstr("empty argument after --out: a value expected"));
