@@ -2,7 +2,7 @@
 // in the envelope (codec.cc), not here.
 #pragma once
 
-#include "common/wire/messages.h"
+#include "common/wire/control_messages.h"
 #include "common/wire/parts.h"
 #include "schemas/control_generated.h"
 

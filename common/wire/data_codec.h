@@ -1,7 +1,7 @@
 // Tables of schemas/wire.fbs for the messages between workers and shards. Pure.
 #pragma once
 
-#include "common/wire/messages.h"
+#include "common/wire/data_messages.h"
 #include "common/wire/parts.h"
 #include "schemas/wire_generated.h"
 

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "common/base/buffer.h"
+#include "common/base/ids.h"
 #include "common/base/status.h"
 #include "common/wire/elements_aligned.h"
-#include "common/wire/messages.h"
 
 namespace ballast::wire {
 

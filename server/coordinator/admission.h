@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "common/wire/messages.h"
+#include "common/wire/control_messages.h"
 #include "server/coordinator/membership.h"
 
 namespace ballast {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/config/job_config.h"
-#include "common/wire/messages.h"
+#include "common/wire/control_messages.h"
 #include "server/coordinator/saved_state.h"
 
 namespace ballast {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/placement/lane_schedule.h"
-#include "common/wire/messages.h"
+#include "common/wire/control_messages.h"
 
 namespace ballast {
 

@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "common/wire/messages.h"
+#include "common/wire/control_messages.h"
 
 namespace ballast {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/base/ids.h"
-#include "common/wire/messages.h"
+#include "common/wire/control_messages.h"
 
 namespace ballast {
 

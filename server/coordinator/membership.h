@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "common/base/time.h"
-#include "common/wire/messages.h"
+#include "common/wire/control_messages.h"
 #include "server/coordinator/patience.h"
 #include "server/coordinator/saved_state.h"
 

@@ -9,7 +9,7 @@
 #include "common/base/buffer.h"
 #include "common/base/ids.h"
 #include "common/base/status.h"
-#include "common/wire/messages.h"
+#include "common/wire/control_messages.h"
 
 namespace ballast {
 

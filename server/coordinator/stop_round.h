@@ -7,7 +7,7 @@
 
 #include "common/config/job_config.h"
 #include "common/placement/lane_schedule.h"
-#include "common/wire/messages.h"
+#include "common/wire/control_messages.h"
 #include "server/coordinator/lane_plan.h"
 
 namespace ballast {

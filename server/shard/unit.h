@@ -15,7 +15,7 @@
 #include "common/base/time.h"
 #include "common/net/message.h"
 #include "common/placement/lane_schedule.h"
-#include "common/wire/messages.h"
+#include "common/wire/data_messages.h"
 #include "server/shard/unit_weights.h"
 
 namespace ballast {
