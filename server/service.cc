@@ -68,10 +68,7 @@ void ShardService::carry_out() {
     } else if (auto* fail = std::get_if<shard_effect::Fail>(&effect)) {
       end_ = fail->status;
     } else if (auto* end = std::get_if<shard_effect::End>(&effect)) {
-      end_ = end->kind == wire::EndKind::kDone ? Status()
-             : end->kind == wire::EndKind::kStopped
-                 ? Status(Code::kStopped, "stopped on request")
-                 : Status(Code::kStopped, "the job failed elsewhere: " + end->reason);
+      end_ = wire::end_status(end->kind, end->reason);
     }
   }
   effects_.clear();

@@ -143,11 +143,7 @@ class WorkerProcess {
         tell_failure(fail->status);
         end_ = fail->status;
       } else if (auto* end = std::get_if<session_effect::End>(&effect)) {
-        end_ = end->kind == wire::EndKind::kDone
-                   ? Status()
-                   : Status(Code::kStopped, end->kind == wire::EndKind::kStopped
-                                                ? "stopped on request"
-                                                : "the job failed elsewhere: " + end->reason);
+        end_ = wire::end_status(end->kind, end->reason);
       }
     }
     effects.clear();

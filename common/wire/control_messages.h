@@ -294,6 +294,8 @@ struct End {
   EndKind kind = EndKind::kDone;
   std::string reason = {};  // kFailed: what ended the job
 };
+// What a worker or a server ends with. A failure elsewhere counts as a stop: who failed says why.
+[[nodiscard]] Status end_status(EndKind kind, const std::string& reason);
 
 // Answers WorkerProgress and ShardProgress: the coordinator is alive and this is its life.
 struct BeatAnswer {

@@ -82,6 +82,18 @@ std::string_view reply_code_name(ReplyCode code) {
   return index < kReplyCodeNames.size() ? kReplyCodeNames[index] : "unknown";
 }
 
+Status end_status(EndKind kind, const std::string& reason) {
+  switch (kind) {
+    case EndKind::kDone:
+      return Status();
+    case EndKind::kStopped:
+      return Status(Code::kStopped, "stopped on request");
+    case EndKind::kFailed:
+      break;
+  }
+  return Status(Code::kStopped, "the job failed elsewhere: " + reason);
+}
+
 std::string_view message_name(const Any& message) {
   return std::visit(
       []<typename M>(const M&) {
