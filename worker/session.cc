@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "common/config/silence_limit.h"
+
 namespace ballast {
 
 WorkerSession::WorkerSession(SessionConfig config)
@@ -142,22 +144,17 @@ void WorkerSession::check_silence(Time now, SessionEffects& out) {
   if (ended_) return;
   silence_.tick(now);
   if (job_) silence_.broken();
-  const ClusterConfig& cluster = config_.job.cluster;
-  const uint64_t most_ms = welcomed_ ? cluster.stuck_after_ms : cluster.join_deadline_ms;
-  if (silence_.lasted() < std::chrono::milliseconds(most_ms)) return;
+  const SilenceLimit limit(config_.job.cluster, welcomed_);
+  if (!limit.is_reached(silence_)) return;
   ended_ = true;
   const auto waiting = client_.oldest_waiting();
-  out.push_back(session_effect::Fail{Status(
-      Code::kDeadline,
-      fmt::format("worker {}: no word from the coordinator and no progress for {:.1f} s "
-                  "(cluster.{} = {}); waiting for {}; is the coordinator running, and can this "
-                  "host reach it",
-                  config_.worker.value(), to_seconds(silence_.lasted()),
-                  welcomed_ ? "stuck_after_ms" : "join_deadline_ms", most_ms,
-                  !welcomed_ ? "a welcome"
-                  : waiting  ? fmt::format("{}, for {:.1f} s", waiting->text,
-                                           to_seconds(now - waiting->since))
-                             : "lanes"))});
+  out.push_back(session_effect::Fail{limit.status(
+      silence_,
+      fmt::format("worker {}: no word from the coordinator and no progress",
+                  config_.worker.value()),
+      !welcomed_ ? "a welcome"
+      : waiting  ? fmt::format("{}, for {:.1f} s", waiting->text, to_seconds(now - waiting->since))
+                 : "lanes")});
 }
 
 // ---------------------------------------------------------------- control

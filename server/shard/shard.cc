@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/config/silence_limit.h"
+
 namespace ballast {
 
 Shard::Shard(Journal& journal, ShardConfig config, ManifestReader read_manifest)
@@ -109,18 +111,13 @@ void Shard::on_control(wire::Any& message, Time now, ShardEffects& out) {
 void Shard::check_silence(Time now, ShardEffects& out) {
   silence_.tick(now);
   if (!surveyed_) silence_.broken();  // our own disk is waited for
-  const ClusterConfig& cluster = config_.job.cluster;
-  const uint64_t most_ms = welcomed_ ? cluster.stuck_after_ms : cluster.join_deadline_ms;
-  if (silence_.lasted() < std::chrono::milliseconds(most_ms)) return;
+  const SilenceLimit limit(config_.job.cluster, welcomed_);
+  if (!limit.is_reached(silence_)) return;
   out.push_back(shard_effect::Fail{
-      Status(Code::kDeadline,
-             fmt::format("shard {}: waiting for {}, heard nothing from it nor from any worker for "
-                         "{:.1f} s (cluster.{} = {}); is the coordinator running, and can this "
-                         "host reach it",
-                         config_.shard.value(),
-                         welcomed_ ? "the coordinator" : "a welcome from the coordinator",
-                         to_seconds(silence_.lasted()),
-                         welcomed_ ? "stuck_after_ms" : "join_deadline_ms", most_ms))});
+      limit.status(silence_,
+                   fmt::format("shard {}: no word from the coordinator nor from any worker",
+                               config_.shard.value()),
+                   welcomed_ ? "the coordinator" : "a welcome")});
   silence_.broken();
 }
 
