@@ -31,7 +31,9 @@ class AsyncUnit final : public Unit {
       ++counters_.malformed;
       return false;
     }
-    if (!try_push(from, entry, now, out)) return false;
+    const Fate fate = try_push(from, entry, out);
+    if (fate == Fate::kEarly) park(from, entry, now, out);
+    if (fate != Fate::kApplied) return false;
     retry_parked(out);
     serve_reads(out);
     return true;
@@ -158,9 +160,10 @@ class AsyncUnit final : public Unit {
     return true;
   }
 
-  // Answers or parks the push. True: it was applied. Tested in this order: all there, some there, a
-  // gap.
-  bool try_push(const Peer& from, wire::PushEntry& entry, Time now, std::vector<UnitAnswer>& out) {
+  enum class Fate { kApplied, kNotApplied, kEarly };
+
+  // Answers the push, unless it is early. Tested in this order: all there, some there, a gap.
+  Fate try_push(const Peer& from, wire::PushEntry& entry, std::vector<UnitAnswer>& out) {
     const Clock clock = entry.lanes.front().clock;
     std::vector<LaneId> missing;
     bool gap = false;
@@ -171,18 +174,18 @@ class AsyncUnit final : public Unit {
     }
     if (missing.empty()) {
       out.push_back({from, answer(entry.sequence, entry.epoch, wire::ReplyCode::kAlready)});
-    } else if (missing.size() < entry.lanes.size()) {
+      return Fate::kNotApplied;
+    }
+    if (missing.size() < entry.lanes.size()) {
       wire::ReplyEntry reply = answer(entry.sequence, entry.epoch, wire::ReplyCode::kSplit);
       reply.missing = std::move(missing);
       out.push_back({from, std::move(reply)});
-    } else if (gap) {
-      park(from, entry, now, out);
-    } else {
-      apply(entry);
-      out.push_back({from, answer(entry.sequence, entry.epoch, wire::ReplyCode::kApplied)});
-      return true;
+      return Fate::kNotApplied;
     }
-    return false;
+    if (gap) return Fate::kEarly;
+    apply(entry);
+    out.push_back({from, answer(entry.sequence, entry.epoch, wire::ReplyCode::kApplied)});
+    return Fate::kApplied;
   }
 
   void park(const Peer& from, wire::PushEntry& entry, Time now, std::vector<UnitAnswer>& out) {
@@ -224,7 +227,9 @@ class AsyncUnit final : public Unit {
     while (again) {
       again = false;
       for (auto& held : parked_.take_all()) {
-        again = try_push(held.from, held.entry, held.since, out) || again;
+        const Fate fate = try_push(held.from, held.entry, out);
+        if (fate == Fate::kEarly) parked_.hold(held.from, held.since, std::move(held.entry));
+        again = again || fate == Fate::kApplied;
       }
     }
   }

@@ -29,7 +29,7 @@ struct UnitAnswer {
 // zero.
 struct UnitCounters {
   uint64_t held = 0;    // pushes until their step closes, reads until they are allowed
-  uint64_t parked = 0;  // early pushes kept until a lane's mark rises
+  uint64_t parked = 0;  // early pushes kept until a lane's mark rises, each counted once
   uint64_t malformed = 0;
 };
 

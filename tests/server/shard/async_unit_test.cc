@@ -55,6 +55,17 @@ TEST(AsyncUnit, ParksAnEarlyPushUntilItsLaneHasCaughtUp) {
   EXPECT_EQ(bench.unit->marks()[0], 3u);
 }
 
+TEST(AsyncUnit, CountsAParkedPushOnceHoweverOftenItIsTriedOrSentAgain) {
+  UnitBench bench(small_job(Mode::kAsync));
+  bench.push(0, push_of({0}, 2, gradient(), 3));
+  bench.push(0, push_of({0}, 2, gradient(), 3));  // sent again
+
+  bench.push(0, push_of({0}, 0, gradient(), 1));  // tried again, and still early
+  bench.push(1, push_of({1}, 0, gradient(), 1));  // and again
+
+  EXPECT_EQ(bench.unit->counters().parked, 1u);
+}
+
 TEST(AsyncUnit, AnswersEarlyBeyondItsRoomForParkedPushes) {
   UnitBench bench(small_job(Mode::kAsync), {}, /*parked_max=*/1);
   EXPECT_EQ(bench.codes(bench.push(0, push_of({0}, 1, gradient(), 1))), "");
