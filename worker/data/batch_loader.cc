@@ -112,13 +112,13 @@ void BatchLoader::Core::work() {
   std::unique_lock lock(mutex);
   for (;;) {
     std::shared_ptr<Slot> slot;
+    // No deadline: idle is no fault, and the destructor wakes and joins.
     queued.wait(lock, [&] {
       slot = next_queued();
       return stopping || slot != nullptr;
     });
     if (stopping) return;
     fill(slot, lock);
-    ready.notify_all();
   }
 }
 
@@ -137,6 +137,7 @@ void BatchLoader::Core::fill(const std::shared_ptr<Slot>& slot,
   slot->batch = gather(slot->request);
   lock.lock();
   slot->state = Slot::State::kReady;
+  ready.notify_all();
 }
 
 Buffer BatchLoader::Core::take_buffer(uint64_t bytes) {
@@ -218,6 +219,7 @@ Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
        next = core_->next_queued()) {
     core_->fill(next, lock);
   }
+  // No deadline: whoever is at the slot copies rows within memory, which ends, and then notifies.
   core_->ready.wait(lock, [&] { return slot->state == Core::Slot::State::kReady; });
   core_->counters.rows += slot->batch.rows;
   return std::move(slot->batch);

@@ -2,10 +2,13 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <cmath>
+#include <future>
 #include <set>
 #include <thread>
 
+#include "common/base/check.h"
 #include "tests/worker/data/data_fixture.h"
 #include "worker/data/eval_loader.h"
 
@@ -106,6 +109,34 @@ TEST_F(BatchLoaderTest, GivesTheSameBatchesWhateverIsFollowedAndWithAnyThreads) 
     EXPECT_TRUE(std::equal(a.row_ids.begin(), a.row_ids.end(), b.row_ids.begin(), b.row_ids.end()));
     EXPECT_TRUE(
         std::equal(a.features.begin(), a.features.end(), b.features.begin(), b.features.end()));
+  }
+}
+
+// A taker whose batch the loader is at fills the next one meanwhile, and the other taker comes for
+// that one. Which of the three is first is the scheduler's choice: many rounds.
+TEST_F(BatchLoaderTest, WakesATakerWhoseBatchAnotherTakerFilled) {
+  constexpr uint32_t kManyRows = 20000;
+  JobConfig job = config();
+  job.data.train = write_pixels("many", kManyRows, kWidth);
+  const LaneSchedule schedule(kManyRows, 2, kManyRows, 1);
+  const LaneId lanes[] = {LaneId(0), LaneId(1)};
+  const auto has_begun = [](const LoaderCounters& counters) {
+    return counters.batches_waited + counters.batches_missed + counters.batches_ready > 0;
+  };
+
+  for (int round = 0; round < 50; ++round) {
+    const auto loader = open(job, schedule);
+    const auto take = [&](int lane) { return loader->take({&lanes[lane], 1}, 0).value().rows; };
+    auto second = std::async(std::launch::async, [&] {
+      while (!has_begun(loader->counters())) std::this_thread::yield();
+      return take(1);
+    });
+    loader->follow(lanes, 0);
+    for (int i = 0; i < 20 * round; ++i) std::this_thread::yield();  // the loader may begin
+    const uint32_t rows = take(0);
+
+    BALLAST_CHECK(second.wait_for(std::chrono::seconds(30)) == std::future_status::ready);
+    EXPECT_EQ(rows + second.get(), kManyRows);
   }
 }
 
