@@ -251,6 +251,7 @@ class CoordinatorProcess {
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<FileStateStore> state_;
   std::unique_ptr<Coordinator> coordinator_;
+  // Neither is ever full: CheckpointRounds begins one commit at a time.
   BoundedQueue<CommitManifest> commit_queue_;
   BoundedQueue<CoordinatorEvent> done_queue_;
   std::atomic<bool> stop_requested_{false};

@@ -33,7 +33,7 @@ using ComputeOrder = std::variant<session_effect::DeliverWeights, session_effect
 class ComputeLoop {
  public:
   // Everything outlives the loop. `evaluation`: null without a test set. `report` gets what the
-  // session is to be told, on this loop's thread; it must not block.
+  // session is to be told, on this loop's thread; it may wait until the session has taken some.
   ComputeLoop(const JobConfig& job, WorkerId worker, const LaneSchedule& schedule,
               const std::vector<UnitSpec>& units, TrainStep& step, BatchLoader& loader,
               EvalLoader* evaluation, std::function<void(SessionEvent)> report);

@@ -1,6 +1,11 @@
 // BoundedQueue: where two threads meet. Any thread may push or pop; pushing blocks while it is
 // full, so a fast producer waits for a slow consumer and memory stays bounded. close() wakes
 // everybody: pushes are refused, pops drain what is left and then say so. Blocks, never spins.
+//
+// The waits have no deadline. A thread waits until the one at the other end takes or gives, and
+// that one works on things that end by themselves; when it is over, whoever owns both closes the
+// queue before joining. So of two threads that feed each other at most one may wait for room: the
+// owner of the other queue says why that is never full.
 #pragma once
 
 #include <condition_variable>

@@ -38,6 +38,7 @@ void RecordWriter::run() {
     Group group;
     {
       std::unique_lock lock(mutex_);
+      // No deadline: idle is no fault, and the destructor wakes and joins.
       work_.wait(lock, [this] { return closing_ || !waiting_.empty(); });
       if (closing_) return;
       group = std::exchange(waiting_, Group());

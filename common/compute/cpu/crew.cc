@@ -31,6 +31,7 @@ void Crew::run_parts(const Job& job) {
   started_.notify_all();
   job.call(job.task, 0);
   std::unique_lock lock(mutex_);
+  // No deadline: every helper runs its part, and a task is arithmetic that ends and does not throw.
   finished_.wait(lock, [this] { return parts_left_ == 0; });
 }
 
@@ -38,6 +39,7 @@ void Crew::help(uint32_t part) {
   uint64_t done = 0;
   std::unique_lock lock(mutex_);
   while (true) {
+    // No deadline: idle is no fault, and the destructor wakes and joins.
     started_.wait(lock, [&] { return stopping_ || job_number_ != done; });
     if (stopping_) return;
     done = job_number_;
