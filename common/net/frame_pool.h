@@ -1,5 +1,5 @@
-// FramePool: recycled memory for frames of any size, for Transport::allocate(). First touch of
-// fresh memory runs 6-30x below memcpy, so frames come back here when the network has sent them.
+// FramePool: recycled memory for frames of any size, for Transport::allocate(). They come back here
+// when the network has sent them, since fresh memory is slow to write (see buffer.h).
 // Any thread may take and release; the pool may die before its buffers.
 #pragma once
 

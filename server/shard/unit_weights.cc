@@ -10,8 +10,8 @@
 namespace ballast {
 namespace {
 
-// Spare versions a unit keeps warm: fresh memory is written 6-30x slower. Two versions are alive in
-// sync, and one more while the last readers of the older one are being sent to.
+// Spare versions a unit keeps warm: fresh memory is slow to write (buffer.h). Two versions are
+// alive in sync, and one more while the last readers of the older one are being sent to.
 constexpr size_t kSpareVersions = 3;
 
 // Below this a received frame may share its memory with others that came with it (libzmq reads
