@@ -10,8 +10,8 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <limits>
+
+#include "common/base/system_memory.h"
 
 namespace ballast {
 namespace {
@@ -24,37 +24,6 @@ fs::path nearest_existing(fs::path path) {
     path = path.parent_path();
   }
   return path;
-}
-
-// The number a one-line file holds; `otherwise` when it holds none ("max") or does not exist.
-uint64_t number_in(const std::string& path, uint64_t otherwise) {
-  std::ifstream file(path);
-  uint64_t number = 0;
-  return file >> number ? number : otherwise;
-}
-
-uint64_t machine_available_bytes() {
-  std::ifstream file("/proc/meminfo");
-  std::string key, unit;
-  for (uint64_t kib = 0; file >> key >> kib; std::getline(file, unit)) {
-    if (key == "MemAvailable:") return kib * 1024;
-  }
-  return std::numeric_limits<uint64_t>::max();
-}
-
-// Of control groups v2 and v1; no limit where there is none.
-uint64_t group_available_bytes() {
-  constexpr uint64_t kNone = std::numeric_limits<uint64_t>::max();
-  const std::pair<const char*, const char*> places[] = {
-      {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-      {"/sys/fs/cgroup/memory/memory.limit_in_bytes",
-       "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
-  for (const auto& [limit_path, usage_path] : places) {
-    const uint64_t limit = number_in(limit_path, kNone);
-    if (limit == kNone) continue;
-    return limit - std::min(limit, number_in(usage_path, 0));
-  }
-  return kNone;
 }
 
 uint32_t usable_cores() {
@@ -106,7 +75,7 @@ HostFacts read_host_facts(const JobConfig& job, const std::string& run_dir) {
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
   facts.file_descriptors_max = files.rlim_cur;
-  facts.available_memory_bytes = std::min(machine_available_bytes(), group_available_bytes());
+  facts.available_memory_bytes = available_memory_bytes();
   facts.cores = usable_cores();
   facts.used_ports = ports_in_use(job.cluster);
   return facts;
