@@ -30,6 +30,7 @@
 #include "worker/data/chunk_reader.h"
 #include "worker/data/dataset_writer.h"
 #include "worker/data/memory_table.h"
+#include "worker/data/row_memory.h"
 
 namespace ballast::bench {
 namespace {

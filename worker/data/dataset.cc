@@ -77,8 +77,12 @@ RowPlace Dataset::place(uint64_t row) const {
   return {block, row - places_[block].first_row};
 }
 
+std::string Dataset::chunk_name(uint32_t chunk) const {
+  return hex64(manifest_.chunks[chunk].footer_xxh3) + ".blc";
+}
+
 std::string Dataset::chunk_path(uint32_t chunk) const {
-  return fmt::format("{}/{}.blc", folder_, hex64(manifest_.chunks[chunk].footer_xxh3));
+  return folder_ + "/" + chunk_name(chunk);
 }
 
 std::string Dataset::row_name(uint64_t row) const {

@@ -46,6 +46,8 @@ class Dataset {
   // The blocks of one chunk, in order.
   [[nodiscard]] std::span<const BlockPlace> blocks_of(uint32_t chunk) const;
   [[nodiscard]] RowPlace place(uint64_t row) const;
+  // "00ab...blc", and with the folder before it.
+  [[nodiscard]] std::string chunk_name(uint32_t chunk) const;
   [[nodiscard]] std::string chunk_path(uint32_t chunk) const;
   // "data/train/00ab...blc, block 3, row 17": how every message names a row.
   [[nodiscard]] std::string row_name(uint64_t row) const;

@@ -1,27 +1,14 @@
 #include "worker/data/memory_table.h"
 
-#include <fmt/format.h>
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <atomic>
-#include <new>
 #include <thread>
 
+#include "worker/data/check_values.h"
 #include "worker/data/chunk_reader.h"
-#include "worker/data/column_values.h"
+#include "worker/data/row_memory.h"
 
 namespace ballast {
-
-Result<Buffer> map_rows(uint64_t bytes) {
-  try {
-    Buffer memory = Buffer::map(bytes);
-    madvise(memory.data(), bytes, MADV_HUGEPAGE);  // a hint
-    return memory;
-  } catch (const std::bad_alloc&) {
-    return Status(Code::kExhausted, fmt::format("no memory for {} bytes of data", bytes));
-  }
-}
 
 MemoryTable::MemoryTable(std::shared_ptr<const Dataset> dataset, RowPlan plan)
     : dataset_(std::move(dataset)), plan_(std::move(plan)) {}
@@ -65,35 +52,26 @@ Status MemoryTable::load_chunk(uint32_t chunk) {
       const std::span raw(column.memory.data() + block.first_row * row_bytes,
                           block.stored.rows * row_bytes);
       BALLAST_RETURN_IF_ERROR(reader.read_column(block.index_in_chunk, column.plan.column, raw));
-      BALLAST_RETURN_IF_ERROR(check_values(column.plan, block, raw));
+      BALLAST_RETURN_IF_ERROR(check_values(*dataset_, column.plan, block, raw));
     }
   }
   return {};
 }
 
-Status MemoryTable::check_values(const ColumnPlan& plan, const BlockPlace& block,
-                                 std::span<const std::byte> raw) const {
-  const uint64_t index = find_unusable(plan, raw);
-  if (index == raw.size() / element_bytes(plan.spec.type)) return {};
-  const uint64_t row = block.first_row + index / plan.spec.width();
-  const std::string expected = plan.classes > 0
-                                   ? fmt::format("0 to {} for one_hot", plan.classes - 1)
-                                   : std::string("a finite number");
-  return Status(Code::kInvalidInput,
-                fmt::format("{}, column \"{}\", value {}: {} expected, {} found",
-                            dataset_->row_name(row), plan.spec.name, index % plan.spec.width(),
-                            expected, value_text(plan.spec.type, raw, index)));
-}
-
 void MemoryTable::read(std::span<const uint64_t> rows, float* features, float* labels) const {
+  std::vector<const std::byte*> places(rows.size());
+  const auto gather_column = [&](const Column& column, float* out, uint64_t stride) {
+    const uint64_t row_bytes = column.plan.spec.row_bytes();
+    const std::byte* stored = column.memory.data();
+    for (size_t i = 0; i < rows.size(); ++i) places[i] = stored + rows[i] * row_bytes;
+    gather(column.plan, places, out, stride);
+  };
   float* out = features;
   for (size_t i = 0; i < plan_.features.size(); ++i) {
-    gather(columns_[i].plan, columns_[i].memory.data(), rows, out, plan_.width);
+    gather_column(columns_[i], out, plan_.width);
     out += columns_[i].plan.width;
   }
-  if (!plan_.has_label()) return;
-  const Column& label = columns_.back();
-  gather(label.plan, label.memory.data(), rows, labels, label.plan.width);
+  if (plan_.has_label()) gather_column(columns_.back(), labels, plan_.label.width);
 }
 
 }  // namespace ballast

@@ -15,10 +15,6 @@
 
 namespace ballast {
 
-// Fresh pages for rows: not touched before they are filled, huge where it may be, for fewer address
-// look-ups among scattered rows. kExhausted: the system has no more.
-[[nodiscard]] Result<Buffer> map_rows(uint64_t bytes);
-
 class MemoryTable {
  public:
   // Reads with `threads` threads. Errors: those of ChunkReader; kInvalidInput: a value that
@@ -39,8 +35,6 @@ class MemoryTable {
 
   MemoryTable(std::shared_ptr<const Dataset> dataset, RowPlan plan);
   [[nodiscard]] Status load_chunk(uint32_t chunk);
-  [[nodiscard]] Status check_values(const ColumnPlan& plan, const BlockPlace& block,
-                                    std::span<const std::byte> raw) const;
 
   std::shared_ptr<const Dataset> dataset_;  // shared: batches keep it for row names
   RowPlan plan_;

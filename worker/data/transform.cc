@@ -196,44 +196,44 @@ void prefetch_row(const std::byte* row, uint64_t bytes) {
 
 // Calls convert(row, out) for every row, asking for the rows to come.
 template <typename Value, typename Convert>
-void for_rows(const std::byte* stored, uint64_t row_bytes, std::span<const uint64_t> rows,
-              float* out, uint64_t stride, Convert convert) {
+void for_rows(uint64_t row_bytes, std::span<const std::byte* const> rows, float* out,
+              uint64_t stride, Convert convert) {
   constexpr size_t kAhead = 4;
   for (size_t i = 0; i < rows.size(); ++i) {
-    if (i + kAhead < rows.size()) prefetch_row(stored + rows[i + kAhead] * row_bytes, row_bytes);
-    convert(reinterpret_cast<const Value*>(stored + rows[i] * row_bytes), out + i * stride);
+    if (i + kAhead < rows.size()) prefetch_row(rows[i + kAhead], row_bytes);
+    convert(reinterpret_cast<const Value*>(rows[i]), out + i * stride);
   }
 }
 
 template <typename Value>
-void gather_scaled(const ColumnPlan& plan, const std::byte* stored, std::span<const uint64_t> rows,
-                   float* out, uint64_t stride) {
+void gather_scaled(const ColumnPlan& plan, std::span<const std::byte* const> rows, float* out,
+                   uint64_t stride) {
   const uint64_t bytes = plan.spec.row_bytes();
   const uint64_t width = plan.width;
   if (plan.plain) {
-    for_rows<Value>(stored, bytes, rows, out, stride,
+    for_rows<Value>(bytes, rows, out, stride,
                     [=](const Value* in, float* row) { convert_row(in, row, width); });
   } else if (plan.factor.size() == 1) {
     const float center = plan.center[0], factor = plan.factor[0], shift = plan.shift[0];
-    for_rows<Value>(stored, bytes, rows, out, stride, [=](const Value* in, float* row) {
+    for_rows<Value>(bytes, rows, out, stride, [=](const Value* in, float* row) {
       scale_row(in, row, width, center, factor, shift);
     });
   } else {
     const float *center = plan.center.data(), *factor = plan.factor.data(),
                 *shift = plan.shift.data();
-    for_rows<Value>(stored, bytes, rows, out, stride, [=](const Value* in, float* row) {
+    for_rows<Value>(bytes, rows, out, stride, [=](const Value* in, float* row) {
       scale_row(in, row, width, center, factor, shift);
     });
   }
 }
 
 template <typename Integer>
-void gather_one_hot(const ColumnPlan& plan, const std::byte* stored, std::span<const uint64_t> rows,
-                    float* out, uint64_t stride) {
+void gather_one_hot(const ColumnPlan& plan, std::span<const std::byte* const> rows, float* out,
+                    uint64_t stride) {
   for (size_t i = 0; i < rows.size(); ++i) {
     float* row = out + i * stride;
     std::fill_n(row, plan.classes, 0.0f);
-    row[static_cast<uint64_t>(load_value<Integer>(stored, rows[i]))] = 1.0f;  // checked at load
+    row[static_cast<uint64_t>(load_value<Integer>(rows[i], 0))] = 1.0f;  // checked at load
   }
 }
 
@@ -277,14 +277,14 @@ uint64_t find_unusable(const ColumnPlan& plan, std::span<const std::byte> raw) {
   return find_outside<int64_t>(raw, plan.classes);
 }
 
-void gather(const ColumnPlan& plan, const std::byte* stored, std::span<const uint64_t> rows,
-            float* out, uint64_t stride) {
+void gather(const ColumnPlan& plan, std::span<const std::byte* const> rows, float* out,
+            uint64_t stride) {
   with_type(plan.spec.type, [&](auto kind) {
     using Value = decltype(kind);
     if constexpr (std::is_integral_v<Value>) {
-      if (plan.classes > 0) return gather_one_hot<Value>(plan, stored, rows, out, stride);
+      if (plan.classes > 0) return gather_one_hot<Value>(plan, rows, out, stride);
     }
-    gather_scaled<Value>(plan, stored, rows, out, stride);
+    gather_scaled<Value>(plan, rows, out, stride);
   });
 }
 

@@ -47,8 +47,8 @@ Result<RowPlan> plan_rows(const Dataset& dataset, const DataConfig& config);
 // [0, classes) for one_hot. Returns its index among all values of `raw`, or the count when there is
 // none.
 [[nodiscard]] uint64_t find_unusable(const ColumnPlan& plan, std::span<const std::byte> raw);
-// out[i * stride .. + plan.width) = row rows[i] of the column whose rows stand at `stored`.
-void gather(const ColumnPlan& plan, const std::byte* stored, std::span<const uint64_t> rows,
-            float* out, uint64_t stride);
+// out[i * stride .. + plan.width) = the value of the column whose stored bytes begin at rows[i].
+void gather(const ColumnPlan& plan, std::span<const std::byte* const> rows, float* out,
+            uint64_t stride);
 
 }  // namespace ballast

@@ -1,0 +1,187 @@
+#include "worker/data/stream_rows.h"
+
+#include <gmock/gmock.h>
+
+#include <set>
+#include <thread>
+
+#include "tests/worker/data/data_fixture.h"
+#include "worker/data/resolve_shapes.h"
+#include "worker/data/source/local_source.h"
+
+namespace ballast {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr uint32_t kWidth = 33;
+constexpr uint64_t kRows = 1230;  // 25 blocks of 50, the last one short
+constexpr uint32_t kLanes = 3;
+constexpr uint32_t kWindow = 4;
+constexpr uint64_t kEpochs = 2;
+
+class StreamRowsTest : public DataFixture {
+ protected:
+  void SetUp() override { folder_ = write_pixels("train", kRows, kWidth); }
+
+  std::unique_ptr<StreamRows> open(uint32_t slots = kLanes * StreamRows::blocks_per_lane(kWindow),
+                                   bool direct = false) {
+    dataset_ = open_filled_dataset(folder_).value();
+    DataConfig config;
+    config.features = {"pixels"};
+    config.label = "label";
+    RowPlan plan = plan_rows(*dataset_, config).value();
+    auto store =
+        BlockStore::open(dataset_, plan, std::make_unique<LocalSource>(folder_, 2, direct), slots);
+    EXPECT_TRUE(store.ok()) << store.status().to_string();
+    return std::make_unique<StreamRows>(dataset_, std::move(plan), std::move(store).value(), kLanes,
+                                        kWindow, /*seed=*/7, kEpochs);
+  }
+
+  [[nodiscard]] static uint64_t lane_rows(uint32_t lane) {
+    return kRows / kLanes + (lane < kRows % kLanes ? 1 : 0);
+  }
+
+  struct Rows {
+    std::vector<uint64_t> ids;
+    std::vector<float> features;
+    std::vector<float> labels;
+  };
+  static Result<Rows> read(StreamRows& stream, uint64_t epoch, uint32_t lane, uint64_t first,
+                           size_t count) {
+    Rows rows{std::vector<uint64_t>(count), std::vector<float>(count * kWidth),
+              std::vector<float>(count)};
+    BALLAST_RETURN_IF_ERROR(stream.read(epoch, LaneId(lane), first,
+                                        {rows.ids, rows.features.data(), rows.labels.data()}));
+    return rows;
+  }
+
+  // The row ids of a lane's epoch, `step` at a time.
+  static std::vector<uint64_t> lane_of(StreamRows& stream, uint64_t epoch, uint32_t lane,
+                                       size_t step) {
+    std::vector<uint64_t> ids;
+    while (ids.size() < lane_rows(lane)) {
+      const size_t count = std::min<size_t>(step, lane_rows(lane) - ids.size());
+      const Rows rows = read(stream, epoch, lane, ids.size(), count).value();
+      ids.insert(ids.end(), rows.ids.begin(), rows.ids.end());
+    }
+    return ids;
+  }
+
+  std::string folder_;
+  std::shared_ptr<const Dataset> dataset_;
+};
+
+TEST_F(StreamRowsTest, GivesEachRowOnceAnEpochWithItsOwnValues) {
+  for (const bool direct : {false, true}) {
+    const auto stream = open(kLanes * StreamRows::blocks_per_lane(kWindow), direct);
+    for (uint64_t epoch = 0; epoch < kEpochs; ++epoch) {
+      std::set<uint64_t> seen;
+      for (uint32_t lane = 0; lane < kLanes; ++lane) {
+        for (uint64_t first = 0; first < lane_rows(lane); first += 10) {
+          const size_t count = std::min<uint64_t>(10, lane_rows(lane) - first);
+          const Rows rows = read(*stream, epoch, lane, first, count).value();
+          for (size_t i = 0; i < count; ++i) {
+            EXPECT_TRUE(seen.insert(rows.ids[i]).second);
+            for (uint32_t k = 0; k < kWidth; ++k) {
+              ASSERT_EQ(rows.features[i * kWidth + k], static_cast<uint8_t>(rows.ids[i] * 7 + k));
+            }
+            ASSERT_EQ(rows.labels[i], static_cast<float>(rows.ids[i] % 10));
+          }
+        }
+      }
+      EXPECT_EQ(seen.size(), kRows);
+    }
+  }
+}
+
+TEST_F(StreamRowsTest, GivesTheSameRowsHoweverTheyAreAskedFor) {
+  const std::vector<uint64_t> expected = lane_of(*open(), 1, 2, 1);
+
+  EXPECT_EQ(lane_of(*open(), 1, 2, 64), expected);
+  const auto stream = open();
+  for (const uint64_t first : {300, 0, 399, 120, 119}) {  // resumed anywhere, also backwards
+    const uint64_t count = std::min<uint64_t>(10, lane_rows(2) - first);
+    EXPECT_EQ(read(*stream, 1, 2, first, count)->ids,
+              std::vector<uint64_t>(expected.begin() + first, expected.begin() + first + count));
+  }
+}
+
+TEST_F(StreamRowsTest, GivesTheSameRowsToManyThreadsAtOnce) {
+  std::vector<std::vector<uint64_t>> expected(kLanes), found(kLanes);
+  for (uint32_t lane = 0; lane < kLanes; ++lane) expected[lane] = lane_of(*open(), 0, lane, 7);
+  const auto stream = open();
+  {
+    std::vector<std::jthread> readers;
+    for (uint32_t lane = 0; lane < kLanes; ++lane) {
+      readers.emplace_back([&, lane] { found[lane] = lane_of(*stream, 0, lane, 7); });
+    }
+  }
+  EXPECT_EQ(found, expected);
+}
+
+TEST_F(StreamRowsTest, ReadsEachBlockOnceButForTheCutsAndTheWrap) {
+  const auto stream = open();
+  std::vector<uint32_t> block_rows(25, 50);
+  block_rows.back() = 30;
+  for (uint32_t lane = 0; lane < kLanes; ++lane) (void)lane_of(*stream, 1, lane, 10);
+
+  const StripOrder order(block_rows, kLanes, kWindow, 7, 1);
+  EXPECT_LE(stream->counters().fetched, block_rows.size() + order.extra_reads());
+  EXPECT_EQ(stream->counters().over_budget, 0u);
+}
+
+// A worker may be given every lane when the others die: it must go on, if slower.
+TEST_F(StreamRowsTest, GoesOnWithMoreLanesThanItHasMemoryPlanned) {
+  const auto stream = open(/*slots=*/2);
+
+  std::set<uint64_t> seen;
+  for (uint64_t first = 0; first < kRows / kLanes; first += 10) {
+    for (uint32_t lane = 0; lane < kLanes; ++lane) {
+      const Rows rows = read(*stream, 0, lane, first, 10).value();
+      seen.insert(rows.ids.begin(), rows.ids.end());
+    }
+  }
+
+  EXPECT_EQ(seen.size(), kRows / kLanes / 10 * 10 * kLanes);
+  EXPECT_GT(stream->counters().over_budget, 0u);
+}
+
+TEST_F(StreamRowsTest, NamesADamagedBlockAndIsThereForTheNextRead) {
+  const auto whole = open_filled_dataset(folder_).value();
+  const BlockPlace& damaged = whole->block(9);
+  const std::string chunk = whole->chunk_path(damaged.chunk);
+  flip_bit(chunk, damaged.stored.offset + 17);
+  const auto stream = open();
+
+  Status failure;
+  for (uint32_t lane = 0; lane < kLanes && failure.ok(); ++lane) {
+    for (uint64_t first = 0; first + 10 <= lane_rows(lane) && failure.ok(); first += 10) {
+      failure = read(*stream, 0, lane, first, 10).status();
+    }
+  }
+  EXPECT_EQ(failure.code(), Code::kDataLoss);
+  EXPECT_THAT(failure.to_string(), HasSubstr(chunk));
+  EXPECT_THAT(failure.to_string(),
+              HasSubstr("block " + std::to_string(damaged.index_in_chunk) + " of"));
+
+  flip_bit(chunk, damaged.stored.offset + 17);  // mended: another read asks the source again
+  EXPECT_EQ(lane_of(*stream, 0, 0, 10).size(), lane_rows(0));
+}
+
+TEST_F(StreamRowsTest, NamesAChunkThatIsMissing) {
+  const std::string chunk = open_filled_dataset(folder_).value()->chunk_path(0);
+  std::filesystem::remove(chunk);
+  const auto stream = open();
+
+  Status failure;
+  for (uint64_t first = 0; first + 10 <= lane_rows(0) && failure.ok(); first += 10) {
+    failure = read(*stream, 0, 0, first, 10).status();
+  }
+
+  EXPECT_EQ(failure.code(), Code::kNotFound);
+  EXPECT_THAT(failure.to_string(), HasSubstr(chunk));
+}
+
+}  // namespace
+}  // namespace ballast

@@ -1,0 +1,267 @@
+#include "worker/data/block_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "common/base/buffer.h"
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "worker/data/check_values.h"
+#include "worker/data/chunk_reader.h"
+#include "worker/data/row_memory.h"
+
+namespace ballast {
+
+// thread   does
+// caller   asks the source, waits, takes
+// source   verifies what it has read, leaves it in `entries`, wakes callers
+struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
+  // A block that is on its way, was fetched ahead, or is held by somebody.
+  struct Entry {
+    uint64_t number = 0;  // in the order of asking
+    bool settled = false;
+    Status failure;
+    std::shared_ptr<const Block> unclaimed;  // fetched, and nobody has it yet
+    std::weak_ptr<const Block> claimed;
+
+    // Settled, and dropped by all who held it.
+    [[nodiscard]] bool gone() const {
+      return settled && failure.ok() && unclaimed == nullptr && claimed.expired();
+    }
+  };
+
+  Core(std::shared_ptr<const Dataset> data, const RowPlan& row_plan)
+      : dataset(std::move(data)),
+        plan(row_plan),
+        footers(dataset->manifest().chunks.size()),
+        values_checked(dataset->block_count()) {}
+
+  std::shared_ptr<std::byte> slot_memory();
+  Result<std::shared_ptr<std::byte>> own_memory();
+  std::shared_ptr<const Block> oldest_unclaimed();
+  void fetch(uint64_t block, std::shared_ptr<std::byte> memory);
+  void settle(uint64_t block, std::shared_ptr<Block> fetched, Status outcome);
+  [[nodiscard]] Status verify(uint64_t index, Block& block);
+  Result<std::shared_ptr<const ChunkFooter>> footer_of(uint32_t chunk);
+
+  const std::shared_ptr<const Dataset> dataset;
+  const RowPlan plan;
+  Buffer arena;
+  Source* source = nullptr;  // the store's
+
+  std::mutex mutex;  // guards all below
+  std::condition_variable settled;
+  std::vector<std::byte*> free_slots;
+  std::map<uint64_t, Entry> entries;
+  uint64_t next_number = 0;
+  std::vector<std::shared_ptr<const ChunkFooter>> footers;  // by chunk, once needed
+  std::vector<bool> values_checked;  // by block: from then on its hash vouches for its values
+  BlockCounters counters;
+};
+
+// ---------------------------------------------------------------- memory
+
+// mutex held. Null: every slot is taken.
+std::shared_ptr<std::byte> BlockStore::Core::slot_memory() {
+  if (free_slots.empty()) return nullptr;
+  std::byte* slot = free_slots.back();
+  free_slots.pop_back();
+  return {slot, [core = shared_from_this()](std::byte* given_back) {
+            std::lock_guard lock(core->mutex);
+            core->free_slots.push_back(given_back);
+          }};
+}
+
+Result<std::shared_ptr<std::byte>> BlockStore::Core::own_memory() {
+  BALLAST_ASSIGN(Buffer pages, map_rows(slot_bytes(*dataset)));
+  const auto owner = std::make_shared<Buffer>(std::move(pages));
+  return std::shared_ptr<std::byte>(owner, owner->data());
+}
+
+// mutex held. Out of the entries; to be dropped without the mutex.
+std::shared_ptr<const Block> BlockStore::Core::oldest_unclaimed() {
+  auto oldest = entries.end();
+  for (auto entry = entries.begin(); entry != entries.end(); ++entry) {
+    if (entry->second.unclaimed == nullptr) continue;
+    if (oldest == entries.end() || entry->second.number < oldest->second.number) oldest = entry;
+  }
+  if (oldest == entries.end()) return nullptr;
+  std::shared_ptr<const Block> block = std::move(oldest->second.unclaimed);
+  entries.erase(oldest);
+  return block;
+}
+
+// ---------------------------------------------------------------- fetching
+
+// mutex held.
+void BlockStore::Core::fetch(uint64_t index, std::shared_ptr<std::byte> memory) {
+  std::erase_if(entries, [](const auto& entry) { return entry.second.gone(); });
+  entries[index].number = next_number++;
+  const BlockPlace& place = dataset->block(index);
+  ++counters.fetched;
+  counters.bytes += place.stored.bytes;
+  auto block = std::make_shared<Block>();
+  block->place_ = &place;
+  block->memory_ = std::move(memory);
+  const std::span into(block->memory_.get(), place.stored.bytes);
+  source->read(dataset->chunk_name(place.chunk), place.stored.offset, into,
+               [core = shared_from_this(), index, block](Status read) {
+                 Status outcome = read.ok() ? core->verify(index, *block) : std::move(read);
+                 core->settle(index, block, std::move(outcome));
+               });
+}
+
+void BlockStore::Core::settle(uint64_t index, std::shared_ptr<Block> block, Status outcome) {
+  {
+    std::lock_guard lock(mutex);
+    Entry& entry = entries[index];
+    entry.settled = true;
+    if (outcome.ok()) entry.unclaimed = std::move(block);
+    entry.failure = std::move(outcome);
+  }
+  settled.notify_all();
+}
+
+// On a thread of the source. Also finds where the block's columns begin.
+Status BlockStore::Core::verify(uint64_t index, Block& block) {
+  const BlockPlace& place = *block.place_;
+  const std::span<const std::byte> bytes(block.memory_.get(), place.stored.bytes);
+  if (const uint64_t found = xxh3(bytes); found != place.stored.xxh3) {
+    return Status(Code::kDataLoss,
+                  fmt::format("block {} of {} at byte {}: xxh3 {} expected, {} found",
+                              place.index_in_chunk, dataset->chunk_path(place.chunk),
+                              place.stored.offset, hex64(place.stored.xxh3), hex64(found)));
+  }
+  BALLAST_ASSIGN(const std::shared_ptr<const ChunkFooter> footer, footer_of(place.chunk));
+  for (const BufferSpec& buffer : footer->blocks[place.index_in_chunk].buffers) {
+    if (buffer.codec != Codec::kNone) {
+      return Status(
+          Code::kInvalidInput,
+          fmt::format("block {} of {}: codec {} is not read by this version", place.index_in_chunk,
+                      dataset->chunk_path(place.chunk), static_cast<int>(buffer.codec)));
+    }
+    block.columns_.push_back(bytes.data() + buffer.offset);
+  }
+  {
+    std::lock_guard lock(mutex);
+    if (values_checked[index]) return {};
+    values_checked[index] = true;
+  }
+  const auto check = [&](const ColumnPlan& column) {
+    return check_values(
+        *dataset, column, place,
+        {block.columns_[column.column], place.stored.rows * column.spec.row_bytes()});
+  };
+  for (const ColumnPlan& column : plan.features) BALLAST_RETURN_IF_ERROR(check(column));
+  return plan.has_label() ? check(plan.label) : Status();
+}
+
+Result<std::shared_ptr<const ChunkFooter>> BlockStore::Core::footer_of(uint32_t chunk) {
+  {
+    std::lock_guard lock(mutex);
+    if (footers[chunk] != nullptr) return footers[chunk];
+  }
+  BALLAST_ASSIGN(const ChunkReader reader, ChunkReader::open(*dataset, chunk));
+  auto footer = std::make_shared<const ChunkFooter>(reader.footer());
+  std::lock_guard lock(mutex);
+  footers[chunk] = footer;
+  return std::shared_ptr<const ChunkFooter>(footer);
+}
+
+// ---------------------------------------------------------------- store
+
+uint64_t BlockStore::slot_bytes(const Dataset& dataset) {
+  uint64_t bytes = 0;
+  for (const ManifestBlock& block : dataset.manifest().blocks) bytes = std::max(bytes, block.bytes);
+  return bytes;
+}
+
+Result<std::unique_ptr<BlockStore>> BlockStore::open(std::shared_ptr<const Dataset> dataset,
+                                                     const RowPlan& plan,
+                                                     std::unique_ptr<Source> source,
+                                                     uint32_t slots) {
+  const uint64_t size = slot_bytes(*dataset);
+  auto core = std::make_shared<Core>(std::move(dataset), plan);
+  BALLAST_ASSIGN(core->arena, map_rows(size * slots));
+  core->source = source.get();
+  for (uint32_t slot = slots; slot-- > 0;) {
+    core->free_slots.push_back(core->arena.data() + size * slot);
+  }
+  return std::unique_ptr<BlockStore>(new BlockStore(std::move(core), std::move(source)));
+}
+
+BlockStore::BlockStore(std::shared_ptr<Core> core, std::unique_ptr<Source> source)
+    : core_(std::move(core)), source_(std::move(source)) {}
+
+BlockStore::~BlockStore() {
+  source_.reset();  // what is on its way settles
+  decltype(core_->entries) entries;
+  std::lock_guard lock(core_->mutex);
+  entries.swap(core_->entries);  // dropped after the mutex: blocks give their slots back
+}
+
+void BlockStore::prefetch(uint64_t block) {
+  std::lock_guard lock(core_->mutex);
+  const auto known = core_->entries.find(block);
+  if (known != core_->entries.end() && !known->second.gone()) return;
+  if (std::shared_ptr<std::byte> slot = core_->slot_memory()) core_->fetch(block, std::move(slot));
+}
+
+Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
+  std::unique_lock lock(core_->mutex);
+  auto known = core_->entries.find(block);
+  if (known != core_->entries.end() && known->second.settled) {
+    ++core_->counters.ready;
+  } else {
+    ++core_->counters.waited;
+  }
+  while (known == core_->entries.end() || known->second.gone()) {
+    std::shared_ptr<std::byte> memory = core_->slot_memory();
+    if (memory == nullptr) {
+      std::shared_ptr<const Block> given_up = core_->oldest_unclaimed();
+      lock.unlock();
+      if (given_up == nullptr) {
+        BALLAST_ASSIGN(memory, core_->own_memory());
+      }
+      given_up.reset();
+      lock.lock();
+      known = core_->entries.find(block);
+      if (memory == nullptr) continue;  // somebody else may have taken the slot
+      if (known != core_->entries.end() && !known->second.gone()) break;
+      ++core_->counters.over_budget;
+    }
+    core_->fetch(block, std::move(memory));
+    known = core_->entries.find(block);
+  }
+  core_->settled.wait(lock, [&] {
+    known = core_->entries.find(block);
+    return known == core_->entries.end() || known->second.settled;
+  });
+  if (known == core_->entries.end()) {  // given up for another between being settled and now
+    lock.unlock();
+    return get(block);
+  }
+  if (!known->second.failure.ok()) {
+    Status failure = known->second.failure;
+    core_->entries.erase(known);
+    return failure;
+  }
+  std::shared_ptr<const Block> held = known->second.claimed.lock();
+  if (held == nullptr) held = std::move(known->second.unclaimed);
+  known->second.unclaimed.reset();
+  if (held == nullptr) {
+    lock.unlock();
+    return get(block);
+  }
+  known->second.claimed = held;
+  return held;
+}
+
+BlockCounters BlockStore::counters() const {
+  std::lock_guard lock(core_->mutex);
+  return core_->counters;
+}
+
+}  // namespace ballast

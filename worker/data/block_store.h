@@ -1,0 +1,73 @@
+// BlockStore: whole blocks of a data set in memory, fetched before they are needed, verified, and
+// given back when nobody holds them. The memory is a fixed number of slots, each as large as the
+// largest block; a block that is waited for gets memory even when all slots are taken, because
+// lanes may move to a worker at any time (counted: over_budget).
+//
+// Any thread. get() blocks; prefetch() never does. No polling: the source's threads wake whoever
+// waits.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "common/base/status.h"
+#include "worker/data/dataset.h"
+#include "worker/data/source/source.h"
+#include "worker/data/transform.h"
+
+namespace ballast {
+
+// One block, verified. Immutable.
+class Block {
+ public:
+  [[nodiscard]] const BlockPlace& place() const { return *place_; }
+  // Row 0 of a column; rows stand one after another.
+  [[nodiscard]] const std::byte* column(size_t index) const { return columns_[index]; }
+
+ private:
+  friend class BlockStore;
+  const BlockPlace* place_ = nullptr;
+  std::vector<const std::byte*> columns_;  // of the data set
+  std::shared_ptr<std::byte> memory_;
+};
+
+struct BlockCounters {
+  uint64_t fetched = 0;
+  uint64_t bytes = 0;
+  uint64_t ready = 0;        // get() found the block there
+  uint64_t waited = 0;       // get() had to wait
+  uint64_t over_budget = 0;  // blocks fetched beyond the slots
+};
+
+class BlockStore {
+ public:
+  // `plan`: whose columns' values are checked. `source` is the data set's. kExhausted: no memory
+  // for the slots.
+  static Result<std::unique_ptr<BlockStore>> open(std::shared_ptr<const Dataset> dataset,
+                                                  const RowPlan& plan,
+                                                  std::unique_ptr<Source> source, uint32_t slots);
+  ~BlockStore();
+
+  // The bytes of one slot.
+  [[nodiscard]] static uint64_t slot_bytes(const Dataset& dataset);
+
+  // A hint: the block will be asked for. Begins to fetch it if a slot is free.
+  void prefetch(uint64_t block);
+  // kDataLoss: damaged; kInvalidInput: a value that training cannot use: chunk, block, row, column.
+  Result<std::shared_ptr<const Block>> get(uint64_t block);
+
+  [[nodiscard]] BlockCounters counters() const;
+
+ private:
+  struct Core;
+  BlockStore(std::shared_ptr<Core> core, std::unique_ptr<Source> source);
+
+  std::shared_ptr<Core> core_;  // shared: blocks give their slots back after the store has gone
+  std::unique_ptr<Source> source_;
+};
+
+}  // namespace ballast

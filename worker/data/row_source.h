@@ -1,0 +1,36 @@
+// RowSource: the training rows of a worker, by lane and place in the lane's epoch. Two kinds: all
+// in memory, in any order (MemoryRows), or streamed from blocks in the order `strip` (StreamRows).
+// Which rows come is arithmetic in both; any thread may read any lane.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "common/base/ids.h"
+#include "common/base/status.h"
+#include "worker/data/dataset.h"
+#include "worker/data/transform.h"
+
+namespace ballast {
+
+// Where rows go: features[ids.size(), plan.width], labels[ids.size(), plan.label.width].
+struct RowRoom {
+  std::span<uint64_t> ids;  // of the data set
+  float* features = nullptr;
+  float* labels = nullptr;
+};
+
+class RowSource {
+ public:
+  virtual ~RowSource() = default;
+
+  // The lane's samples first, first + 1 ... of the epoch, as many as `room` has places. What the
+  // stream cannot deliver: kDataLoss, kInvalidInput or kUnavailable, with chunk and block.
+  virtual Status read(uint64_t epoch, LaneId lane, uint64_t first, const RowRoom& room) = 0;
+
+  [[nodiscard]] virtual const RowPlan& plan() const = 0;
+  [[nodiscard]] virtual const std::shared_ptr<const Dataset>& dataset() const = 0;
+};
+
+}  // namespace ballast

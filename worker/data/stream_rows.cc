@@ -1,0 +1,153 @@
+#include "worker/data/stream_rows.h"
+
+#include <algorithm>
+
+#include "common/base/check.h"
+
+namespace ballast {
+namespace {
+
+// New blocks asked for before their strip begins: one being read while one waits.
+constexpr uint32_t kBlocksAhead = 2;
+
+// Lanes may stand in neighbouring epochs, and look ahead into the next.
+constexpr size_t kOrdersKept = 3;
+
+}  // namespace
+
+uint32_t StreamRows::blocks_per_lane(uint32_t window) {
+  return window + kBlocksAhead;
+}
+
+StreamRows::StreamRows(std::shared_ptr<const Dataset> dataset, RowPlan plan,
+                       std::unique_ptr<BlockStore> store, uint32_t lanes, uint32_t window,
+                       uint64_t seed, uint64_t epochs)
+    : dataset_(std::move(dataset)),
+      plan_(std::move(plan)),
+      store_(std::move(store)),
+      window_(window),
+      seed_(seed),
+      epochs_(epochs),
+      lanes_(lanes) {
+  block_rows_.reserve(dataset_->block_count());
+  for (uint64_t block = 0; block < dataset_->block_count(); ++block) {
+    block_rows_.push_back(dataset_->block(block).stored.rows);
+  }
+}
+
+std::shared_ptr<const StripOrder> StreamRows::order_of(uint64_t epoch) {
+  std::lock_guard lock(mutex_);
+  if (const auto known = orders_.find(epoch); known != orders_.end()) return known->second;
+  auto order = std::make_shared<const StripOrder>(block_rows_, static_cast<uint32_t>(lanes_.size()),
+                                                  window_, seed_, epoch);
+  if (orders_.size() >= kOrdersKept) orders_.erase(orders_.begin());
+  orders_[epoch] = order;
+  return order;
+}
+
+Status StreamRows::read(uint64_t epoch, LaneId id, uint64_t first, const RowRoom& room) {
+  BALLAST_CHECK(id.value() < lanes_.size());
+  LaneStrip& lane = lanes_[id.value()];
+  std::lock_guard lock(lane.mutex);
+  RowRoom left = room;
+  while (!left.ids.empty()) {
+    const std::shared_ptr<const StripOrder> order =
+        lane.order != nullptr && lane.epoch == epoch ? lane.order : order_of(epoch);
+    const uint64_t strip = order->strip_of(id, first);
+    BALLAST_RETURN_IF_ERROR(open_strip(lane, id, epoch, strip));
+    const uint64_t end = order->strip_begin(id, strip + 1);
+    const uint64_t count = std::min<uint64_t>(left.ids.size(), end - first);
+    gather_rows(lane, first - order->strip_begin(id, strip),
+                {left.ids.first(count), left.features, left.labels});
+    first += count;
+    left = {left.ids.subspan(count), left.features + count * plan_.width,
+            left.labels + count * plan_.label.width};
+  }
+  return {};
+}
+
+// lane.mutex held. Keeps the pieces that the new strip shares with the one before.
+Status StreamRows::open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip) {
+  if (lane.order != nullptr && lane.epoch == epoch && lane.strip == strip) return {};
+  if (lane.order == nullptr || lane.epoch != epoch) {
+    lane.order = order_of(epoch);
+    lane.pieces.clear();
+  }
+  lane.epoch = epoch;
+  lane.strip = strip;
+  const StripOrder& order = *lane.order;
+  const std::vector<Share> shares = order.shares(id, strip);
+  std::map<uint64_t, HeldPiece> kept;
+  for (const Share& share : shares) {
+    if (auto held = lane.pieces.extract(share.piece)) kept.insert(std::move(held));
+  }
+  lane.pieces = std::move(kept);
+  lane.shares.clear();
+  lane.samples.clear();
+  for (const Share& share : shares) {
+    if (!lane.pieces.contains(share.piece)) store_->prefetch(order.piece(id, share.piece).block);
+  }
+  for (const Share& share : shares) {
+    auto held = lane.pieces.find(share.piece);
+    if (held == lane.pieces.end()) {
+      const Piece piece = order.piece(id, share.piece);
+      Result<std::shared_ptr<const Block>> block = store_->get(piece.block);
+      if (!block.ok()) {
+        lane.order = nullptr;  // nothing of this strip is to be used
+        lane.pieces.clear();
+        return block.status();
+      }
+      held =
+          lane.pieces.emplace(share.piece, HeldPiece{std::move(*block), piece.first_row, {}}).first;
+      held->second.permuted.resize(piece.rows);
+      order.permute_piece(id, share.piece, held->second.permuted);
+    }
+    lane.shares.push_back(&held->second);
+  }
+  lane.samples.resize(order.strip_begin(id, strip + 1) - order.strip_begin(id, strip));
+  order.permute_strip(id, strip, lane.samples);
+  look_ahead(lane, id);
+  return {};
+}
+
+// The newest piece of each of the next strips, into the next epoch at the end of this one.
+void StreamRows::look_ahead(const LaneStrip& lane, LaneId id) {
+  for (uint64_t strip = lane.strip + 1; strip <= lane.strip + kBlocksAhead; ++strip) {
+    const uint64_t pieces = lane.order->piece_count(id);
+    if (strip < pieces) {
+      store_->prefetch(lane.order->piece(id, strip).block);
+    } else if (lane.epoch + 1 < epochs_) {
+      const std::shared_ptr<const StripOrder> next = order_of(lane.epoch + 1);
+      if (strip - pieces < next->piece_count(id)) {
+        store_->prefetch(next->piece(id, strip - pieces).block);
+      }
+    }
+  }
+}
+
+void StreamRows::gather_rows(const LaneStrip& lane, uint64_t first, const RowRoom& room) const {
+  const size_t count = room.ids.size();
+  const std::span samples(lane.samples.data() + first, count);
+  std::vector<const std::byte*> places(count);
+  std::vector<uint32_t> rows(count);  // in their blocks
+  for (size_t i = 0; i < count; ++i) {
+    const HeldPiece& piece = *lane.shares[samples[i].share];
+    rows[i] = piece.first_row + piece.permuted[samples[i].place];
+    room.ids[i] = piece.block->place().first_row + rows[i];
+  }
+  const auto gather_column = [&](const ColumnPlan& column, float* out, uint64_t stride) {
+    const uint64_t row_bytes = column.spec.row_bytes();
+    for (size_t i = 0; i < count; ++i) {
+      places[i] = lane.shares[samples[i].share]->block->column(column.column) + rows[i] * row_bytes;
+    }
+    gather(column, places, out, stride);
+  };
+  float* out = room.features;
+  for (const ColumnPlan& column : plan_.features) {
+    gather_column(column, out, plan_.width);
+    out += column.width;
+  }
+  if (plan_.has_label()) gather_column(plan_.label, room.labels, plan_.label.width);
+}
+
+}  // namespace ballast

@@ -1,0 +1,68 @@
+// StreamRows: rows of a data set larger than memory, in the order `strip`. Each lane keeps the
+// blocks of its strip, with their permutations, and asks for the next block while rows are read;
+// going back, or on from anywhere, costs at most one strip. Any thread; two readers of one lane
+// wait for each other.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "worker/data/block_store.h"
+#include "worker/data/row_source.h"
+#include "worker/data/strip_order.h"
+
+namespace ballast {
+
+class StreamRows final : public RowSource {
+ public:
+  // `store` is of the same data set; epochs: the last one has no successor to fetch ahead for.
+  StreamRows(std::shared_ptr<const Dataset> dataset, RowPlan plan,
+             std::unique_ptr<BlockStore> store, uint32_t lanes, uint32_t window, uint64_t seed,
+             uint64_t epochs);
+
+  Status read(uint64_t epoch, LaneId lane, uint64_t first, const RowRoom& room) override;
+  [[nodiscard]] const RowPlan& plan() const override { return plan_; }
+  [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const override { return dataset_; }
+  [[nodiscard]] BlockCounters counters() const { return store_->counters(); }
+
+  // Blocks that one lane may hold or await: the window, and the ones asked for ahead.
+  [[nodiscard]] static uint32_t blocks_per_lane(uint32_t window);
+
+ private:
+  struct HeldPiece {
+    std::shared_ptr<const Block> block;
+    uint32_t first_row = 0;          // of the piece, in the block
+    std::vector<uint32_t> permuted;  // StripOrder::permute_piece
+  };
+  // The strip a lane stands in.
+  struct LaneStrip {
+    std::mutex mutex;                         // guards all below
+    std::shared_ptr<const StripOrder> order;  // null: nothing read yet
+    uint64_t epoch = 0;
+    uint64_t strip = 0;
+    std::map<uint64_t, HeldPiece> pieces;  // by number
+    std::vector<const HeldPiece*> shares;  // of the strip, in its order
+    std::vector<StripSample> samples;
+  };
+
+  std::shared_ptr<const StripOrder> order_of(uint64_t epoch);
+  Status open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip);
+  void look_ahead(const LaneStrip& lane, LaneId id);
+  void gather_rows(const LaneStrip& lane, uint64_t first, const RowRoom& room) const;
+
+  const std::shared_ptr<const Dataset> dataset_;
+  const RowPlan plan_;
+  const std::unique_ptr<BlockStore> store_;
+  const uint32_t window_;
+  const uint64_t seed_;
+  const uint64_t epochs_;
+  std::vector<uint32_t> block_rows_;
+  std::vector<LaneStrip> lanes_;
+
+  std::mutex mutex_;                                              // guards orders_
+  std::map<uint64_t, std::shared_ptr<const StripOrder>> orders_;  // by epoch, the newest
+};
+
+}  // namespace ballast
