@@ -71,6 +71,7 @@ JobConfig job_of(const std::string& folder, ColumnType type) {
   job.data.train = folder;
   job.data.features = {"pixels"};
   job.data.label = "label";
+  job.data.order = Order::kFull;
   job.train.mode = Mode::kAsync;
   TransformConfig scale;
   scale.column = "pixels";

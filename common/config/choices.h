@@ -22,7 +22,7 @@ struct Choices<Device> {
 };
 template <>
 struct Choices<Order> {
-  static constexpr std::string_view kNames[] = {"full", "none"};
+  static constexpr std::string_view kNames[] = {"auto", "full", "strip", "none"};
 };
 template <>
 struct Choices<Durability> {

@@ -10,7 +10,7 @@ namespace ballast {
 
 enum class Mode { kSync, kSsp, kAsync };
 enum class Device { kCpu, kCuda };
-enum class Order { kFull, kNone };
+enum class Order { kAuto, kFull, kStrip, kNone };
 enum class Durability { kCheckpoint, kProcess, kMachine };
 enum class OnBadGradient { kStop, kSkip };
 enum class TransportKind { kIpc, kTcp };
@@ -39,7 +39,8 @@ struct DataConfig {
   std::string test;                   // empty: no evaluation
   std::vector<std::string> features;  // columns joined in this order into one float row
   std::string label;
-  Order order = Order::kFull;
+  Order order = Order::kAuto;  // kAuto: kFull or kStrip, decided once, when the job is resolved
+  uint32_t window = 0;         // order strip: blocks a lane mixes; 0: as many as memory_mib allows
   uint64_t memory_mib = 1024;  // budget of one worker's loader
   uint32_t threads = 1;        // loader threads of one worker
   std::vector<TransformConfig> transforms;
@@ -157,6 +158,9 @@ struct ResolvedConfig {
   uint32_t label_width = 1;
   uint64_t train_row_bytes = 0;  // of the columns used, as stored: what a loader keeps of a row
   uint64_t test_row_bytes = 0;
+  uint64_t train_blocks = 0;
+  uint64_t train_block_rows = 0;   // of the block with most rows
+  uint64_t train_block_bytes = 0;  // of the largest block
   std::string train_manifest_xxh3;
   std::string test_manifest_xxh3;
 

@@ -49,7 +49,12 @@ Section data_section() {
       .required()
       .example("\"label\"")
       .choice("order", &DataConfig::order,
-              "full: the rows of an epoch in a new random order; none: as stored")
+              "full: the rows of an epoch in a new random order, held in memory; strip: streamed, "
+              "each lane mixing `window` random blocks at a time; none: as stored, held in memory; "
+              "auto: full where data.memory_mib allows, else strip")
+      .integer("window", &DataConfig::window, {0, 4096}, "blocks",
+               "order strip: how many blocks a lane mixes; 0: as many as data.memory_mib allows, 2 "
+               "to 64")
       .integer("memory_mib", &DataConfig::memory_mib, {1, 1 << 24}, "MiB",
                "memory one worker may use for decoded data")
       .fixes_result(false)
@@ -306,6 +311,14 @@ Section resolved_section() {
       .fixes_result(false)
       .integer("test_row_bytes", &ResolvedConfig::test_row_bytes, {0, 9e18}, "bytes",
                "of a row of data.test in memory, as stored")
+      .fixes_result(false)
+      .integer("train_blocks", &ResolvedConfig::train_blocks, {0, 9e18}, "blocks", "of data.train")
+      .fixes_result(false)
+      .integer("train_block_rows", &ResolvedConfig::train_block_rows, {0, 9e18}, "rows",
+               "of its block with most rows")
+      .fixes_result(false)
+      .integer("train_block_bytes", &ResolvedConfig::train_block_bytes, {0, 9e18}, "bytes",
+               "of its largest block")
       .fixes_result(false)
       .text("train_manifest_xxh3", &ResolvedConfig::train_manifest_xxh3,
             "hash of data.train's manifest")

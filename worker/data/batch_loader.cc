@@ -10,10 +10,11 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "worker/data/batch_shape.h"
-#include "worker/data/memory_table.h"
-#include "worker/data/order.h"
+#include "worker/data/memory_rows.h"
 #include "worker/data/prefetch_plan.h"
 #include "worker/data/resolve_shapes.h"
+#include "worker/data/source/local_source.h"
+#include "worker/data/stream_rows.h"
 #include "worker/data/transform.h"
 
 // thread   owns                          takes from               gives to
@@ -22,7 +23,7 @@
 namespace ballast {
 
 struct BatchLoader::Core {
-  Core(std::unique_ptr<const MemoryTable> loaded, const LaneSchedule& lane_schedule,
+  Core(std::unique_ptr<RowSource> source, const LaneSchedule& lane_schedule,
        const JobConfig& config, const LoaderMemory& planned);
   ~Core();
 
@@ -32,6 +33,7 @@ struct BatchLoader::Core {
     enum class State { kQueued, kWorking, kReady };
     BatchRequest request;
     State state = State::kQueued;
+    Status failure;
     Batch batch;
   };
 
@@ -40,12 +42,11 @@ struct BatchLoader::Core {
   void work();
   [[nodiscard]] std::shared_ptr<Slot> next_queued() const;  // mutex held
   void fill(const std::shared_ptr<Slot>& slot, std::unique_lock<std::mutex>& lock);
-  [[nodiscard]] Batch gather(const BatchRequest& request);
+  Result<Batch> gather(const BatchRequest& request);
   [[nodiscard]] Buffer take_buffer(uint64_t bytes);
 
-  const std::unique_ptr<const MemoryTable> table;
+  const std::unique_ptr<RowSource> rows;
   const LaneSchedule schedule;
-  const SampleOrder order;
   const LoaderMemory memory;
   BufferPool pool;
 
@@ -59,12 +60,10 @@ struct BatchLoader::Core {
   std::vector<std::jthread> threads;  // last: they use what is above
 };
 
-BatchLoader::Core::Core(std::unique_ptr<const MemoryTable> loaded,
-                        const LaneSchedule& lane_schedule, const JobConfig& config,
-                        const LoaderMemory& planned)
-    : table(std::move(loaded)),
+BatchLoader::Core::Core(std::unique_ptr<RowSource> source, const LaneSchedule& lane_schedule,
+                        const JobConfig& config, const LoaderMemory& planned)
+    : rows(std::move(source)),
       schedule(lane_schedule),
-      order(config.data.order, lane_schedule.rows(), lane_schedule.lanes(), config.seed),
       memory(planned),
       pool(planned.batch_bytes, planned.batches),
       plan(lane_schedule, config.train.mode != Mode::kSync) {
@@ -134,8 +133,13 @@ void BatchLoader::Core::fill(const std::shared_ptr<Slot>& slot,
                              std::unique_lock<std::mutex>& lock) {
   slot->state = Slot::State::kWorking;
   lock.unlock();
-  slot->batch = gather(slot->request);
+  Result<Batch> batch = gather(slot->request);
   lock.lock();
+  if (batch.ok()) {
+    slot->batch = std::move(*batch);
+  } else {
+    slot->failure = batch.status();
+  }
   slot->state = Slot::State::kReady;
   ready.notify_all();
 }
@@ -144,25 +148,54 @@ Buffer BatchLoader::Core::take_buffer(uint64_t bytes) {
   return bytes <= pool.buffer_bytes() ? pool.take() : Buffer::allocate(bytes);
 }
 
-Batch BatchLoader::Core::gather(const BatchRequest& request) {
-  uint32_t rows = 0;
-  for (LaneId lane : request.lanes) rows += schedule.rows_at(lane, request.clock);
-  const BatchShape shape{rows, table->plan().width, table->plan().label.width};
+Result<Batch> BatchLoader::Core::gather(const BatchRequest& request) {
+  uint32_t count = 0;
+  for (LaneId lane : request.lanes) count += schedule.rows_at(lane, request.clock);
+  const BatchShape shape{count, rows->plan().width, rows->plan().label.width};
   Batch batch;
   const auto arrays = shape.lay_out(take_buffer(shape.bytes()), batch);
-  std::span<uint64_t> ids(arrays.ids, rows);
+  RowRoom room{{arrays.ids, count}, arrays.features, arrays.labels};
   for (LaneId lane : request.lanes) {
-    const uint32_t count = schedule.rows_at(lane, request.clock);
-    order.positions(schedule.epoch_of(request.clock), lane, schedule.first_position(request.clock),
-                    ids.first(count));
-    ids = ids.subspan(count);
+    const uint32_t share = schedule.rows_at(lane, request.clock);
+    BALLAST_RETURN_IF_ERROR(rows->read(schedule.epoch_of(request.clock), lane,
+                                       schedule.first_position(request.clock),
+                                       {room.ids.first(share), room.features, room.labels}));
+    room = {room.ids.subspan(share), room.features + size_t{share} * shape.width,
+            room.labels + size_t{share} * shape.label_width};
   }
-  table->read(batch.row_ids, arrays.features, arrays.labels);
   batch.clock = request.clock;
   batch.lanes = request.lanes;
-  batch.dataset = table->dataset();
+  batch.dataset = rows->dataset();
   return batch;
 }
+
+namespace {
+
+Result<std::unique_ptr<RowSource>> open_rows(const JobConfig& config, const LaneSchedule& schedule,
+                                             const LoaderMemory& memory,
+                                             std::shared_ptr<const Dataset> dataset, RowPlan plan) {
+  if (config.data.order != Order::kStrip) {
+    BALLAST_ASSIGN(std::unique_ptr<const MemoryTable> table,
+                   MemoryTable::load(std::move(dataset), std::move(plan), config.data.threads));
+    log::info("data {} is held in memory: {}", config.data.train, memory.to_string());
+    return std::unique_ptr<RowSource>(std::make_unique<MemoryRows>(
+        std::move(table),
+        SampleOrder(config.data.order, schedule.rows(), schedule.lanes(), config.seed)));
+  }
+  auto source = std::make_unique<LocalSource>(
+      config.data.train, config.data.threads,
+      past_the_page_cache(memory.block_bytes * dataset->block_count()));
+  BALLAST_ASSIGN(
+      std::unique_ptr<BlockStore> store,
+      BlockStore::open(dataset, plan, std::move(source), static_cast<uint32_t>(memory.blocks)));
+  log::info("data {} is streamed, {} blocks mixed in each lane: {}", config.data.train,
+            config.data.window, memory.to_string());
+  return std::unique_ptr<RowSource>(std::make_unique<StreamRows>(
+      std::move(dataset), std::move(plan), std::move(store), schedule.lanes(), config.data.window,
+      config.seed, config.train.epochs));
+}
+
+}  // namespace
 
 Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const JobConfig& config,
                                                        const LaneSchedule& schedule) {
@@ -179,10 +212,9 @@ Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const JobConfig& config,
   BALLAST_RETURN_IF_ERROR(resolve_shapes(measured));
   const LoaderMemory memory = loader_memory(measured, schedule);
   BALLAST_RETURN_IF_ERROR(memory.check(config.data.memory_mib));
-  BALLAST_ASSIGN(std::unique_ptr<const MemoryTable> table,
-                 MemoryTable::load(std::move(dataset), std::move(plan), config.data.threads));
-  log::info("data {} is held in memory: {}", config.data.train, memory.to_string());
-  auto core = std::make_unique<Core>(std::move(table), schedule, config, memory);
+  BALLAST_ASSIGN(std::unique_ptr<RowSource> rows,
+                 open_rows(measured, schedule, memory, std::move(dataset), std::move(plan)));
+  auto core = std::make_unique<Core>(std::move(rows), schedule, config, memory);
   return std::unique_ptr<BatchLoader>(new BatchLoader(std::move(core)));
 }
 
@@ -204,7 +236,7 @@ Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
   if (slot == nullptr || slot->state == Core::Slot::State::kQueued) {
     ++core_->counters.batches_missed;
     lock.unlock();
-    Batch batch = core_->gather(request);
+    BALLAST_ASSIGN(Batch batch, core_->gather(request));
     lock.lock();
     core_->counters.rows += batch.rows;
     return batch;
@@ -221,15 +253,16 @@ Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
   }
   // No deadline: whoever is at the slot copies rows within memory, which ends, and then notifies.
   core_->ready.wait(lock, [&] { return slot->state == Core::Slot::State::kReady; });
+  if (!slot->failure.ok()) return slot->failure;
   core_->counters.rows += slot->batch.rows;
   return std::move(slot->batch);
 }
 
 uint32_t BatchLoader::width() const {
-  return core_->table->plan().width;
+  return core_->rows->plan().width;
 }
 uint32_t BatchLoader::label_width() const {
-  return core_->table->plan().label.width;
+  return core_->rows->plan().label.width;
 }
 LoaderMemory BatchLoader::memory() const {
   return core_->memory;

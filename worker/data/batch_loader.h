@@ -1,8 +1,9 @@
 // BatchLoader: the training rows of a worker, lane by lane and step by step, shuffled, verified,
 // transformed and ready when they are asked for.
 //
-// The columns a job uses are read into memory once, in their stored types, and verified (XXH3 of
-// every buffer, finite floats). Loader threads (data.threads) then gather the steps that the worker
+// Order full and none: the columns a job uses are read into memory once, in their stored types, and
+// verified (XXH3 of every buffer, finite floats). Order strip: blocks are read and verified as they
+// are needed (stream_rows.h). Loader threads (data.threads) gather the steps that the worker
 // will ask for next into pooled buffers. Which rows a batch has is LaneSchedule x SampleOrder; the
 // threads, the prefetching and take()'s call order never change it.
 //

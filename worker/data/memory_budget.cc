@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "worker/data/batch_shape.h"
+#include "worker/data/stream_rows.h"
 
 namespace ballast {
 
@@ -13,6 +14,10 @@ namespace {
 
 constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
 constexpr uint64_t kMib = 1u << 20;
+
+// Two blocks hardly mix; with 64, neighbours in a batch come from 64 places of the data set.
+constexpr uint32_t kWindowLeast = 2;
+constexpr uint32_t kWindowMost = 64;
 
 uint64_t product(uint64_t a, uint64_t b) {
   uint64_t result = 0;
@@ -26,17 +31,19 @@ uint64_t sum(uint64_t a, uint64_t b) {
 }  // namespace
 
 uint64_t LoaderMemory::total() const {
-  const uint64_t data =
-      sum(product(train_rows, train_row_bytes), product(test_rows, test_row_bytes));
+  const uint64_t train =
+      sum(product(train_rows, train_row_bytes), sum(product(blocks, block_bytes), order_bytes));
+  const uint64_t data = sum(train, product(test_rows, test_row_bytes));
   return sum(data, product(batch_bytes, batches));
 }
 
 std::string LoaderMemory::to_string() const {
-  return fmt::format(
-      "train {} rows x {} B + test {} rows x {} B + {} batches x {} B = {} B "
-      "({:.1f} MiB)",
-      train_rows, train_row_bytes, test_rows, test_row_bytes, batches, batch_bytes, total(),
-      static_cast<double>(total()) / static_cast<double>(kMib));
+  const std::string train = blocks > 0 ? fmt::format("{} blocks x {} B + their order {} B", blocks,
+                                                     block_bytes, order_bytes)
+                                       : fmt::format("{} rows x {} B", train_rows, train_row_bytes);
+  return fmt::format("train {} + test {} rows x {} B + {} batches x {} B = {} B ({:.1f} MiB)",
+                     train, test_rows, test_row_bytes, batches, batch_bytes, total(),
+                     static_cast<double>(total()) / static_cast<double>(kMib));
 }
 
 Status LoaderMemory::check(uint64_t memory_mib) const {
@@ -44,9 +51,30 @@ Status LoaderMemory::check(uint64_t memory_mib) const {
   return Status(
       Code::kInvalidInput,
       fmt::format("data.memory_mib = {}: the loader needs {}; set data.memory_mib to {} or "
-                  "more, or train on fewer rows or columns",
-                  memory_mib, to_string(), sum(total(), kMib - 1) / kMib));
+                  "more, or {}",
+                  memory_mib, to_string(), sum(total(), kMib - 1) / kMib,
+                  blocks > 0 ? "use fewer lanes, a smaller data.window, or data converted again "
+                               "with a smaller --block-kib"
+                             : "stream the rows with data.order = \"strip\""));
 }
+
+namespace {
+
+// What StripOrder keeps for a block, in the epochs that lanes stand in and look ahead into.
+constexpr uint64_t kOrderBytesPerBlock = 3 * 20;
+
+void add_stream(const JobConfig& config, uint64_t lanes, LoaderMemory& memory) {
+  const ResolvedConfig& resolved = config.resolved;
+  const uint64_t lanes_here = (lanes + config.cluster.workers - 1) / config.cluster.workers;
+  memory.blocks = lanes_here * StreamRows::blocks_per_lane(config.data.window);
+  memory.block_bytes = resolved.train_block_bytes;
+  const uint64_t permuted = config.data.window * resolved.train_block_rows * sizeof(uint32_t);
+  const uint64_t samples = resolved.train_block_rows * sizeof(StripSample);
+  memory.order_bytes =
+      lanes_here * (permuted + samples) + resolved.train_blocks * kOrderBytesPerBlock;
+}
+
+}  // namespace
 
 LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule) {
   const ResolvedConfig& resolved = config.resolved;
@@ -54,13 +82,34 @@ LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule
   const uint32_t rows = together ? schedule.batch() : schedule.lane_batch();
   const uint32_t requests = kStepsAhead * (together ? 1 : schedule.lanes());
   LoaderMemory memory;
-  memory.train_rows = resolved.train_rows;
-  memory.train_row_bytes = resolved.train_row_bytes;
+  if (config.data.order == Order::kStrip) {
+    add_stream(config, schedule.lanes(), memory);
+  } else {
+    memory.train_rows = resolved.train_rows;
+    memory.train_row_bytes = resolved.train_row_bytes;
+  }
   memory.test_rows = resolved.test_rows;
   memory.test_row_bytes = resolved.test_row_bytes;
   memory.batch_bytes = BatchShape{rows, resolved.input_width, resolved.label_width}.bytes();
   memory.batches = requests + std::max(1u, config.data.threads) + 1;
   return memory;
+}
+
+void choose_order(JobConfig& config) {
+  const uint64_t budget = product(config.data.memory_mib, kMib);
+  const LaneSchedule schedule = schedule_of(config);
+  const auto fits = [&] {
+    JobConfig alone = config;
+    alone.cluster.workers = 1;
+    return loader_memory(alone, schedule).total() <= budget;
+  };
+  if (config.data.order == Order::kAuto) {
+    config.data.order = Order::kFull;
+    if (!fits()) config.data.order = Order::kStrip;
+  }
+  if (config.data.order != Order::kStrip || config.data.window != 0) return;
+  config.data.window = kWindowMost;
+  while (config.data.window > kWindowLeast && !fits()) --config.data.window;
 }
 
 }  // namespace ballast

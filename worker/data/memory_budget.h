@@ -15,8 +15,13 @@ namespace ballast {
 inline constexpr uint32_t kStepsAhead = 2;
 
 struct LoaderMemory {
+  // Held whole: order full and none.
   uint64_t train_rows = 0;
   uint64_t train_row_bytes = 0;  // stored bytes of the columns used
+  // Streamed: order strip.
+  uint64_t blocks = 0;  // in the windows of the worker's lanes, and asked for ahead
+  uint64_t block_bytes = 0;
+  uint64_t order_bytes = 0;  // permutations of those, and a few numbers for each block of the set
   uint64_t test_rows = 0;
   uint64_t test_row_bytes = 0;
   uint64_t batch_bytes = 0;  // one pooled batch of the largest step
@@ -30,7 +35,12 @@ struct LoaderMemory {
   [[nodiscard]] Status check(uint64_t memory_mib) const;
 };
 
-// Of one worker of the job, whichever lanes it will own. `config` is resolved.
+// Of one worker of the job with its share of the lanes. `config` is resolved.
 [[nodiscard]] LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule);
+
+// Turns data.order auto into full or strip, and data.window 0 into a number, by what fits
+// data.memory_mib if one worker had all lanes: the bits depend on both, so they may not depend on
+// how many workers there are. `config` is resolved otherwise.
+void choose_order(JobConfig& config);
 
 }  // namespace ballast

@@ -60,6 +60,7 @@ uint64_t KeyedPermutation::encipher(uint64_t index) const {
 SampleOrder::SampleOrder(Order order, uint64_t rows, uint32_t lanes, uint64_t seed)
     : order_(order), rows_(rows), lanes_(lanes), seed_(seed) {
   BALLAST_CHECK(rows > 0 && lanes > 0);
+  BALLAST_CHECK(order == Order::kFull || order == Order::kNone);
 }
 
 uint64_t SampleOrder::position(uint64_t epoch, LaneId lane, uint64_t i) const {
@@ -75,7 +76,7 @@ void SampleOrder::positions(uint64_t epoch, LaneId lane, uint64_t first,
   BALLAST_CHECK(lane.value() < lanes_ && place + (rows.size() - 1) * lanes_ < rows_);
   const KeyedPermutation permuted(rows_, hash_numbers({seed_, kOrderStream, epoch}));
   for (uint64_t& row : rows) {
-    row = order_ == Order::kFull ? permuted(place) : place;
+    row = order_ == Order::kNone ? place : permuted(place);
     place += lanes_;
   }
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "common/base/hash.h"
 #include "worker/data/transform.h"
 
@@ -17,6 +19,16 @@ Status check_same_widths(const DataConfig& config, const RowPlan& train, const R
                             "data.train {}, {} and {} found",
                             config.test, train.width, train.label.width, config.train, test.width,
                             test.label.width));
+}
+
+Status resolve_test(JobConfig& config, const RowPlan& train) {
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> test, open_filled_dataset(config.data.test));
+  BALLAST_ASSIGN(const RowPlan test_plan, plan_rows(*test, config.data));
+  BALLAST_RETURN_IF_ERROR(check_same_widths(config.data, train, test_plan));
+  config.resolved.test_rows = test->rows();
+  config.resolved.test_row_bytes = test_plan.stored_row_bytes();
+  config.resolved.test_manifest_xxh3 = hex64(test->manifest_xxh3());
+  return {};
 }
 
 }  // namespace
@@ -38,15 +50,13 @@ Status resolve_shapes(JobConfig& config) {
   resolved.input_width = plan.width;
   resolved.label_width = plan.label.width;
   resolved.train_row_bytes = plan.stored_row_bytes();
+  resolved.train_blocks = train->block_count();
+  for (const ManifestBlock& block : train->manifest().blocks) {
+    resolved.train_block_rows = std::max<uint64_t>(resolved.train_block_rows, block.rows);
+    resolved.train_block_bytes = std::max(resolved.train_block_bytes, block.bytes);
+  }
   resolved.train_manifest_xxh3 = hex64(train->manifest_xxh3());
-  if (config.data.test.empty()) return {};
-
-  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> test, open_filled_dataset(config.data.test));
-  BALLAST_ASSIGN(const RowPlan test_plan, plan_rows(*test, config.data));
-  BALLAST_RETURN_IF_ERROR(check_same_widths(config.data, plan, test_plan));
-  resolved.test_rows = test->rows();
-  resolved.test_row_bytes = test_plan.stored_row_bytes();
-  resolved.test_manifest_xxh3 = hex64(test->manifest_xxh3());
+  if (!config.data.test.empty()) BALLAST_RETURN_IF_ERROR(resolve_test(config, plan));
   return {};
 }
 

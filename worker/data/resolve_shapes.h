@@ -1,5 +1,6 @@
 // Fills JobConfig.resolved from the manifests of data.train and data.test: rows, widths after
-// transforms, manifest hashes. Reads manifests only. Every error names the folder and the column.
+// transforms, block sizes, manifest hashes. Reads manifests only. Every error names the folder and
+// the column.
 #pragma once
 
 #include <memory>

@@ -118,6 +118,8 @@ MemorySum worker_memory(const JobConfig& job) {
            {"arriving weights", weights},
            {"layers", 2 * step_rows(job, schedule) * row_values(job) * sizeof(float)},
            {"train rows", loader.train_rows * loader.train_row_bytes},
+           {fmt::format("blocks of train rows ({})", loader.blocks),
+            loader.blocks * loader.block_bytes + loader.order_bytes},
            {"test rows", loader.test_rows * loader.test_row_bytes},
            {fmt::format("batches ({})", loader.batches), loader.batch_bytes * loader.batches},
            {"evaluation batches", evaluation_bytes(job)}}};

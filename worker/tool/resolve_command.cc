@@ -172,6 +172,7 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
                     job.train.lanes, job.resolved.train_rows, job.data.train,
                     job.resolved.train_rows));
   }
+  choose_order(job);
   BALLAST_RETURN_IF_ERROR(loader_memory(job, schedule_of(job)).check(job.data.memory_mib));
   BALLAST_RETURN_IF_ERROR(
       check_model(job.model, job.resolved.input_width, job.resolved.label_width));

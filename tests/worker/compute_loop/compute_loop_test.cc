@@ -26,6 +26,7 @@ class ComputeLoopTest : public DataFixture {
     job_.data.test = write_pixels("test", kTestRows, kWidth);
     job_.data.features = {"pixels"};
     job_.data.label = "label";
+    job_.data.order = Order::kFull;
     job_.model.layers.push_back({.kind = LayerKind::kDense, .units = 16});
     job_.model.layers.push_back({.kind = LayerKind::kDense, .units = 10});
     job_.train.lanes = 4;

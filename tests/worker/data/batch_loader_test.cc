@@ -11,6 +11,7 @@
 #include "common/base/check.h"
 #include "tests/worker/data/data_fixture.h"
 #include "worker/data/eval_loader.h"
+#include "worker/data/resolve_shapes.h"
 
 namespace ballast {
 namespace {
@@ -28,6 +29,7 @@ class BatchLoaderTest : public DataFixture {
     job.data.train = write_pixels("train", kRows, kWidth);
     job.data.features = {"pixels"};
     job.data.label = "label";
+    job.data.order = Order::kFull;
     job.train.mode = mode;
     return job;
   }
@@ -76,6 +78,61 @@ TEST_F(BatchLoaderTest, GivesEachRowOnceAnEpochWithItsOwnValues) {
     EXPECT_EQ(seen.size(), kRows);
   }
   EXPECT_EQ(loader->counters().rows, 2 * kRows);
+}
+
+TEST_F(BatchLoaderTest, GivesTheSameStreamedRowsFromOneLoaderAsFromOneALane) {
+  JobConfig job = config();
+  job.data.order = Order::kStrip;
+  job.data.window = 3;
+  job.data.threads = 2;
+  const LaneSchedule schedule(kRows, 4, 64, 2);
+  job.train.epochs = 2;
+  const auto together = open(job, schedule);
+  const std::vector<LaneId> lanes = {LaneId(0), LaneId(1), LaneId(2), LaneId(3)};
+  together->follow(lanes, 0);
+  std::vector<std::unique_ptr<BatchLoader>> apart;
+  for (LaneId lane : lanes) {
+    apart.push_back(open(job, schedule));
+    apart.back()->follow(std::span(&lane, 1), 0);
+  }
+
+  std::set<uint64_t> seen;
+  for (Clock clock = 0; clock < schedule.steps(); ++clock) {
+    if (clock % schedule.steps_per_epoch() == 0) seen.clear();
+    for (LaneId lane : lanes) {
+      const Batch one = together->take(std::span(&lane, 1), clock).value();
+      const Batch other = apart[lane.value()]->take(std::span(&lane, 1), clock).value();
+      ASSERT_TRUE(std::ranges::equal(one.row_ids, other.row_ids));
+      for (uint32_t i = 0; i < one.rows; ++i) {
+        expect_row(one, i);
+        EXPECT_TRUE(seen.insert(one.row_ids[i]).second);
+      }
+    }
+    if ((clock + 1) % schedule.steps_per_epoch() == 0) {
+      EXPECT_EQ(seen.size(), kRows);
+    }
+  }
+}
+
+TEST_F(BatchLoaderTest, SaysWhichBlockOfAStreamIsDamaged) {
+  JobConfig job = config();
+  job.data.order = Order::kStrip;
+  job.data.window = 3;
+  const LaneSchedule schedule(kRows, 1, 64, 1);
+  const auto loader = open(job, schedule);
+  const auto dataset = open_filled_dataset(job.data.train).value();
+  flip_bit(dataset->chunk_path(0), dataset->block(0).stored.offset + 17);
+  const LaneId lane(0);
+  loader->follow(std::span(&lane, 1), 0);
+
+  Status failure;
+  for (Clock clock = 0; clock < schedule.steps() && failure.ok(); ++clock) {
+    const Result<Batch> batch = loader->take(std::span(&lane, 1), clock);
+    if (!batch.ok()) failure = batch.status();
+  }
+
+  EXPECT_EQ(failure.code(), Code::kDataLoss);
+  EXPECT_THAT(failure.to_string(), HasSubstr(".blc"));
 }
 
 TEST_F(BatchLoaderTest, PutsLanesOneAfterAnotherInTheOrderGiven) {

@@ -1,0 +1,62 @@
+"""Training rows streamed in the order `strip` from many small blocks: the same bits in sync whoever
+reads them, and each row once."""
+
+import os
+import shutil
+import signal
+
+from process_case import ProcessTest, ROOT, convert
+
+# (workers, servers)
+SHAPES = ((1, 1), (2, 1), (3, 1), (4, 2))
+EPOCHS = "train.epochs=40"
+
+
+class Stream(ProcessTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        shutil.rmtree(cls.data / "train")
+        # 33 blocks of 120 rows, so that a lane's run has more than its window.
+        done = convert(ROOT / "tests/data/optdigits.tra.gz", cls.data / "train",
+                       "--features-type", "u8", "--block-kib", "8")
+        if done.returncode != 0:
+            raise AssertionError(done.stderr)
+
+    def settings(self, *settings):
+        return super().settings("data.order=strip", "data.window=3", *settings)
+
+    def test_sync_gives_the_same_bits_for_any_workers_and_servers(self):
+        hashes = {}
+        for workers, servers in SHAPES:
+            summary = self.finish(f"cluster.workers={workers}", f"cluster.servers={servers}",
+                                  run_dir=f"shape-{workers}-{servers}")
+            hashes[workers, servers] = summary["weights_xxh3"]
+            self.assertGreater(summary["metrics"]["test_accuracy"], 0.8)
+
+        self.assertEqual(len(set(hashes.values())), 1, hashes)
+
+    def test_sync_resumes_in_mid_epoch_with_another_worker_to_the_same_bits(self):
+        undisturbed = self.finish(EPOCHS, run_dir="undisturbed")
+        launcher = self.start(EPOCHS)
+        self.wait_for_checkpoint(launcher)
+        os.kill(self.pid_of("worker", 0), signal.SIGKILL)
+        self.end(launcher, seconds=20)
+        self.assertFalse(self.is_done(), "a job cut short passes for a whole one")
+
+        done = self.resume("cluster.workers=1")
+
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.summary()["weights_xxh3"], undisturbed["weights_xxh3"])
+
+    def test_async_counts_each_sample_once(self):
+        summary = self.finish("train.mode=async", "cluster.workers=3")
+
+        self.assertEqual(summary["samples"], 4 * 3823)
+        self.assertEqual(summary["lost_pushes"], 0)
+
+    def test_auto_holds_the_rows_where_they_fit_and_says_so_in_the_config(self):
+        self.finish("data.order=auto", "data.window=0", "train.epochs=1")
+
+        config = (self.folder / "r/config.toml").read_text()
+        self.assertIn('order = "full"', config)

@@ -1,0 +1,98 @@
+#include "worker/data/memory_budget.h"
+
+#include <gmock/gmock.h>
+
+namespace ballast {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+// 100 MiB of rows of 160 bytes in blocks of 1 MiB.
+JobConfig large_job() {
+  JobConfig job;
+  job.data.train = "train";
+  job.train.batch = 64;
+  job.train.lanes = 4;
+  job.cluster.workers = 2;
+  job.resolved.train_rows = (100 << 20) / 160;
+  job.resolved.train_row_bytes = 160;
+  job.resolved.train_blocks = 100;
+  job.resolved.train_block_rows = (1 << 20) / 160;
+  job.resolved.train_block_bytes = 1 << 20;
+  job.resolved.input_width = 39;
+  return job;
+}
+
+uint64_t needed_bytes(const JobConfig& job) {
+  return loader_memory(job, schedule_of(job)).total();
+}
+
+TEST(ChooseOrder, HoldsAllRowsWhereTheyFit) {
+  JobConfig job = large_job();
+  job.data.memory_mib = 110;
+
+  choose_order(job);
+
+  EXPECT_EQ(job.data.order, Order::kFull);
+  EXPECT_EQ(job.data.window, 0u);
+}
+
+TEST(ChooseOrder, StreamsWithTheWidestWindowThatFits) {
+  JobConfig job = large_job();
+  job.cluster.workers = 1;
+  job.data.memory_mib = 60;
+
+  choose_order(job);
+
+  ASSERT_EQ(job.data.order, Order::kStrip);
+  EXPECT_LE(needed_bytes(job), 60u << 20);
+  ++job.data.window;
+  EXPECT_GT(needed_bytes(job), 60u << 20);
+}
+
+TEST(ChooseOrder, DoesNotDependOnTheNumberOfWorkers) {
+  JobConfig one = large_job();
+  one.data.memory_mib = 60;
+  one.cluster.workers = 1;
+  JobConfig four = one;
+  four.cluster.workers = 4;
+
+  choose_order(one);
+  choose_order(four);
+
+  EXPECT_EQ(one.data.order, four.data.order);
+  EXPECT_EQ(one.data.window, four.data.window);
+}
+
+TEST(ChooseOrder, LeavesAloneWhatTheUserHasSaid) {
+  JobConfig full = large_job();
+  full.data.order = Order::kFull;
+  full.data.memory_mib = 1;
+  JobConfig strip = large_job();
+  strip.data.order = Order::kStrip;
+  strip.data.window = 7;
+
+  choose_order(full);
+  choose_order(strip);
+
+  EXPECT_EQ(full.data.order, Order::kFull);
+  EXPECT_EQ(strip.data.order, Order::kStrip);
+  EXPECT_EQ(strip.data.window, 7u);
+}
+
+TEST(LoaderMemory, RefusesAStreamThatDoesNotFitWithTheArithmetic) {
+  JobConfig job = large_job();
+  job.data.memory_mib = 5;
+  choose_order(job);
+
+  const Status status = loader_memory(job, schedule_of(job)).check(job.data.memory_mib);
+
+  EXPECT_EQ(status.code(), Code::kInvalidInput);
+  EXPECT_THAT(status.to_string(),
+              AllOf(HasSubstr("train 8 blocks x 1048576 B"), HasSubstr("data.memory_mib = 5"),
+                    HasSubstr("data.window"), HasSubstr("--block-kib")));
+}
+
+}  // namespace
+}  // namespace ballast
