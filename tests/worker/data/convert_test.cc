@@ -141,6 +141,8 @@ TEST_F(ConvertTest, NamesFileLineColumnExpectedAndFoundForMalformedCsv) {
   EXPECT_THAT(csv("").to_string(), HasSubstr("t.csv: at least one line expected, none found"));
   EXPECT_THAT(csv("1,\"2\n3,4\n").to_string(),
               HasSubstr("t.csv line 1: a quote is opened and not closed"));
+  EXPECT_THAT(csv("1,2\n\"3\"4,5\n").to_string(),
+              HasSubstr("t.csv line 2: text behind a closing quote"));
   EXPECT_THAT(csv(std::string("1,2\n\0,2\n", 8)).to_string(),
               HasSubstr("t.csv line 2: text in UTF-8 expected, a zero byte found"));
   EXPECT_EQ(exit_code(csv("1,2\nx,2\n")), 2);

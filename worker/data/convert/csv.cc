@@ -41,9 +41,10 @@ std::optional<std::string> unquoted(std::string_view line, size_t& at) {
   return std::nullopt;
 }
 
-// Views into `line`, or into `quoted` for fields in quotes. False: a quote is not closed.
-[[nodiscard]] bool split(std::string_view line, char separator,
-                         std::vector<std::string_view>& fields, std::vector<std::string>& quoted) {
+// Views into `line`, or into `quoted` for fields in quotes. What is wrong with it; nothing: null.
+[[nodiscard]] const char* split(std::string_view line, char separator,
+                                std::vector<std::string_view>& fields,
+                                std::vector<std::string>& quoted) {
   fields.clear();
   quoted.clear();
   quoted.reserve(line.size() / 2 + 1);  // views into it stay valid
@@ -51,16 +52,22 @@ std::optional<std::string> unquoted(std::string_view line, size_t& at) {
   for (;;) {
     if (at < line.size() && line[at] == '"') {
       std::optional<std::string> text = unquoted(line, at);
-      if (!text) return false;
+      if (!text) return "a quote is opened and not closed: a value in quotes ends on its line";
       quoted.push_back(std::move(*text));
       fields.push_back(quoted.back());
-      at = std::min(line.find(separator, at), line.size());
+      const size_t end = std::min(line.find(separator, at), line.size());
+      if (!trimmed(line.substr(at, end - at)).empty()) {
+        return "text behind a closing quote: a separator expected; a quote inside a value in "
+               "quotes "
+               "is written twice";
+      }
+      at = end;
     } else {
       const size_t end = std::min(line.find(separator, at), line.size());
       fields.push_back(trimmed(line.substr(at, end - at)));
       at = end;
     }
-    if (at >= line.size()) return true;
+    if (at >= line.size()) return nullptr;
     ++at;
   }
 }
@@ -218,8 +225,8 @@ class CsvReader {
     if (line.find('\0') != std::string_view::npos) {
       return refused("text in UTF-8 expected, a zero byte found: is it a CSV file?");
     }
-    if (split(line, options_.separator, fields_, quoted_)) return {};
-    return refused("a quote is opened and not closed: a value in quotes ends on its line");
+    const char* wrong = split(line, options_.separator, fields_, quoted_);
+    return wrong == nullptr ? Status() : refused(wrong);
   }
 
   [[nodiscard]] Status start(const LineSource& lines, std::string_view line) {
