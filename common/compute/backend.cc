@@ -14,15 +14,15 @@ bool needs_input(Activation activation) {
   return activation == Activation::kGelu;
 }
 
-Result<std::unique_ptr<Backend>> make_backend(Device device, const BackendOptions& options) {
-  switch (device) {
-    case Device::kCpu:
-      return std::unique_ptr<Backend>(std::make_unique<cpu::CpuBackend>(options));
-    case Device::kCuda:
-      break;
-  }
+Status check_device(Device device) {
+  if (device == Device::kCpu) return {};
   return Status(Code::kInvalidInput,
                 "device cuda: this build has no CUDA back end; set cluster.device = \"cpu\"");
+}
+
+Result<std::unique_ptr<Backend>> make_backend(Device device, const BackendOptions& options) {
+  BALLAST_RETURN_IF_ERROR(check_device(device));
+  return std::unique_ptr<Backend>(std::make_unique<cpu::CpuBackend>(options));
 }
 
 }  // namespace ballast

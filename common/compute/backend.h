@@ -172,7 +172,10 @@ class Backend {
 // Whether an activation's derivative is taken from z (gelu) instead of y.
 [[nodiscard]] bool needs_input(Activation activation);
 
-// kInvalidInput: this build has no such device; says what to build.
+// kInvalidInput: this build has no such device; says what to set instead.
+[[nodiscard]] Status check_device(Device device);
+
+// Errors: those of check_device.
 [[nodiscard]] Result<std::unique_ptr<Backend>> make_backend(Device device,
                                                             const BackendOptions& options);
 

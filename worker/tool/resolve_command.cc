@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "common/base/process.h"
+#include "common/compute/backend.h"
 #include "common/config/job_dump.h"
 #include "common/config/job_file.h"
 #include "worker/data/memory_budget.h"
@@ -162,6 +163,7 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
     BALLAST_ASSIGN(job, load_resumed(options.resume, source, options.overrides));
     BALLAST_ASSIGN(before, load_resumed(options.resume, source, {}));
   }
+  BALLAST_RETURN_IF_ERROR(check_device(job.cluster.device));
   job.resolved = ResolvedConfig();  // read anew: the data may not be what it was
   BALLAST_RETURN_IF_ERROR(resolve_shapes(job));
   if (job.train.lanes > job.resolved.train_rows) {

@@ -80,6 +80,15 @@ TEST_F(ResolveCommand, RefusesMoreLanesThanRows) {
   EXPECT_THAT(status.to_string(), HasSubstr("train.lanes = 2 is more than the 1 rows of"));
 }
 
+TEST_F(ResolveCommand, RefusesADeviceThatTheBuildHasNot) {
+  options_.overrides = {"cluster.device=cuda"};
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(), HasSubstr("set cluster.device = \"cpu\""));
+}
+
 TEST_F(ResolveCommand, PassesOnWhatIsWrongWithTheData) {
   const ShapeResolver no_data = [](JobConfig& job) {
     return Status(Code::kNotFound, job.data.train + ": no such folder");
