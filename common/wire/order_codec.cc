@@ -65,7 +65,7 @@ Offset<fb::Assign> pack(Packer& packer, const Assign& m) {
   const auto lanes = packer.structs(m.lanes, [](const LaneAssignment& lane) {
     return fb::LaneAssignment(lane.lane.value(), lane.fence, lane.number, lane.start);
   });
-  return fb::CreateAssign(packer.builder(), lanes, m.term);
+  return fb::CreateAssign(packer.builder(), m.term, lanes);
 }
 
 Assign unpack(Unpacker& unpacker, const fb::Assign& t) {
