@@ -1,0 +1,298 @@
+// Does streaming from blocks, shuffled in the order `strip` and verified, run at the speed of what
+// cannot be left out? Tabular rows of 160 bytes (1 label, 13 f32, 26 i32) and rows of 784 f32; page
+// cache warm, one loader thread, one reading thread.
+//
+// Floor: a bare loop on one thread that is told beforehand which rows come and when a block is last
+// used: pread and XXH3 of every block when its first row comes, its memory used again after its
+// last, the rows of each batch copied out of the blocks as floats. Both sides end with the same
+// batches (checked). Bar: streaming >= 0.85 of the floor in rows per second of processor time (two
+// threads share the work, wall time stands beside), and 10 million tabular rows a second of a
+// processor.
+// --smoke: a few rows, for the tests.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bench/micro/alternate.h"
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "common/base/random.h"
+#include "worker/data/batch_loader.h"
+#include "worker/data/chunk_reader.h"
+#include "worker/data/dataset_writer.h"
+#include "worker/data/row_memory.h"
+
+namespace ballast::bench {
+namespace {
+
+constexpr uint32_t kWindow = 16;
+constexpr double kBar = 0.85;
+
+struct Shape {
+  std::string name;
+  uint32_t floats;    // f32 values a row
+  uint32_t integers;  // i32 values a row; 0: no such column
+  uint64_t rows;
+  uint32_t batch;
+  int rounds;
+
+  [[nodiscard]] uint32_t width() const { return floats + integers; }
+};
+
+void write_dataset(const std::string& folder, const Shape& shape) {
+  std::vector<ColumnSpec> columns = {{"numbers", ColumnType::kF32, {shape.floats}}};
+  if (shape.integers > 0) columns.push_back({"ids", ColumnType::kI32, {shape.integers}});
+  columns.push_back({"label", ColumnType::kF32, {}});
+  auto writer = DatasetWriter::create(folder, columns, {});
+  BALLAST_CHECK_MSG(writer.ok(), writer.status().to_string());
+  Random random(1);
+  std::vector<std::byte> row(writer->row_bytes());
+  for (uint64_t i = 0; i < shape.rows; ++i) {
+    std::byte* at = row.data();
+    const auto put = [&](auto value) {
+      std::memcpy(at, &value, sizeof value);
+      at += sizeof value;
+    };
+    for (uint32_t k = 0; k < shape.floats; ++k) put(static_cast<float>(random.next() % 1000));
+    for (uint32_t k = 0; k < shape.integers; ++k)
+      put(static_cast<int32_t>(random.next() % 100'000));
+    put(static_cast<float>(i % 2));
+    BALLAST_CHECK(writer->add_row(row).ok());
+  }
+  BALLAST_CHECK(writer->commit().ok());
+}
+
+JobConfig job_of(const std::string& folder, const Shape& shape) {
+  JobConfig job;
+  job.data.train = folder;
+  job.data.features = {"numbers"};
+  if (shape.integers > 0) job.data.features.push_back("ids");
+  job.data.label = "label";
+  job.data.order = Order::kStrip;
+  job.data.window = kWindow;
+  job.data.memory_mib = 4096;
+  job.cluster.workers = 1;
+  job.train.mode = Mode::kAsync;
+  job.train.epochs = 1 << 20;
+  return job;
+}
+
+// The product. One lane whose step is the whole batch.
+class Stream {
+ public:
+  Stream(const std::string& folder, const Shape& shape)
+      : job_(job_of(folder, shape)), schedule_(shape.rows, 1, shape.batch, 1 << 20) {
+    auto opened = BatchLoader::open(job_, schedule_);
+    BALLAST_CHECK_MSG(opened.ok(), opened.status().to_string());
+    loader_ = std::move(opened).value();
+  }
+
+  // Each is a first epoch of the same rows: going back costs one window.
+  template <typename EachBatch>
+  void epoch(EachBatch each) {
+    loader_->follow(std::span(&lane_, 1), 0);
+    for (uint64_t step = 0; step < schedule_.steps_per_epoch(); ++step) {
+      batch_ = loader_->take(std::span(&lane_, 1), step).value();
+      each(batch_);
+    }
+  }
+  [[nodiscard]] const Batch& last() const { return batch_; }
+
+ private:
+  JobConfig job_;
+  LaneSchedule schedule_;
+  LaneId lane_{0};
+  std::unique_ptr<BatchLoader> loader_;
+  Batch batch_;
+};
+
+// The floor. Knows the places of blocks, the order of rows and each block's last use beforehand.
+class BareLoop {
+ public:
+  BareLoop(const Dataset& dataset, const Shape& shape, const std::vector<uint64_t>& rows)
+      : shape_(shape),
+        batch_(new float[size_t{shape.batch} * shape.width()]),
+        labels_(new float[shape.batch]) {
+    for (uint32_t c = 0; c < dataset.manifest().chunks.size(); ++c) {
+      files_.push_back(open(dataset.chunk_path(c).c_str(), O_RDONLY));
+      BALLAST_CHECK(files_.back() >= 0);
+      const ChunkReader chunk = ChunkReader::open(dataset, c).value();
+      for (const BlockPlace& place : dataset.blocks_of(c)) {
+        const BlockSpec& spec = chunk.footer().blocks[place.index_in_chunk];
+        Block block{
+            files_.back(), place.stored.offset, place.stored.bytes, place.stored.xxh3, {}, 0,
+            nullptr};
+        for (const BufferSpec& buffer : spec.buffers) block.columns.push_back(buffer.offset);
+        slot_bytes_ = std::max(slot_bytes_, block.bytes);
+        const auto index = static_cast<uint32_t>(blocks_.size());
+        for (uint32_t i = 0; i < place.stored.rows; ++i) places_of_row_.push_back({index, i});
+        blocks_.push_back(std::move(block));
+      }
+    }
+    for (uint64_t row : rows) {
+      order_.push_back(places_of_row_[row]);
+      blocks_[order_.back().block].last_use = order_.size() - 1;
+    }
+    places_of_row_ = {};
+  }
+  ~BareLoop() {
+    for (int file : files_) close(file);
+  }
+  BareLoop(const BareLoop&) = delete;
+  BareLoop& operator=(const BareLoop&) = delete;
+
+  void epoch() {
+    for (size_t first = 0; first < order_.size(); first += shape_.batch) {
+      const size_t count = std::min<size_t>(shape_.batch, order_.size() - first);
+      for (size_t i = 0; i < count; ++i) {
+        constexpr size_t kAhead = 8;
+        if (first + i + kAhead < order_.size()) ask_for(order_[first + i + kAhead]);
+        copy_row(first + i, i);
+      }
+      sum_ += batch_[0];
+    }
+  }
+
+  [[nodiscard]] const float* batch() const { return batch_.get(); }
+
+ private:
+  struct Block {
+    int file;
+    uint64_t offset, bytes, xxh3;
+    std::vector<uint64_t> columns;  // where each begins
+    uint64_t last_use;              // in order_
+    std::byte* memory;              // null: not read
+  };
+  struct Place {
+    uint32_t block, row;
+  };
+
+  void read(Block& block) {
+    if (free_.empty()) {
+      slots_.push_back(map_rows(slot_bytes_).value());
+      free_.push_back(slots_.back().data());
+    }
+    block.memory = free_.back();
+    free_.pop_back();
+    const ssize_t got =
+        pread(block.file, block.memory, block.bytes, static_cast<off_t>(block.offset));
+    BALLAST_CHECK(got == static_cast<ssize_t>(block.bytes));
+    BALLAST_CHECK(xxh3(std::span<const std::byte>(block.memory, block.bytes)) == block.xxh3);
+  }
+
+  // A row that comes soon, so that it is in the cache then.
+  void ask_for(const Place& place) {
+    const Block& block = blocks_[place.block];
+    if (block.memory == nullptr) return;
+    const auto ask = [&](uint64_t at, uint64_t bytes) {
+      const std::byte* row = block.memory + at + place.row * bytes;
+      for (uint64_t line = 0; line < std::min<uint64_t>(bytes, 2048); line += 64) {
+        __builtin_prefetch(row + line);
+      }
+    };
+    ask(block.columns[0], shape_.floats * sizeof(float));
+    if (shape_.integers > 0) ask(block.columns[1], shape_.integers * sizeof(int32_t));
+  }
+
+  void copy_row(size_t number, size_t i) {
+    const Place place = order_[number];
+    Block& block = blocks_[place.block];
+    if (block.memory == nullptr) read(block);
+    float* out = batch_.get() + i * shape_.width();
+    const std::byte* floats = block.memory + block.columns[0];
+    std::memcpy(out, floats + place.row * shape_.floats * sizeof(float),
+                shape_.floats * sizeof(float));
+    if (shape_.integers > 0) {
+      const auto* ids = reinterpret_cast<const int32_t*>(block.memory + block.columns[1]) +
+                        size_t{place.row} * shape_.integers;
+      for (uint32_t k = 0; k < shape_.integers; ++k) {
+        out[shape_.floats + k] = static_cast<float>(ids[k]);
+      }
+    }
+    std::memcpy(&labels_[i], block.memory + block.columns.back() + place.row * sizeof(float),
+                sizeof(float));
+    if (block.last_use != number) return;
+    free_.push_back(block.memory);
+    block.memory = nullptr;
+  }
+
+  const Shape shape_;
+  std::vector<int> files_;
+  std::vector<Block> blocks_;
+  std::vector<Place> places_of_row_;
+  std::vector<Place> order_;
+  uint64_t slot_bytes_ = 0;
+  std::vector<Buffer> slots_;
+  std::vector<std::byte*> free_;
+  std::unique_ptr<float[]> batch_;
+  std::unique_ptr<float[]> labels_;
+  float sum_ = 0;
+};
+
+bool report(const Shape& shape, const std::vector<Timing>& timings) {
+  const auto rows = static_cast<double>(shape.rows);
+  for (const Timing& timing : timings) {
+    fmt::print(
+        "{:<10} {:<7} {:>10.0f} rows/cpu-s {:>7.1f} cpu-ns/row  wall {:>10.0f} rows/s "
+        "(median {:.4f} s, MAD {:.4f} s)\n",
+        shape.name, timing.name, rows / timing.processor_seconds,
+        timing.processor_seconds / rows * 1e9, rows / timing.median_seconds, timing.median_seconds,
+        timing.mad_seconds);
+  }
+  const double ratio = timings[1].processor_seconds / timings[0].processor_seconds;
+  fmt::print("{:<10} stream / bare = {:.2f} (bar {:.2f}), by wall time {:.2f}\n", shape.name, ratio,
+             kBar, timings[1].median_seconds / timings[0].median_seconds);
+  return ratio >= kBar;
+}
+
+bool run(const std::string& root, const Shape& shape) {
+  const std::string folder = root + "/" + shape.name;
+  write_dataset(folder, shape);
+  Stream stream(folder, shape);
+  std::vector<uint64_t> rows;
+  stream.epoch([&](const Batch& batch) {
+    rows.insert(rows.end(), batch.row_ids.begin(), batch.row_ids.end());
+  });
+  BareLoop bare(*Dataset::open(folder).value(), shape, rows);
+  bare.epoch();
+  const size_t bytes = stream.last().features.size() * sizeof(float);
+  BALLAST_CHECK(std::memcmp(stream.last().features.data(), bare.batch(), bytes) == 0);
+
+  float sum = 0;
+  const auto timings = alternate(
+      {{"stream", [&] { stream.epoch([&](const Batch& batch) { sum += batch.features[0]; }); }},
+       {"bare", [&] { bare.epoch(); }}},
+      shape.rounds);
+  const bool met = report(shape, timings);
+  std::filesystem::remove_all(folder);
+  return met;
+}
+
+int main_of(bool smoke) {
+  std::string root = std::filesystem::temp_directory_path() / "ballast-stream-bench-XXXXXX";
+  BALLAST_CHECK(mkdtemp(root.data()) != nullptr);
+  const uint64_t scale = smoke ? 1000 : 1;
+  const int rounds = smoke ? 1 : 7;
+  bool met = true;
+  for (const Shape& shape : {Shape{"160 B", 13, 26, 10'000'000 / scale, 4096, rounds},
+                             Shape{"3 KB", 784, 0, 500'000 / scale, 512, rounds}}) {
+    met = run(root, shape) && met;
+  }
+  std::filesystem::remove_all(root);
+  return smoke || met ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace ballast::bench
+
+int main(int argc, char** argv) {
+  return ballast::bench::main_of(argc > 1 && std::string_view(argv[1]) == "--smoke");
+}
