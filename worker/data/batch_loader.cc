@@ -199,6 +199,11 @@ Result<std::unique_ptr<RowSource>> open_rows(const JobConfig& config, const Lane
 
 Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const JobConfig& config,
                                                        const LaneSchedule& schedule) {
+  if (config.data.order == Order::kAuto) {
+    return Status(Code::kInvalidInput,
+                  "data.order = \"auto\" is decided when a job is resolved, before its workers "
+                  "start; expected full, strip or none here");
+  }
   BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset, open_filled_dataset(config.data.train));
   if (dataset->rows() != schedule.rows()) {
     return Status(
@@ -231,8 +236,13 @@ Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
   const BatchRequest request{{lanes.begin(), lanes.end()}, clock};
   std::unique_lock lock(core_->mutex);
   const std::shared_ptr<Core::Slot> slot = core_->take_slot(request);
-  core_->plan.took(lanes, clock);
+  const std::vector<LaneId> gone = core_->plan.took(lanes, clock);
   core_->replan();
+  if (!gone.empty()) {
+    lock.unlock();
+    for (LaneId lane : gone) core_->rows->forget(lane);
+    lock.lock();
+  }
   if (slot == nullptr || slot->state == Core::Slot::State::kQueued) {
     ++core_->counters.batches_missed;
     lock.unlock();
@@ -246,12 +256,14 @@ Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
   // Rather than sleep while a thread fills it, make the batch after it: where the loader is what is
   // waited for, the caller's core has nothing else to do. A sleep a batch cost a third more
   // processor time (rows of 784 floats, batch 128: 450 ns a row and not 340,
-  // bench/micro/loader_bench).
-  for (auto next = core_->next_queued(); next && slot->state == Core::Slot::State::kWorking;
+  // bench/micro/loader_bench). Not where that might wait for a disk.
+  for (auto next = core_->next_queued();
+       core_->rows->in_memory() && next && slot->state == Core::Slot::State::kWorking;
        next = core_->next_queued()) {
     core_->fill(next, lock);
   }
-  // No deadline: whoever is at the slot copies rows within memory, which ends, and then notifies.
+  // No deadline: whoever is at the slot copies rows or waits for a source that ends every read
+  // (BlockStore), and then notifies.
   core_->ready.wait(lock, [&] { return slot->state == Core::Slot::State::kReady; });
   if (!slot->failure.ok()) return slot->failure;
   core_->counters.rows += slot->batch.rows;

@@ -35,9 +35,9 @@ struct LoaderCounters {
 
 class BatchLoader {
  public:
-  // Opens and verifies data.train. `schedule` must have been made for its rows. Errors: everything
-  // resolve_shapes refuses; kDataLoss: a damaged chunk; kInvalidInput: NaN, Inf or values that a
-  // transform does not take, with chunk, block, row and column; the memory budget with its sum.
+  // Opens data.train, and reads and verifies it unless it is streamed. `config` is resolved,
+  // data.order not auto; `schedule` must have been made for its rows. Errors: everything
+  // resolve_shapes refuses; the memory budget with its sum; of rows in memory those of take().
   static Result<std::unique_ptr<BatchLoader>> open(const JobConfig& config,
                                                    const LaneSchedule& schedule);
   ~BatchLoader();
@@ -53,7 +53,9 @@ class BatchLoader {
   // prepared: sync, each followed lane by itself; async and ssp, the followed lanes at the lowest
   // clock together, ascending; anything else is gathered on the spot. Blocks until they are there.
   // A lane that is absent from the step adds no rows. Also a hint that the lanes go on at clock
-  // + 1.
+  // + 1. Errors of streamed rows: kDataLoss: a damaged chunk; kInvalidInput: NaN, Inf or values
+  // that a transform does not take, with chunk, block, row and column; kNotFound, kUnavailable: the
+  // chunk cannot be read.
   Result<Batch> take(std::span<const LaneId> lanes, Clock clock);
 
   [[nodiscard]] uint32_t width() const;

@@ -8,6 +8,7 @@
 #include "common/base/buffer.h"
 #include "common/base/check.h"
 #include "common/base/hash.h"
+#include "common/base/log.h"
 #include "worker/data/check_values.h"
 #include "worker/data/chunk_reader.h"
 #include "worker/data/row_memory.h"
@@ -35,7 +36,7 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
   Core(std::shared_ptr<const Dataset> data, const RowPlan& row_plan)
       : dataset(std::move(data)),
         plan(row_plan),
-        footers(dataset->manifest().chunks.size()),
+        column_places(dataset->manifest().chunks.size()),
         values_checked(dataset->block_count()) {}
 
   std::shared_ptr<std::byte> slot_memory();
@@ -44,7 +45,10 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
   void fetch(uint64_t block, std::shared_ptr<std::byte> memory);
   void settle(uint64_t block, std::shared_ptr<Block> fetched, Status outcome);
   [[nodiscard]] Status verify(uint64_t index, Block& block);
-  Result<std::shared_ptr<const ChunkFooter>> footer_of(uint32_t chunk);
+  [[nodiscard]] Status check_all_values(const Block& block) const;
+  // Where the plan's columns begin in each block of a chunk: [block][column of the plan].
+  using ColumnPlaces = std::vector<uint64_t>;
+  Result<std::shared_ptr<const ColumnPlaces>> places_of(uint32_t chunk);
 
   const std::shared_ptr<const Dataset> dataset;
   const RowPlan plan;
@@ -56,7 +60,7 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
   std::vector<std::byte*> free_slots;
   std::map<uint64_t, Entry> entries;
   uint64_t next_number = 0;
-  std::vector<std::shared_ptr<const ChunkFooter>> footers;  // by chunk, once needed
+  std::vector<std::shared_ptr<const ColumnPlaces>> column_places;  // by chunk, once needed
   std::vector<bool> values_checked;  // by block: from then on its hash vouches for its values
   BlockCounters counters;
 };
@@ -134,40 +138,54 @@ Status BlockStore::Core::verify(uint64_t index, Block& block) {
                               place.index_in_chunk, dataset->chunk_path(place.chunk),
                               place.stored.offset, hex64(place.stored.xxh3), hex64(found)));
   }
-  BALLAST_ASSIGN(const std::shared_ptr<const ChunkFooter> footer, footer_of(place.chunk));
-  for (const BufferSpec& buffer : footer->blocks[place.index_in_chunk].buffers) {
-    if (buffer.codec != Codec::kNone) {
-      return Status(
-          Code::kInvalidInput,
-          fmt::format("block {} of {}: codec {} is not read by this version", place.index_in_chunk,
-                      dataset->chunk_path(place.chunk), static_cast<int>(buffer.codec)));
-    }
-    block.columns_.push_back(bytes.data() + buffer.offset);
+  BALLAST_ASSIGN(const std::shared_ptr<const ColumnPlaces> places, places_of(place.chunk));
+  const size_t columns = plan_columns(plan).size();
+  for (size_t i = 0; i < columns; ++i) {
+    block.columns_.push_back(bytes.data() + (*places)[place.index_in_chunk * columns + i]);
   }
   {
     std::lock_guard lock(mutex);
     if (values_checked[index]) return {};
-    values_checked[index] = true;
   }
-  const auto check = [&](const ColumnPlan& column) {
-    return check_values(
-        *dataset, column, place,
-        {block.columns_[column.column], place.stored.rows * column.spec.row_bytes()});
-  };
-  for (const ColumnPlan& column : plan.features) BALLAST_RETURN_IF_ERROR(check(column));
-  return plan.has_label() ? check(plan.label) : Status();
+  BALLAST_RETURN_IF_ERROR(check_all_values(block));
+  std::lock_guard lock(mutex);
+  values_checked[index] = true;
+  return {};
 }
 
-Result<std::shared_ptr<const ChunkFooter>> BlockStore::Core::footer_of(uint32_t chunk) {
+Status BlockStore::Core::check_all_values(const Block& block) const {
+  size_t i = 0;
+  for (const ColumnPlan* column : plan_columns(plan)) {
+    const uint64_t bytes = block.place().stored.rows * column->spec.row_bytes();
+    BALLAST_RETURN_IF_ERROR(
+        check_values(*dataset, *column, block.place(), {block.column(i++), bytes}));
+  }
+  return {};
+}
+
+Result<std::shared_ptr<const BlockStore::Core::ColumnPlaces>> BlockStore::Core::places_of(
+    uint32_t chunk) {
   {
     std::lock_guard lock(mutex);
-    if (footers[chunk] != nullptr) return footers[chunk];
+    if (column_places[chunk] != nullptr) return column_places[chunk];
   }
   BALLAST_ASSIGN(const ChunkReader reader, ChunkReader::open(*dataset, chunk));
-  auto footer = std::make_shared<const ChunkFooter>(reader.footer());
+  auto places = std::make_shared<ColumnPlaces>();
+  for (const BlockSpec& block : reader.footer().blocks) {
+    for (const ColumnPlan* column : plan_columns(plan)) {
+      const BufferSpec& buffer = block.buffers[column->column];
+      if (buffer.codec != Codec::kNone) {
+        return Status(Code::kInvalidInput,
+                      fmt::format("{}, column \"{}\": codec {} is not read by this version",
+                                  dataset->chunk_path(chunk), column->spec.name,
+                                  static_cast<int>(buffer.codec)));
+      }
+      places->push_back(buffer.offset);
+    }
+  }
   std::lock_guard lock(mutex);
-  footers[chunk] = footer;
-  return std::shared_ptr<const ChunkFooter>(footer);
+  column_places[chunk] = places;
+  return std::shared_ptr<const ColumnPlaces>(std::move(places));
 }
 
 // ---------------------------------------------------------------- store
@@ -212,11 +230,13 @@ void BlockStore::prefetch(uint64_t block) {
 Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
   std::unique_lock lock(core_->mutex);
   auto known = core_->entries.find(block);
-  if (known != core_->entries.end() && known->second.settled) {
-    ++core_->counters.ready;
-  } else {
-    ++core_->counters.waited;
+  // Fetched ahead for somebody who did not come: what failed then may work now.
+  if (known != core_->entries.end() && !known->second.failure.ok()) {
+    core_->entries.erase(known);
+    known = core_->entries.end();
   }
+  const bool here = known != core_->entries.end() && known->second.settled && !known->second.gone();
+  ++(here ? core_->counters.ready : core_->counters.waited);
   while (known == core_->entries.end() || known->second.gone()) {
     std::shared_ptr<std::byte> memory = core_->slot_memory();
     if (memory == nullptr) {
@@ -230,11 +250,16 @@ Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
       known = core_->entries.find(block);
       if (memory == nullptr) continue;  // somebody else may have taken the slot
       if (known != core_->entries.end() && !known->second.gone()) break;
-      ++core_->counters.over_budget;
+      if (core_->counters.over_budget++ == 0) {
+        log::warn(
+            "more blocks are in use than planned, because lanes came from other workers: "
+            "the loader takes more than its share of data.memory_mib");
+      }
     }
     core_->fetch(block, std::move(memory));
     known = core_->entries.find(block);
   }
+  // No deadline: the source ends every read, in bytes or in an error, and settle() then wakes.
   core_->settled.wait(lock, [&] {
     known = core_->entries.find(block);
     return known == core_->entries.end() || known->second.settled;

@@ -3,6 +3,9 @@
 // largest block; a block that is waited for gets memory even when all slots are taken, because
 // lanes may move to a worker at any time (counted: over_budget).
 //
+// Blocks come through the source; where columns begin in them stands in the chunks' footers, which
+// are read from the data set's folder, once.
+//
 // Any thread. get() blocks; prefetch() never does. No polling: the source's threads wake whoever
 // waits.
 #pragma once
@@ -25,13 +28,13 @@ namespace ballast {
 class Block {
  public:
   [[nodiscard]] const BlockPlace& place() const { return *place_; }
-  // Row 0 of a column; rows stand one after another.
+  // Row 0 of a column of the plan (plan_columns); rows stand one after another.
   [[nodiscard]] const std::byte* column(size_t index) const { return columns_[index]; }
 
  private:
   friend class BlockStore;
   const BlockPlace* place_ = nullptr;
-  std::vector<const std::byte*> columns_;  // of the data set
+  std::vector<const std::byte*> columns_;  // of the plan
   std::shared_ptr<std::byte> memory_;
 };
 

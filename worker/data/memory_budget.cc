@@ -48,14 +48,17 @@ std::string LoaderMemory::to_string() const {
 
 Status LoaderMemory::check(uint64_t memory_mib) const {
   if (total() <= product(memory_mib, kMib)) return {};
+  const uint64_t besides = sum(product(test_rows, test_row_bytes), product(batch_bytes, batches));
   return Status(
       Code::kInvalidInput,
       fmt::format("data.memory_mib = {}: the loader needs {}; set data.memory_mib to {} or "
                   "more, or {}",
                   memory_mib, to_string(), sum(total(), kMib - 1) / kMib,
-                  blocks > 0 ? "use fewer lanes, a smaller data.window, or data converted again "
-                               "with a smaller --block-kib"
-                             : "stream the rows with data.order = \"strip\""));
+                  besides > product(memory_mib, kMib)
+                      ? "take fewer test rows or a smaller train.batch"
+                  : blocks > 0 ? "use fewer lanes, a smaller data.window, or data converted again "
+                                 "with a smaller --block-kib"
+                               : "stream the rows with data.order = \"strip\""));
 }
 
 namespace {
@@ -66,12 +69,16 @@ constexpr uint64_t kOrderBytesPerBlock = 3 * 20;
 void add_stream(const JobConfig& config, uint64_t lanes, LoaderMemory& memory) {
   const ResolvedConfig& resolved = config.resolved;
   const uint64_t lanes_here = (lanes + config.cluster.workers - 1) / config.cluster.workers;
-  memory.blocks = lanes_here * StreamRows::blocks_per_lane(config.data.window);
+  // Lanes that mix the same block share it; a lane's run is cut at its ends within a block.
+  memory.blocks =
+      std::min(lanes_here * StreamRows::blocks_per_lane(config.data.window), resolved.train_blocks);
   memory.block_bytes = resolved.train_block_bytes;
-  const uint64_t permuted = config.data.window * resolved.train_block_rows * sizeof(uint32_t);
+  const uint64_t pieces = std::min<uint64_t>(config.data.window, resolved.train_blocks / lanes + 2);
+  const uint64_t permuted = pieces * resolved.train_block_rows * sizeof(uint32_t);
   const uint64_t samples = resolved.train_block_rows * sizeof(StripSample);
-  memory.order_bytes =
-      lanes_here * (permuted + samples) + resolved.train_blocks * kOrderBytesPerBlock;
+  const uint64_t columns = config.data.features.size() + 1;
+  memory.order_bytes = lanes_here * (permuted + samples) +
+                       resolved.train_blocks * (kOrderBytesPerBlock + columns * sizeof(uint64_t));
 }
 
 }  // namespace

@@ -20,6 +20,8 @@ class MemoryRows final : public RowSource {
     table_->read(room.ids, room.features, room.labels);
     return {};
   }
+  void forget(LaneId) override {}
+  [[nodiscard]] bool in_memory() const override { return true; }
   [[nodiscard]] const RowPlan& plan() const override { return table_->plan(); }
   [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const override {
     return table_->dataset();

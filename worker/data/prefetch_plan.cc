@@ -11,9 +11,14 @@ void PrefetchPlan::follow(std::span<const LaneId> lanes, Clock from) {
   for (LaneId lane : lanes) next_[lane] = from;
 }
 
-void PrefetchPlan::took(std::span<const LaneId> lanes, Clock clock) {
+std::vector<LaneId> PrefetchPlan::took(std::span<const LaneId> lanes, Clock clock) {
   follow(lanes, clock + 1);
-  std::erase_if(next_, [=](const auto& lane) { return lane.second + 2 <= clock; });
+  std::vector<LaneId> gone;
+  for (const auto& [lane, next] : next_) {
+    if (next + 2 <= clock) gone.push_back(lane);
+  }
+  for (LaneId lane : gone) next_.erase(lane);
+  return gone;
 }
 
 std::vector<BatchRequest> PrefetchPlan::upcoming(uint32_t steps) const {

@@ -26,8 +26,8 @@ class PrefetchPlan {
   // The lanes' next clock is `from`.
   void follow(std::span<const LaneId> lanes, Clock from);
   // The lanes' step `clock` was asked for. A lane that stands two and more steps behind it went to
-  // another worker without a word: a worker does its lowest lanes first.
-  void took(std::span<const LaneId> lanes, Clock clock);
+  // another worker without a word: a worker does its lowest lanes first. The lanes that went.
+  std::vector<LaneId> took(std::span<const LaneId> lanes, Clock clock);
 
   [[nodiscard]] size_t lane_count() const { return next_.size(); }
   // The requests of the next `steps` steps, soonest first.

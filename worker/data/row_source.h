@@ -25,9 +25,15 @@ class RowSource {
  public:
   virtual ~RowSource() = default;
 
-  // The lane's samples first, first + 1 ... of the epoch, as many as `room` has places. What the
-  // stream cannot deliver: kDataLoss, kInvalidInput or kUnavailable, with chunk and block.
+  // The lane's samples first, first + 1 ... of the epoch, as many as `room` has places. What a
+  // stream cannot deliver: kDataLoss, kInvalidInput, kNotFound or kUnavailable, with chunk and
+  // block; kExhausted: no memory; kStopped: it ends.
   virtual Status read(uint64_t epoch, LaneId lane, uint64_t first, const RowRoom& room) = 0;
+
+  // The lane went to another worker: what is kept for it is given back. It may return.
+  virtual void forget(LaneId lane) = 0;
+  // read() does not wait for a disk.
+  [[nodiscard]] virtual bool in_memory() const = 0;
 
   [[nodiscard]] virtual const RowPlan& plan() const = 0;
   [[nodiscard]] virtual const std::shared_ptr<const Dataset>& dataset() const = 0;

@@ -66,6 +66,16 @@ Status StreamRows::read(uint64_t epoch, LaneId id, uint64_t first, const RowRoom
   return {};
 }
 
+void StreamRows::forget(LaneId id) {
+  BALLAST_CHECK(id.value() < lanes_.size());
+  LaneStrip& lane = lanes_[id.value()];
+  std::lock_guard lock(lane.mutex);
+  lane.order = nullptr;
+  lane.pieces.clear();
+  lane.shares.clear();
+  lane.samples = {};
+}
+
 // lane.mutex held. Keeps the pieces that the new strip shares with the one before.
 Status StreamRows::open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip) {
   if (lane.order != nullptr && lane.epoch == epoch && lane.strip == strip) return {};
@@ -135,19 +145,21 @@ void StreamRows::gather_rows(const LaneStrip& lane, uint64_t first, const RowRoo
     rows[i] = piece.first_row + piece.permuted[samples[i].place];
     room.ids[i] = piece.block->place().first_row + rows[i];
   }
-  const auto gather_column = [&](const ColumnPlan& column, float* out, uint64_t stride) {
+  const auto gather_column = [&](const ColumnPlan& column, size_t index, float* out,
+                                 uint64_t stride) {
     const uint64_t row_bytes = column.spec.row_bytes();
     for (size_t i = 0; i < count; ++i) {
-      places[i] = lane.shares[samples[i].share]->block->column(column.column) + rows[i] * row_bytes;
+      places[i] = lane.shares[samples[i].share]->block->column(index) + rows[i] * row_bytes;
     }
     gather(column, places, out, stride);
   };
   float* out = room.features;
+  size_t index = 0;
   for (const ColumnPlan& column : plan_.features) {
-    gather_column(column, out, plan_.width);
+    gather_column(column, index++, out, plan_.width);
     out += column.width;
   }
-  if (plan_.has_label()) gather_column(plan_.label, room.labels, plan_.label.width);
+  if (plan_.has_label()) gather_column(plan_.label, index, room.labels, plan_.label.width);
 }
 
 }  // namespace ballast

@@ -23,6 +23,8 @@ class StreamRows final : public RowSource {
              uint64_t epochs);
 
   Status read(uint64_t epoch, LaneId lane, uint64_t first, const RowRoom& room) override;
+  void forget(LaneId lane) override;
+  [[nodiscard]] bool in_memory() const override { return false; }
   [[nodiscard]] const RowPlan& plan() const override { return plan_; }
   [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const override { return dataset_; }
   [[nodiscard]] BlockCounters counters() const { return store_->counters(); }

@@ -233,7 +233,7 @@ void gather_one_hot(const ColumnPlan& plan, std::span<const std::byte* const> ro
   for (size_t i = 0; i < rows.size(); ++i) {
     float* row = out + i * stride;
     std::fill_n(row, plan.classes, 0.0f);
-    row[static_cast<uint64_t>(load_value<Integer>(rows[i], 0))] = 1.0f;  // checked at load
+    row[static_cast<uint64_t>(load_value<Integer>(rows[i], 0))] = 1.0f;  // checked when read
   }
 }
 
@@ -243,6 +243,13 @@ uint64_t RowPlan::stored_row_bytes() const {
   uint64_t bytes = has_label() ? label.spec.row_bytes() : 0;
   for (const ColumnPlan& plan : features) bytes += plan.spec.row_bytes();
   return bytes;
+}
+
+std::vector<const ColumnPlan*> plan_columns(const RowPlan& plan) {
+  std::vector<const ColumnPlan*> columns;
+  for (const ColumnPlan& column : plan.features) columns.push_back(&column);
+  if (plan.has_label()) columns.push_back(&plan.label);
+  return columns;
 }
 
 Result<RowPlan> plan_rows(const Dataset& dataset, const DataConfig& config) {

@@ -39,6 +39,9 @@ struct RowPlan {
   [[nodiscard]] uint64_t stored_row_bytes() const;
 };
 
+// The features, then the label if there is one.
+[[nodiscard]] std::vector<const ColumnPlan*> plan_columns(const RowPlan& plan);
+
 // kNotFound: no such column. kInvalidInput: a transform on a column that is not used or whose type
 // or width does not fit.
 Result<RowPlan> plan_rows(const Dataset& dataset, const DataConfig& config);

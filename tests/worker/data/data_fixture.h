@@ -58,9 +58,12 @@ class DataFixture : public testing::Test {
 
   // One f32 column "values" [width] and a label of zeros.
   std::string write_floats(const std::string& name, const std::vector<float>& values,
-                           uint32_t width) {
+                           uint32_t width, uint64_t block_bytes = 2u << 20) {
+    DatasetWriterOptions options;
+    options.block_bytes = block_bytes;
     auto writer = DatasetWriter::create(
-        path(name), {{"values", ColumnType::kF32, {width}}, {"label", ColumnType::kI32, {}}}, {});
+        path(name), {{"values", ColumnType::kF32, {width}}, {"label", ColumnType::kI32, {}}},
+        options);
     EXPECT_TRUE(writer.ok()) << writer.status().to_string();
     std::vector<std::byte> row(writer->row_bytes());
     for (size_t first = 0; first < values.size(); first += width) {

@@ -94,5 +94,27 @@ TEST(LoaderMemory, RefusesAStreamThatDoesNotFitWithTheArithmetic) {
                     HasSubstr("data.window"), HasSubstr("--block-kib")));
 }
 
+TEST(LoaderMemory, CountsABlockOnceHoweverManyLanesMixIt) {
+  JobConfig job = large_job();
+  job.train.lanes = 32;
+  job.cluster.workers = 1;
+  job.data.order = Order::kStrip;
+  job.data.window = 64;
+  job.resolved.train_blocks = 5;
+
+  EXPECT_EQ(loader_memory(job, schedule_of(job)).blocks, 5u);
+}
+
+TEST(LoaderMemory, SaysWhenTheTestSetAloneIsTooLarge) {
+  JobConfig job = large_job();
+  job.data.memory_mib = 10;
+  job.resolved.test_rows = 1 << 20;
+  job.resolved.test_row_bytes = 160;
+  choose_order(job);
+
+  EXPECT_THAT(loader_memory(job, schedule_of(job)).check(job.data.memory_mib).to_string(),
+              HasSubstr("fewer test rows"));
+}
+
 }  // namespace
 }  // namespace ballast

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <set>
 #include <thread>
 
@@ -28,11 +29,11 @@ class StreamRowsTest : public DataFixture {
                                    bool direct = false) {
     dataset_ = open_filled_dataset(folder_).value();
     DataConfig config;
-    config.features = {"pixels"};
+    config.features = {feature_};
     config.label = "label";
     RowPlan plan = plan_rows(*dataset_, config).value();
     auto store =
-        BlockStore::open(dataset_, plan, std::make_unique<LocalSource>(folder_, 2, direct), slots);
+        BlockStore::open(dataset_, plan, std::make_unique<LocalSource>(folder_, 4, direct), slots);
     EXPECT_TRUE(store.ok()) << store.status().to_string();
     return std::make_unique<StreamRows>(dataset_, std::move(plan), std::move(store).value(), kLanes,
                                         kWindow, /*seed=*/7, kEpochs);
@@ -69,6 +70,7 @@ class StreamRowsTest : public DataFixture {
   }
 
   std::string folder_;
+  std::string feature_ = "pixels";
   std::shared_ptr<const Dataset> dataset_;
 };
 
@@ -167,6 +169,57 @@ TEST_F(StreamRowsTest, NamesADamagedBlockAndIsThereForTheNextRead) {
 
   flip_bit(chunk, damaged.stored.offset + 17);  // mended: another read asks the source again
   EXPECT_EQ(lane_of(*stream, 0, 0, 10).size(), lane_rows(0));
+}
+
+TEST_F(StreamRowsTest, RefusesABadValueEachTimeItIsAskedFor) {
+  std::vector<float> values(kRows, 1);
+  values[700] = std::nanf("");
+  folder_ = write_floats("nan", values, 1, 4096);
+  feature_ = "values";
+  const auto stream = open();
+  std::vector<uint64_t> ids(lane_rows(0));
+  std::vector<float> features(ids.size()), labels(ids.size());
+
+  for (int again = 0; again < 3; ++again) {
+    Status failure;
+    for (uint32_t lane = 0; lane < kLanes && failure.ok(); ++lane) {
+      const std::span rows(ids.data(), lane_rows(lane));
+      failure = stream->read(0, LaneId(lane), 0, {rows, features.data(), labels.data()});
+    }
+    EXPECT_EQ(failure.code(), Code::kInvalidInput) << again;
+    EXPECT_THAT(failure.to_string(), HasSubstr("a finite number expected, nan found"));
+  }
+}
+
+TEST_F(StreamRowsTest, GivesBackTheBlocksOfALaneThatWent) {
+  const auto stream = open(/*slots=*/StreamRows::blocks_per_lane(kWindow));
+  for (uint32_t lane = 0; lane < kLanes; ++lane) {
+    (void)read(*stream, 0, lane, 0, 200);
+    stream->forget(LaneId(lane));
+  }
+
+  EXPECT_EQ(stream->counters().over_budget, 0u);
+  EXPECT_EQ(lane_of(*stream, 0, 1, 10).size(), lane_rows(1));  // it may return
+}
+
+// Who verifies a block and who asks for the next must never wait for each other.
+TEST_F(StreamRowsTest, EndsInAnErrorWhereManyThreadsReadManyBadBlocks) {
+  folder_ = write_floats("nan", std::vector<float>(20 * kRows, std::nanf("")), 1, 4096);
+  feature_ = "values";
+  for (int round = 0; round < 20; ++round) {
+    const auto stream = open();
+    std::vector<std::jthread> readers;
+    for (uint32_t lane = 0; lane < kLanes; ++lane) {
+      readers.emplace_back([&, lane] {
+        uint64_t id = 0;
+        float feature = 0, label = 0;
+        for (uint64_t at = 0; at < 40; ++at) {
+          EXPECT_FALSE(
+              stream->read(0, LaneId(lane), at * 10, {std::span(&id, 1), &feature, &label}).ok());
+        }
+      });
+    }
+  }
 }
 
 TEST_F(StreamRowsTest, NamesAChunkThatIsMissing) {

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "common/base/system_memory.h"
 
@@ -58,7 +59,7 @@ LocalSource::~LocalSource() {
   for (Request& request : dropped) request.done(Status(Code::kStopped, "the loader ends"));
 }
 
-std::string LocalSource::name_of(const std::string& object) const {
+std::string LocalSource::path_of(const std::string& object) const {
   return folder_ + "/" + object;
 }
 
@@ -74,12 +75,14 @@ void LocalSource::read(const std::string& object, uint64_t offset, std::span<std
 void LocalSource::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
+    // No deadline: idle is no fault, and the destructor wakes and joins.
     asked_.wait(lock, [this] { return stopping_ || !requests_.empty(); });
     if (stopping_) return;
-    const Request request = std::move(requests_.front());
+    std::optional<Request> request(std::move(requests_.front()));
     requests_.pop_front();
     lock.unlock();
-    request.done(serve(request));
+    request->done(serve(*request));
+    request.reset();  // without the mutex: what `done` holds may take its owner's
     lock.lock();
   }
 }
@@ -93,13 +96,13 @@ Status LocalSource::serve(const Request& request) {
     got = read_fully(file->cached, request.into, request.offset);
   }
   if (got < 0) {
-    return Status(Code::kUnavailable, fmt::format("read {} at byte {}: {}", name_of(request.object),
+    return Status(Code::kUnavailable, fmt::format("read {} at byte {}: {}", path_of(request.object),
                                                   request.offset, std::strerror(errno)));
   }
   if (static_cast<size_t>(got) == request.into.size()) return {};
   return Status(Code::kDataLoss,
                 fmt::format("{} is cut short: {} bytes expected at byte {}, {} found",
-                            name_of(request.object), request.into.size(), request.offset, got));
+                            path_of(request.object), request.into.size(), request.offset, got));
 }
 
 Result<std::shared_ptr<LocalSource::OpenFile>> LocalSource::open(const std::string& object) {
@@ -107,7 +110,7 @@ Result<std::shared_ptr<LocalSource::OpenFile>> LocalSource::open(const std::stri
     std::lock_guard lock(mutex_);
     if (const auto known = files_.find(object); known != files_.end()) return known->second;
   }
-  const std::string path = name_of(object);
+  const std::string path = path_of(object);
   auto file = std::make_shared<OpenFile>();
   file->cached = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file->cached < 0) {

@@ -24,7 +24,6 @@ class LocalSource final : public Source {
 
   void read(const std::string& object, uint64_t offset, std::span<std::byte> into,
             Done done) override;
-  [[nodiscard]] std::string name_of(const std::string& object) const override;
 
  private:
   struct Request {
@@ -41,6 +40,7 @@ class LocalSource final : public Source {
   };
 
   void work();
+  [[nodiscard]] std::string path_of(const std::string& object) const;
   [[nodiscard]] Status serve(const Request& request);
   [[nodiscard]] Result<std::shared_ptr<OpenFile>> open(const std::string& object);
 

@@ -14,7 +14,8 @@ namespace ballast {
 
 class Source {
  public:
-  // On a thread of the source: short, and never calling the source.
+  // On a thread of the source: short, and never calling the source. Destroyed there too, while the
+  // source holds none of its locks.
   using Done = std::function<void(Status)>;
 
   Source() = default;
@@ -26,9 +27,6 @@ class Source {
   // called. kNotFound: no such object. kDataLoss: it ends before. Any thread.
   virtual void read(const std::string& object, uint64_t offset, std::span<std::byte> into,
                     Done done) = 0;
-
-  // "data/train/00ab...blc": how messages name an object.
-  [[nodiscard]] virtual std::string name_of(const std::string& object) const = 0;
 };
 
 }  // namespace ballast
