@@ -4,30 +4,41 @@
 Rows of 784 values, u8 (widened and scaled to floats) and f32, in memory, full shuffle, batches of
 128. DataLoader over a Dataset of single rows, as its tutorial has it, with 0 and 2 worker processes,
 and given whole index batches (batch_size=None with a BatchSampler), which few do. Rows/s of wall
-time, medians of the rounds; loader_bench takes
-its turn in each round. Bar: >= 3x DataLoader (the faster of
-0 and 2 workers).
+time, medians of the rounds; loader_bench takes its turn in each round. Bound: >= 3x DataLoader (the
+faster of 0 and 2 workers), or exit code 1.
 
     bench/peers/dataloader.py [--rounds 5]
+    bench/peers/dataloader.py --smoke     few rows, nothing is judged; without PyTorch a skip (77)
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import pathlib
 import re
 import statistics
 import subprocess
+import sys
 import time
 
-import numpy
-import torch
-import torch.utils.data
+SKIPPED = 77
+if "--smoke" in sys.argv and not importlib.util.find_spec("torch"):
+    print("skipped: PyTorch is not installed (bench/peers/README.md)")
+    sys.exit(SKIPPED)
+
+import numpy  # noqa: E402
+import torch  # noqa: E402
+import torch.utils.data  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BENCH = ROOT / "build/release/bin/loader_bench"
+sys.path.append(str(ROOT / "bench"))
+from bounds import Bounds  # noqa: E402
+
 ROWS = 60_000
+ROWS_SMOKE = 1_000
 BATCH = 128
+BOUND = 3  # times DataLoader's rows/s
 
 
 class Rows(torch.utils.data.Dataset):
@@ -54,56 +65,66 @@ def loaders(rows):
     }
 
 
-def rows_per_second(loader):
+def rows_per_second(loader, rows):
     start = time.monotonic()
     count = 0
     for pixels, labels in loader:
         if pixels.dtype == torch.uint8:
             pixels.float().div_(256)
         count += len(labels)
-    assert count == ROWS, count
+    assert count == rows, count
     return count / (time.monotonic() - start)
 
 
-def ours():
+def ours(options):
     """{type: rows/s of wall time} from the lines `later epochs` of loader_bench."""
-    # Its exit code tells of its own bar.
-    text = subprocess.run([BENCH], check=False, stdout=subprocess.PIPE, text=True).stdout
+    # Its exit code tells of its own bounds.
+    command = [options.bin_dir / "loader_bench"] + (["--smoke"] if options.smoke else [])
+    text = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True).stdout
     found = re.findall(r"^(u8|f32), later epochs +loader .*wall +(\d+) rows/s", text, re.M)
     return {kind: float(speed) for kind, speed in found}
 
 
-def measure(rounds, data):
+def measure(options, data):
     """{type: {contender: [rows/s]}}"""
     measured = {kind: {"ballast": []} for kind in data}
     contenders = {kind: loaders(rows) for kind, rows in data.items()}
-    for _ in range(rounds):
-        for kind, speed in ours().items():
+    for _ in range(options.rounds):
+        for kind, speed in ours(options).items():
             measured[kind]["ballast"].append(speed)
         for kind, each in contenders.items():
             for name, loader in each.items():
-                measured[kind].setdefault(name, []).append(rows_per_second(loader))
+                measured[kind].setdefault(name, []).append(rows_per_second(loader, len(data[kind])))
     return measured
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--bin-dir", type=pathlib.Path, default=ROOT / "build/release/bin")
+    parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
+    if options.smoke:
+        options.rounds = 1
     torch.set_num_threads(1)
     random = numpy.random.default_rng(1)
-    pixels = random.integers(0, 256, (ROWS, 784), dtype=numpy.uint8)
-    labels = random.integers(0, 10, ROWS)
+    rows = ROWS_SMOKE if options.smoke else ROWS
+    pixels = random.integers(0, 256, (rows, 784), dtype=numpy.uint8)
+    labels = random.integers(0, 10, rows)
     data = {"u8": Rows(pixels, labels), "f32": Rows(pixels.astype(numpy.float32), labels)}
     results = {}
-    for kind, runs in measure(options.rounds, data).items():
+    for kind, runs in measure(options, data).items():
         medians = {name: round(statistics.median(values)) for name, values in runs.items()}
         peer = max(medians["0 workers"], medians["2 workers"])
         results[kind] = {"rows_per_second": medians,
-                         "of_dataloader": round(medians["ballast"] / peer, 2), "bar": ">= 3"}
+                         "of_dataloader": round(medians["ballast"] / peer, 3)}
     print(json.dumps({"bench": "loader beside PyTorch's DataLoader", "n": options.rounds,
                       "load_average": os.getloadavg()[0], "results": results}, indent=2))
+    bounds = Bounds(options.smoke)
+    for kind, result in results.items():
+        bounds.at_least(f"{kind}, rows/s of DataLoader", result["of_dataloader"], BOUND)
+    return bounds.exit_code()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
