@@ -20,6 +20,8 @@ namespace {
 constexpr uint64_t kMib = 1 << 20;
 // What a server with a few kilobytes of weights has resident.
 constexpr uint64_t kServerCodeBytes = 18 * kMib;
+// What a worker has resident beside the users named here.
+constexpr uint64_t kWorkerCodeBytes = 9 * kMib;
 
 uint64_t parameter_bytes(const JobConfig& job) {
   uint64_t bytes = 0;
@@ -79,6 +81,7 @@ uint64_t MemorySum::total() const {
 std::string MemorySum::to_string() const {
   std::string text;
   for (const MemoryUser& user : users) {
+    if (user.bytes == 0) continue;
     text += fmt::format("{}{} {}", text.empty() ? "" : " + ", user.name, bytes_text(user.bytes));
   }
   return text + " = " + bytes_text(total());
@@ -122,7 +125,8 @@ MemorySum worker_memory(const JobConfig& job) {
             loader.blocks * loader.block_bytes + loader.order_bytes},
            {"test rows", loader.test_rows * loader.test_row_bytes},
            {fmt::format("batches ({})", loader.batches), loader.batch_bytes * loader.batches},
-           {"evaluation batches", evaluation_bytes(job)}}};
+           {"evaluation batches", evaluation_bytes(job)},
+           {"code", kWorkerCodeBytes}}};
 }
 
 uint64_t job_memory_bytes(const JobConfig& job) {
