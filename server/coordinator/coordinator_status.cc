@@ -122,12 +122,13 @@ std::string Coordinator::waiting_for_lanes(Time now) const {
                        list_of(plan_.round().awaited(unowned.front())), list_of(unowned),
                        seconds_text(now - unowned_since_));
   }
-  const std::vector<LaneId> unconfirmed = plan_.unconfirmed();
-  if (!unconfirmed.empty()) {
-    return fmt::format("worker {} to confirm {}",
-                       plan_.assignments({unconfirmed.front()}).front().to.value(),
-                       list_of(unconfirmed));
+  std::vector<std::string> unconfirmed;
+  for (const LanePlan::Order& order : plan_.assignments(plan_.unconfirmed())) {
+    std::vector<LaneId> lanes;
+    for (const auto& lane : std::get<wire::Assign>(order.message).lanes) lanes.push_back(lane.lane);
+    unconfirmed.push_back(fmt::format("worker {} to confirm {}", order.to.value(), list_of(lanes)));
   }
+  if (!unconfirmed.empty()) return fmt::format("{}", fmt::join(unconfirmed, "; "));
   if (stop_ && !stop_->stop_clock()) {
     return fmt::format("{} to stand still, for {}", list_of(stop_->moving(plan_)),
                        seconds_text(now - state_moved_));

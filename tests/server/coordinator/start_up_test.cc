@@ -36,6 +36,15 @@ TEST(StartUp, SaysWhoIsMissingBeforeTheDeadline) {
   EXPECT_THAT(cluster.status().waiting_for, HasSubstr("worker 1 has not joined"));
 }
 
+TEST(StartUp, AsksEachWorkerToConfirmItsOwnLanes) {
+  FakeCluster cluster(ClusterOptions{});
+
+  ASSERT_TRUE(cluster.run_until([](const FakeCluster& c) { return c.sent("Assign") == 2; }));
+
+  EXPECT_EQ(cluster.status().waiting_for,
+            "worker 0 to confirm lanes 0, 1; worker 1 to confirm lanes 2, 3");
+}
+
 TEST(StartUp, GivesNoLaneBeforeEverybodyHasJoined) {
   FakeCluster cluster(ClusterOptions{});
   cluster.crash_worker(1, false);
