@@ -21,6 +21,12 @@ namespace {
 // and those still on their way to servers.
 constexpr size_t kGradientsKept = 8;
 
+std::string list_of(std::span<const LaneId> lanes) {
+  std::vector<uint32_t> numbers;
+  for (LaneId lane : lanes) numbers.push_back(lane.value());
+  return fmt::format("lane{} {}", lanes.size() == 1 ? "" : "s", fmt::join(numbers, ", "));
+}
+
 }  // namespace
 
 ComputeLoop::ComputeLoop(const JobConfig& job, WorkerId worker, const LaneSchedule& schedule,
@@ -178,13 +184,14 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
     if (emit && !skips) emit_layer(order, group, layer, pending, gradients);
     return go_on();
   };
+  hooks.row_name = [&](uint32_t row) { return batch.row_name(row); };
   Result<StepResult> result =
       step_.run(batch.features, batch.labels, batch.rows,
                 {.seed = job_.seed, .clock = order.clock, .lane = lanes.front()}, gradients, hooks);
   if (result.status().code() == Code::kStopped) return result.status();
   if (!result.ok()) {
-    const Status bad = result.status().because(fmt::format(
-        "in a batch of {} rows of lane {}, {}", batch.rows, lanes.front().value(), culprit(batch)));
+    const Status bad = result.status().because(
+        fmt::format("in a batch of {} rows of {}, {}", batch.rows, list_of(lanes), culprit(batch)));
     if (!skips || result.status().code() != Code::kDiverged) return bad;
     log::warn("skipped: {}", bad.to_string());
     for (Buffer& gradient : gradients.parameters) {

@@ -36,7 +36,7 @@ struct TrainStep::Parts {
                         DeviceBuffer& memory);
   Result<ConstMatrix> forward(ConstMatrix x, const Pass& pass, const StepHooks& hooks);
   Result<StepResult> losses(ConstMatrix outputs, std::span<const float> labels, uint32_t rows,
-                            Matrix dz);
+                            Matrix dz, const StepHooks& hooks);
   Status backward(const Pass& pass, Matrix dy, GradientSet& out, const StepHooks& hooks);
   void start_gradients(uint32_t layer, const Pass& pass, Matrix dy, GradientSet& out);
   Status finish_gradients(uint32_t layer, const StepHooks& hooks);
@@ -143,7 +143,7 @@ Result<ConstMatrix> TrainStep::Parts::forward(ConstMatrix x, const Pass& pass,
 // Row losses are summed on the host in row order, in double: the same on every device that has the
 // same row losses, and a bad row can be named.
 Result<StepResult> TrainStep::Parts::losses(ConstMatrix outputs, std::span<const float> host_labels,
-                                            uint32_t rows, Matrix dz) {
+                                            uint32_t rows, Matrix dz, const StepHooks& hooks) {
   const ConstMatrix device_labels = on_device(host_labels, rows, label_width, labels);
   const std::span<float> loss = host_row_loss.floats().first(rows);
   const std::span<float> correct = host_row_correct.floats().first(rows);
@@ -157,8 +157,10 @@ Result<StepResult> TrainStep::Parts::losses(ConstMatrix outputs, std::span<const
   result.label_count =
       config.loss == LossKind::kMeanSquaredError ? 0 : uint64_t{rows} * label_width;
   for (uint32_t r = 0; r < rows; ++r) {
-    if (!std::isfinite(loss[r]))
-      return not_finite(fmt::format("bad gradient: the loss of row {}", r));
+    if (!std::isfinite(loss[r])) {
+      const std::string row = hooks.row_name ? hooks.row_name(r) : fmt::format("row {}", r);
+      return not_finite("bad gradient: the loss of " + row);
+    }
     result.loss_sum += loss[r];
     result.correct += static_cast<uint64_t>(correct[r]);
   }
@@ -272,7 +274,7 @@ Result<StepResult> TrainStep::run(std::span<const float> features, std::span<con
   const ConstMatrix x = parts_->on_device(features, rows, input_width(), parts_->features);
   BALLAST_ASSIGN(const ConstMatrix outputs, parts_->forward(x, pass, hooks));
   const Matrix dz = parts_->dy[0].matrix(rows, output_width());
-  BALLAST_ASSIGN(const StepResult result, parts_->losses(outputs, labels, rows, dz));
+  BALLAST_ASSIGN(const StepResult result, parts_->losses(outputs, labels, rows, dz, hooks));
   if (Status status = parts_->backward(pass, dz, out, hooks); !status.ok()) {
     // What is still under way would write into buffers that the caller takes back. The first
     // failure is the one to report.
@@ -290,7 +292,7 @@ Result<StepResult> TrainStep::evaluate(std::span<const float> features,
   const ConstMatrix x = parts_->on_device(features, rows, input_width(), parts_->features);
   BALLAST_ASSIGN(const ConstMatrix z, parts_->forward(x, pass, {}));
   if (!outputs.empty()) parts_->backend.download(parts_->stream, z, outputs);
-  return parts_->losses(z, labels, rows, Matrix());
+  return parts_->losses(z, labels, rows, Matrix(), {});
 }
 
 Status TrainStep::predict(std::span<const float> features, uint32_t rows,

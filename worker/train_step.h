@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "common/base/buffer.h"
@@ -31,12 +32,14 @@ struct StepContext {
 };
 
 // Called on the computing thread. `layer` is the index of [[layer]]; layers without parameters are
-// passed over. Either may be empty. A status that is not ok ends the step and is returned.
+// passed over. Each may be empty. A status that is not ok ends the step and is returned.
 struct StepHooks {
   // Forward is about to use the layer's weights: returns when weights() holds them.
   std::function<Status(uint32_t layer)> weights_needed;
   // The layer's gradients are final, checked, and will not be touched again.
   std::function<Status(uint32_t layer)> gradient_final;
+  // What an error calls this row of the batch. Empty: "row 5".
+  std::function<std::string(uint32_t row)> row_name;
 };
 
 // One buffer per parameter, in the order of parameters_of(), of element_count() floats.
@@ -78,7 +81,7 @@ class TrainStep {
   // 1 <= rows <= rows_max. Writes every gradient into the buffers of `out` and touches them no more
   // once gradient_final has been called for their layer; sums over rows, not means.
   // kInvalidInput: a label is out of range. kDiverged: the loss or a gradient is NaN or infinite;
-  // names the row or the parameter. The caller adds worker, step, lane and block.
+  // names the row or the parameter. The caller adds worker, step and lane.
   [[nodiscard]] Result<StepResult> run(std::span<const float> features,
                                        std::span<const float> labels, uint32_t rows,
                                        const StepContext& context, GradientSet& out,

@@ -227,6 +227,18 @@ TEST(TrainStep, NamesTheRowWhoseLossIsNotFinite) {
   EXPECT_THAT(result.status().to_string(), HasSubstr("bad gradient: the loss of row 5"));
 }
 
+TEST(TrainStep, CallsARowByTheNameThatTheCallerGivesIt) {
+  Fixture f;
+  f.c.features[5 * 6 + 2] = std::numeric_limits<float>::quiet_NaN();
+  StepHooks hooks;
+  hooks.row_name = [](uint32_t row) { return "block 3, row " + std::to_string(40 + row); };
+
+  const auto result = f.run(hooks);
+
+  ASSERT_FALSE(result.ok());
+  EXPECT_THAT(result.status().to_string(), HasSubstr("the loss of block 3, row 45 is NaN"));
+}
+
 TEST(TrainStep, NamesTheParameterWhoseGradientIsNotFiniteAndDoesNotHandItOver) {
   ModelConfig model;
   model.loss = LossKind::kMeanSquaredError;
