@@ -1,6 +1,7 @@
 """Bad input: the exact exit code, the ids the message must hold, and nothing left behind."""
 
 import gzip
+import json
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import socket
 import subprocess
 
 import launching
-from launching import BALLAST, ROOT
+from launching import BALLAST, ROOT, UNPRIVILEGED
 from process_case import BIN_DIR, LONG, ProcessTest, convert
 
 # (claim, settings, exit code, what the message must contain)
@@ -18,10 +19,13 @@ SETTINGS = (
     ("a wrong type", ["train.batch=\"many\""], 2, ["train.batch", "many"]),
     ("out of range", ["train.batch=-1"], 2, ["train.batch", "-1"]),
     ("a missing data set", ["data.train=\"/no/such/folder\""], 2, ["/no/such/folder"]),
-    ("zero workers", ["cluster.workers=0"], 2, ["cluster.workers"]),
-    ("more workers than lanes", ["cluster.workers=5"], 2, ["cluster.workers", "train.lanes"]),
+    ("zero workers", ["cluster.workers=0"], 2, ["cluster.workers = 0", "1 to "]),
+    ("more workers than lanes", ["cluster.workers=5"], 2,
+     ["cluster.workers = 5", "train.lanes = 4", "at most 4 workers"]),
     ("lanes not dividing batch", ["train.lanes=7"], 2, ["train.lanes", "120", "6", "8"]),
     ("a column that is not there", ["data.label=\"lable\""], 2, ["lable", "label"]),
+    ("a loss that the last layer does not fit", ["model.loss=mean_squared_error"], 2,
+     ["mean_squared_error", "layer 2", "10 values", "the label has 1", "to 1"]),
 )
 
 
@@ -71,7 +75,6 @@ class BadSettings(ProcessTest):
         self.assertIn(str(port), done.stderr)
         self.assertIn("in use", done.stderr.lower())
 
-
     def test_a_second_run_on_the_same_port_ends_and_leaves_the_first_alone(self):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -86,28 +89,62 @@ class BadSettings(ProcessTest):
         self.assertEqual(code, 0, error)
         self.assertEqual(self.summary()["restarts"], 0)
 
-    def test_a_worker_of_another_run_is_refused_by_name(self):
+
+class BadJoins(ProcessTest):
+    """A job that trains, and a worker started by hand with a config.toml of its own."""
+
+    def setUp(self):
+        super().setUp()
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        first = self.start("cluster.transport=tcp", f"cluster.port={port}", LONG)
-        self.wait_for_step(first, 1)
-        config = (self.folder / "r/config.toml").read_text()
-        run = re.search('^run = "([0-9a-f]{16})"$', config, re.MULTILINE).group(1)
+        self.launcher = self.start("cluster.transport=tcp", f"cluster.port={port}", LONG)
+        self.wait_for_step(self.launcher, 1)
+        self.config = (self.folder / "r/config.toml").read_text()
+
+    def refused(self, config, program="ballast-worker"):
+        """The other worker's failure, after a check that it failed alone."""
         other = self.folder / "other"
         other.mkdir()
-        (other / "config.toml").write_text(config.replace(run, "0123456789abcdef"))
+        (other / "config.toml").write_text(config)
 
-        worker = subprocess.run([BIN_DIR / "ballast-worker", "--run-dir", other, "--index", "0"],
-                                timeout=30, check=False, capture_output=True)
+        worker = launching.run("--run-dir", other, "--index", "0", cwd=self.folder, timeout=30,
+                               program=BIN_DIR / program)
 
-        self.assertEqual(worker.returncode, 2)
-        report = (other / "logs/worker-0.failure.json").read_text()
-        self.assertIn("worker 0 is of run 0123456789abcdef", report)
-        self.assertIn(f"expected run {run}", report)
-        step = self.status()["step"]
-        self.wait_for_step(first, step + 20)
-        first.send_signal(signal.SIGINT)
-        self.assertEqual(self.end(first, seconds=30)[0], 75)
+        self.assertEqual(worker.returncode, 2, worker.stderr)
+        self.wait_for_step(self.launcher, self.status()["step"] + 20)
+        self.launcher.send_signal(signal.SIGINT)
+        self.assertEqual(self.end(self.launcher, seconds=30)[0], 75)
+        self.assertEqual(self.summary()["restarts"], 0)
+        report = json.loads((other / "logs/worker-0.failure.json").read_text())
+        log = (self.folder / "r/logs/coordinator-0.log").read_text()
+        self.assertIn("refused: " + report["chain"][0], log)
+        self.assertEqual(report["chain"][1:], ["while joining the coordinator"])
+        return report["chain"][0]
+
+    def test_of_another_run_are_refused_with_both(self):
+        run = re.search('^run = "([0-9a-f]{16})"$', self.config, re.MULTILINE).group(1)
+
+        reason = self.refused(self.config.replace(run, "0123456789abcdef"))
+
+        self.assertIn("worker 0 is of run 0123456789abcdef", reason)
+        self.assertIn(f"expected run {run}", reason)
+
+    def test_of_another_job_are_refused_with_both_hashes(self):
+        self.assertIn("seed = 7\n", self.config)
+
+        reason = self.refused(self.config.replace("seed = 7\n", "seed = 8\n"))
+
+        found, expected = re.search(r"worker 0 was started for job_hash (\w+), expected (\w+)",
+                                    reason).groups()
+        self.assertEqual(expected, self.summary()["job_hash"])
+        self.assertNotEqual(found, expected)
+        self.assertIn("seed", reason)
+
+    def test_of_another_protocol_are_refused_with_both_ranges(self):
+        reason = self.refused(self.config, program="foreign-worker")
+
+        self.assertIn("worker 0 speaks protocol 2 to 2, expected 1 to 1", reason)
+        self.assertIn("same build", reason)
 
 
 class BadData(ProcessTest):
@@ -138,9 +175,11 @@ class BadData(ProcessTest):
     def test_a_truncated_chunk_is_named(self):
         chunk = self.chunk()
         chunk.chmod(0o600)
-        os.truncate(chunk, chunk.stat().st_size // 2)
+        whole = chunk.stat().st_size
+        os.truncate(chunk, whole // 2)
 
-        self.refused(self.run_on_train(), chunk.name)
+        self.refused(self.run_on_train(), chunk.name, f"{whole} bytes expected",
+                     f"{whole // 2} found")
 
     def test_a_missing_chunk_is_named(self):
         chunk = self.chunk()
@@ -209,15 +248,30 @@ class BadData(ProcessTest):
 
         done = self.run_on_train()
 
-        self.assertEqual(done.returncode, 2, done.stderr)
-        self.assertIn("row 41", done.stderr)
+        self.refused(done, self.chunk().name, "block 0", "row 41", "column \"pixels\"", "value 0",
+                     "finite", "nan")
 
-    def test_a_loss_that_is_not_finite_names_worker_and_step(self):
-        done = self.run_job("train.optimizer.kind=\"sgd\"", "train.optimizer.learning_rate=1e30")
+    def test_a_loss_that_is_not_finite_names_worker_step_lanes_and_the_row(self):
+        chunk = next((self.data / "train").glob("*.blc")).name
+        for mode, lanes in (("sync", r"30 rows of lane \d"), ("async", r"60 rows of lanes \d, \d")):
+            with self.subTest(mode=mode):
+                done = self.run_job(f"train.mode={mode}", "train.optimizer.kind=sgd",
+                                    "train.optimizer.learning_rate=1e30", run_dir=mode)
 
-        self.assertEqual(done.returncode, 3, done.stderr)
-        self.assertRegex(done.stderr, r"worker[ -]\d")
-        self.assertRegex(done.stderr, r"step \d")
+                self.assertEqual(done.returncode, 3, done.stderr)
+                self.assertRegex(done.stderr, rf"the loss of \S+{chunk}, block \d+, row \d+ is NaN")
+                self.assertRegex(done.stderr, lanes)
+                self.assertRegex(done.stderr, r"on worker \d in step \d")
+
+    def test_a_test_set_of_another_width_is_told_with_both(self):
+        source = self.folder / "narrow.csv"
+        source.write_text("\n".join([",".join(["1"] * 32 + ["3"])] * 50) + "\n")
+        narrow = self.folder / "narrow"
+        self.assertEqual(convert(source, narrow).returncode, 0)
+
+        done = self.run_job(f"data.test=\"{narrow}\"")
+
+        self.refused(done, f"data.test {narrow}", "64 features", "32 and 1 found", "data.train")
 
 
 class BadPlaces(ProcessTest):
@@ -228,6 +282,32 @@ class BadPlaces(ProcessTest):
 
         self.assertEqual(done.returncode, 2)
         self.assertIn("file/r", done.stderr)
+
+    def test_a_folder_without_permission_is_named_and_left_as_it_was(self):
+        locked = self.folder / "locked"
+        locked.mkdir(mode=0o500)
+
+        done = self.run_job(run_dir="locked/r", prefix=UNPRIVILEGED)
+
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("run directory locked/r: Permission denied", done.stderr)
+        self.assertFalse(list(locked.iterdir()))
+
+    def test_checkpoints_that_lose_their_permission_end_the_job_and_harm_no_older_one(self):
+        launcher = self.start("train.epochs=60", prefix=UNPRIVILEGED)
+        self.wait_for_checkpoint(launcher)
+        checkpoints = self.folder / "r/checkpoints"
+        checkpoints.chmod(0o500)
+        self.addCleanup(checkpoints.chmod, 0o700)
+
+        code, error = self.end(launcher, seconds=20)
+
+        self.assertEqual(code, 2, error)  # for the user to mend, as a bad --run-dir is
+        self.assertEqual(error.count("ballast: "), 1, error)
+        self.assertRegex(error, rf"{checkpoints}/\d+ .*Permission denied; make it writable")
+        checkpoints.chmod(0o700)
+        resumed = self.resume()
+        self.assertEqual(resumed.returncode, 0, resumed.stderr)
 
     def test_checkpoints_that_cannot_be_written_are_a_clean_stop(self):
         launcher = self.start("train.epochs=100000", "checkpoint.every_steps=0")

@@ -110,9 +110,10 @@ class ProcessTest(unittest.TestCase):
     def settings(self, *settings):
         return [word for setting in settings for word in ("--set", setting)]
 
-    def run_job(self, *settings, run_dir="r", timeout=120):
+    def run_job(self, *settings, run_dir="r", timeout=120, prefix=()):
         return launching.run("run", self.job, "--run-dir", run_dir, "--quiet",
-                             *self.settings(*settings), cwd=self.folder, timeout=timeout)
+                             *self.settings(*settings), cwd=self.folder, timeout=timeout,
+                             prefix=prefix)
 
     def resume(self, *settings, run_dir="r"):
         return launching.run("run", "--resume", run_dir, "--quiet", *self.settings(*settings),
@@ -124,9 +125,9 @@ class ProcessTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return self.summary(run_dir)
 
-    def start(self, *settings, run_dir="r"):
+    def start(self, *settings, run_dir="r", prefix=()):
         launcher = launching.start("run", self.job, "--run-dir", run_dir,
-                                   *self.settings(*settings), cwd=self.folder)
+                                   *self.settings(*settings), cwd=self.folder, prefix=prefix)
         self.started.append(launcher)
         return launcher
 

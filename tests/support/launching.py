@@ -9,15 +9,20 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BALLAST = ROOT / "launch/ballast"
 
 
-def run(*words, cwd, timeout=60, program=BALLAST):
+# Before a command: root like anybody else needs permission to read and write.
+UNPRIVILEGED = (("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+                if os.geteuid() == 0 else ())
+
+
+def run(*words, cwd, timeout=60, program=BALLAST, prefix=()):
     """The launcher (or another program) to its end, its output captured."""
-    return subprocess.run([str(program), *map(str, words)], cwd=cwd, capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=timeout, check=False)
+    return subprocess.run([*prefix, str(program), *map(str, words)], cwd=cwd, capture_output=True,
+                          text=True, stdin=subprocess.DEVNULL, timeout=timeout, check=False)
 
 
-def start(*words, cwd):
+def start(*words, cwd, prefix=()):
     """The launcher in the background, in a session of its own."""
-    return subprocess.Popen([str(BALLAST), *map(str, words)], cwd=cwd, text=True,
+    return subprocess.Popen([*prefix, str(BALLAST), *map(str, words)], cwd=cwd, text=True,
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, start_new_session=True)
 
