@@ -4,8 +4,8 @@ DONE = 0
 BUG = 1
 BAD_INPUT = 2
 FAILED = 3
-STOPPED = 75  # on request, with a checkpoint written
-STOPPED_NOW = 130
+STOPPED = 75  # on request; there is a checkpoint, so --resume goes on
+STOPPED_NOW = 130  # by a second request, or by one before anything was trained: no new checkpoint
 
 
 class LauncherError(Exception):

@@ -85,15 +85,16 @@ def resolve_command(request, *words):
     return command
 
 
-def call_tool(command, signals=None, show_output=False):
+def call_tool(command, signals=None, show_output=False, stop_code=STOPPED_NOW):
     """Runs a ballast-tool command that is part of ours -> what it printed. Its own message on stderr
-    is enough."""
+    is enough. `stop_code`: what a request to stop, counted by `signals`, ends us with."""
     done = subprocess.run(command, stdin=subprocess.DEVNULL,
                           stdout=None if show_output else subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, errors="replace", check=False,
                           preexec_fn=die_with_parent(os.getpid()))
     if signals and signals.count:
-        raise LauncherError("stopped before the job was started", STOPPED_NOW)
+        raise LauncherError("stopped before the job was started; the same command starts it",
+                            stop_code)
     if done.returncode == 0:
         return done.stdout or ""
     what = f"{os.path.basename(command[0])} {command[1]}"
@@ -142,8 +143,9 @@ class Job:
             words += ["--run-dir", str(self.run_dir.path)]
             if self.request.resume:
                 words += ["--resume", str(self.run_dir.path)]
-            self.notes = call_tool(resolve_command(self.request, *words),
-                                   self.signals).splitlines()
+            has_checkpoint = self.run_dir.newest_checkpoint() is not None
+            self.notes = call_tool(resolve_command(self.request, *words), self.signals,
+                                   stop_code=STOPPED if has_checkpoint else STOPPED_NOW).splitlines()
             config = self.run_dir.config()
         except BaseException:
             self.run_dir.discard()
@@ -195,10 +197,17 @@ class Job:
                               if child.ended_by_launcher)
             return FAILED, "\n".join([f"ballast: {names} did not end within {LINGER_S:.0f} s after "
                                       "the coordinator had, and was killed", *self.advice()])
-        at_once = ending is Ending.KILLED
-        has_checkpoint = self.run_dir.newest_checkpoint() is not None
-        what = "stopped at once" if at_once else "stopped on request"
-        code = STOPPED if ending is Ending.STOPPED and has_checkpoint else STOPPED_NOW
+        return self.conclude_stopped(ending)
+
+    def conclude_stopped(self, ending):
+        """75 promises that --resume goes on. A job stopped before its first step has nothing to go
+        on from: it ends like one that was stopped at once."""
+        if ending is Ending.KILLED:
+            code, what = STOPPED_NOW, "stopped at once"
+        elif self.run_dir.newest_checkpoint() is not None:
+            code, what = STOPPED, "stopped on request"
+        else:
+            code, what = STOPPED_NOW, "stopped on request before the first step: nothing was trained"
         return code, "\n".join([f"ballast: {what}", *self.advice()])
 
     def conclude_finished(self):

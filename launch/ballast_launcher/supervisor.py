@@ -22,8 +22,8 @@ TICK_S = 0.2
 
 class Ending(enum.Enum):
     FINISHED = "every process ended with 0"
-    STOPPED = "on request, with a checkpoint"
-    STOPPED_EARLY = "on request, before the coordinator could write a checkpoint"
+    STOPPED = "on request, with a checkpoint unless nothing was trained"
+    STOPPED_EARLY = "on request, before the coordinator listened to it"
     KILLED = "on a second request"
     FAILED = "a process died"
     LINGERED = "processes did not end after the coordinator had"

@@ -7,7 +7,9 @@ to do: `steps`, `step_seconds`, and for one process a misfortune:
   kill (SIGKILL to itself), exit (code `code`, no report), report (failure report, exit `code`),
   hang (ignores SIGTERM and the end of the job).
 Where one was killed the others stand still. With `stale_status` the coordinator writes its status
-once; with `log_losses` the others log where they lost the victim. With `peers_react` the others notice the misfortune, report it and exit 3.
+once; with `untrained` it stays at step 0, with `unready` it does not know Ctrl-C yet; with
+`log_losses` the others log where they lost the victim. With `peers_react` the others notice the
+misfortune, report it and exit 3.
 """
 
 import json
@@ -137,7 +139,7 @@ class Process:
         self.react()
         self.log_loss()
         time.sleep(self.fake.get("step_seconds", 0.02))
-        self.step += not self.stands_still()
+        self.step += not (self.stands_still() or self.fake.get("untrained"))
 
 
 class Coordinator(Process):
@@ -158,6 +160,8 @@ class Coordinator(Process):
 
     def run(self):
         (self.run_dir / "sockets").mkdir(exist_ok=True)
+        if self.fake.get("unready"):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         while self.step < self.steps and not self.asked:
             self.show("running")
             self.tick()
@@ -166,7 +170,8 @@ class Coordinator(Process):
         if self.asked and self.fake.get("deaf"):
             time.sleep(60)
         if self.asked:
-            self.checkpoint()
+            if not self.fake.get("untrained"):
+                self.checkpoint()
             write_whole(self.run_dir / "over", "75")
             sys.exit(75)
         with open(self.run_dir / "metrics.jsonl", "a") as file:

@@ -54,12 +54,13 @@ class LauncherTest(unittest.TestCase):
         return self.run_launcher("run", self.write_job(**fake), "--run-dir", "r", *words)
 
     def start_job(self, **fake):
-        """A long job in the background, known to be at step 1 at least."""
+        """A long job in the background, known to be at step 1 at least unless it is untrained."""
         fake.setdefault("steps", LONG)
         launcher = launching.start(*self.words("run", self.write_job(**fake), "--run-dir", "r"),
                                    cwd=self.folder)
         self.started.append(launcher)
-        launching.wait_until(lambda: self.status().get("step", 0) >= 1, "step 1")
+        step = 0 if fake.get("untrained") else 1
+        launching.wait_until(lambda: self.status().get("step", -1) >= step, f"step {step}")
         launching.wait_until(lambda: len(launching.processes_of(self.folder / "r")) == 5,
                              "five processes")
         return launcher

@@ -22,6 +22,36 @@ class Stopping(LauncherTest):
                 self.assertIn("ballast: stopped on request\n  last checkpoint: ", error)
                 self.assertTrue(launching.last_line(error).endswith("run --resume r"), error)
 
+    def test_one_request_before_the_first_step_says_so_and_how_to_run_again(self):
+        for unready in (False, True):
+            with self.subTest(unready=unready):
+                shutil.rmtree(self.folder / "r", ignore_errors=True)
+                launcher = self.start_job(untrained=True, unready=unready)
+
+                launcher.send_signal(signal.SIGINT)
+
+                code, _, error = self.end(launcher)
+                self.assertEqual(code, 130)
+                self.assertIn("stopped on request before the first step: nothing was trained\n"
+                              "  no checkpoint was written\n", error)
+                self.assertIn(" run ", launching.last_line(error))
+                self.assertTrue(launching.last_line(error).endswith("--run-dir r-2"), error)
+
+    def test_one_request_before_a_resumed_job_trains_leaves_its_checkpoint_to_resume(self):
+        for unready in (False, True):
+            with self.subTest(unready=unready):
+                shutil.rmtree(self.folder / "r", ignore_errors=True)
+                launcher = self.start_job(untrained=True, unready=unready)
+                manifest = self.folder / "r/checkpoints/00000000000000000007/manifest"
+                manifest.parent.mkdir(parents=True)  # as an earlier start would have left it
+                manifest.write_text("whole")
+
+                launcher.send_signal(signal.SIGINT)
+
+                code, _, error = self.end(launcher)
+                self.assertEqual(code, 75)
+                self.assertTrue(launching.last_line(error).endswith("run --resume r"), error)
+
     def test_two_requests_kill_at_once_and_exit_with_130(self):
         launcher = self.start_job(deaf=True)
 

@@ -4,7 +4,7 @@ import os
 import signal
 
 import launching
-from process_case import LONG, ProcessTest
+from process_case import BIN_DIR, LONG, PROGRAMS, ProcessTest
 
 # A stop after a fixed number of epochs, not of LONG ones: the end is compared.
 EPOCHS = "train.epochs=60"
@@ -63,6 +63,26 @@ class Resume(ProcessTest):
                 self.assertEqual(self.summary()["mode"], mode)
                 self.assertGreater(self.summary()["metrics"]["test_accuracy"], 0.9)
                 (self.folder / "r").rename(self.folder / f"done-{mode}")
+
+    def test_ctrl_c_before_the_workers_have_joined_says_that_nothing_was_trained(self):
+        programs = self.folder / "bin"
+        programs.mkdir()
+        for program in PROGRAMS:
+            (programs / program).symlink_to(BIN_DIR / program)
+        (programs / "ballast-worker").unlink()
+        (programs / "ballast-worker").write_text("#!/bin/sh\nexec sleep 60\n")
+        (programs / "ballast-worker").chmod(0o700)
+        launcher = launching.start("--bin-dir", programs, "run", self.job, "--run-dir", "r",
+                                   cwd=self.folder)
+        self.started.append(launcher)
+        self.wait(launcher, lambda: self.status().get("state") == "joining", "the servers alone")
+
+        launcher.send_signal(signal.SIGINT)
+
+        code, error = self.end(launcher, seconds=10)
+        self.assertEqual(code, 130, error)
+        self.assertIn("stopped on request before the first step: nothing was trained", error)
+        self.assertTrue(launching.last_line(error).endswith("--run-dir r-2"), error)
 
     def test_a_second_ctrl_c_stops_now(self):
         launcher = self.start(LONG)
