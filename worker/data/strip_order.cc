@@ -48,6 +48,21 @@ StripOrder::StripOrder(std::span<const uint32_t> block_rows, uint32_t lanes, uin
   }
 }
 
+// Share j of a piece of s rows is [s j / W, s (j + 1) / W): equal but for a row.
+template <typename Each>
+void StripOrder::for_shares(const Lane& lane, uint64_t strip, Each each) const {
+  BALLAST_CHECK(strip < lane.pieces);
+  const uint32_t window_here = window(lane);
+  uint64_t index = strip;
+  for (uint32_t j = 0; j < window_here; ++j) {
+    const uint64_t rows = piece(lane, index).rows;
+    const uint64_t first = rows * j / window_here;
+    each(Share{index, static_cast<uint32_t>(first),
+               static_cast<uint32_t>(rows * (j + 1) / window_here - first)});
+    index = (index == 0 ? lane.pieces : index) - 1;
+  }
+}
+
 // Which pieces the lane's run touches, and where its strips begin.
 void StripOrder::cut_lane(Lane& lane) {
   lane.strips.push_back(0);
@@ -57,9 +72,10 @@ void StripOrder::cut_lane(Lane& lane) {
   };
   lane.first_piece = after(lane.begin) - 1;
   lane.pieces = after(lane.end - 1) - lane.first_piece;
+  lane.strips.reserve(lane.pieces + 1);
   for (uint64_t strip = 0; strip < lane.pieces; ++strip) {
     uint64_t rows = 0;
-    for (const Share& share : shares(lane, strip)) rows += share.count;
+    for_shares(lane, strip, [&](const Share& share) { rows += share.count; });
     lane.strips.push_back(lane.strips.back() + rows);
   }
 }
@@ -98,19 +114,10 @@ std::vector<Share> StripOrder::shares(LaneId lane, uint64_t strip) const {
   return shares(at(lane), strip);
 }
 
-// Share j of a piece of s rows is [s j / W, s (j + 1) / W): equal but for a row.
 std::vector<Share> StripOrder::shares(const Lane& lane, uint64_t strip) const {
-  BALLAST_CHECK(strip < lane.pieces);
-  const uint64_t window_here = window(lane);
   std::vector<Share> found;
-  found.reserve(window_here);
-  for (uint64_t j = 0; j < window_here; ++j) {
-    const uint64_t index = (strip + lane.pieces - j) % lane.pieces;
-    const uint64_t rows = piece(lane, index).rows;
-    const uint64_t first = rows * j / window_here;
-    found.push_back({index, static_cast<uint32_t>(first),
-                     static_cast<uint32_t>(rows * (j + 1) / window_here - first)});
-  }
+  found.reserve(window(lane));
+  for_shares(lane, strip, [&](const Share& share) { found.push_back(share); });
   return found;
 }
 

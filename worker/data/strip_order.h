@@ -84,6 +84,8 @@ class StripOrder {
   [[nodiscard]] Piece piece(const Lane& lane, uint64_t index) const;
   [[nodiscard]] uint32_t window(const Lane& lane) const;
   [[nodiscard]] std::vector<Share> shares(const Lane& lane, uint64_t strip) const;
+  template <typename Each>
+  void for_shares(const Lane& lane, uint64_t strip, Each each) const;
 
   uint32_t window_;
   uint64_t seed_;
