@@ -2,10 +2,11 @@
 """Question: does every mode learn as well as it should? Fashion-MNIST, five seeds of each mode.
 
 The job of launch/examples/fashion_mnist.toml (MLP 256-128, Adam, batch 128, 10 epochs, 2 servers, 2
-workers). Bars: sync: mean test accuracy >= 0.884, none below 0.878; ssp (staleness 4) and async: mean
+workers). Bounds: sync: mean test accuracy >= 0.884, none below 0.878; ssp (staleness 4) and async: mean
 not more than 0.005 below sync's. Exit code 1 when one is missed.
 
     bench/system/accuracy.py --data DIR [--seeds 5] [--modes sync ssp async]
+    bench/system/accuracy.py --smoke      the bundled digits, one seed, a few steps, nothing is judged
 
 DIR: has train/ and test/ as made by `ballast data convert --format idx`.
 """
@@ -16,18 +17,23 @@ import pathlib
 import statistics
 import sys
 
-from jobs import ROOT, run_job
+from jobs import DIGITS, ROOT, digits, run_job
+
+sys.path.append(str(ROOT / "bench"))
+from bounds import Bounds  # noqa: E402
 
 JOB = ROOT / "launch/examples/fashion_mnist.toml"
-MEAN_BAR, LEAST_BAR, BEHIND_BAR = 0.884, 0.878, 0.005
+MEAN_BOUND, LEAST_BOUND, BEHIND_BOUND = 0.884, 0.878, 0.005
 
 
 def measure(options):
     found = {mode: [] for mode in options.modes}
+    job, length = (DIGITS, {"train__max_steps": 20}) if options.smoke else (JOB, {})
     for seed in range(1, options.seeds + 1):
         for mode in options.modes:
-            summary = run_job(JOB, f"accuracy-{mode}", data__train=options.data / "train",
-                              data__test=options.data / "test", train__mode=mode, job__seed=seed)
+            summary = run_job(job, f"accuracy-{mode}", options.bin_dir,
+                              data__train=options.data / "train", data__test=options.data / "test",
+                              train__mode=mode, job__seed=seed, **length)
             found[mode].append({"seed": seed, "test_accuracy": summary["metrics"]["test_accuracy"],
                                 "wall_seconds": round(summary["wall_seconds"], 2),
                                 "weights_xxh3": summary["weights_xxh3"]})
@@ -35,32 +41,47 @@ def measure(options):
     return found
 
 
-def judge(found):
-    """By mode: mean, least and whether its bar is met."""
+def summarize(found):
+    """By mode: mean, least and all runs."""
     results = {}
     for mode, runs in found.items():
         scores = [run["test_accuracy"] for run in runs]
         results[mode] = {"mean": round(statistics.mean(scores), 4), "least": min(scores),
                          "runs": runs}
+    return results
+
+
+def judge(results, smoke):
+    """The exit code."""
+    bounds = Bounds(smoke)
     for mode, result in results.items():
         if mode == "sync":
-            result["met"] = result["mean"] >= MEAN_BAR and result["least"] >= LEAST_BAR
+            bounds.at_least("sync, mean", result["mean"], MEAN_BOUND)
+            bounds.at_least("sync, least", result["least"], LEAST_BOUND)
         elif "sync" in results:
-            result["met"] = result["mean"] >= results["sync"]["mean"] - BEHIND_BAR
-    return results
+            behind = round(results["sync"]["mean"] - result["mean"], 4)
+            bounds.at_most(f"{mode}, mean behind sync", behind, BEHIND_BOUND)
+    return bounds.exit_code()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=lambda text: pathlib.Path(text).resolve(), required=True)
+    parser.add_argument("--data", type=lambda text: pathlib.Path(text).resolve())
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--modes", nargs="+", choices=["sync", "ssp", "async"],
                         default=["sync", "ssp", "async"])
-    results = judge(measure(parser.parse_args()))
+    parser.add_argument("--bin-dir", help="programs to run (default: as launch/ballast finds them)")
+    parser.add_argument("--smoke", action="store_true")
+    options = parser.parse_args()
+    if options.smoke:
+        options.data, options.seeds = digits("accuracy-digits", options.bin_dir), 1
+    elif not options.data:
+        parser.error("--data DIR is needed, but for --smoke")
+    results = summarize(measure(options))
     print(json.dumps({"bench": "accuracy, Fashion-MNIST", "results": results}, indent=1))
-    sys.exit(0 if all(result.get("met", True) for result in results.values()) else 1)
+    return judge(results, options.smoke)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,27 +3,30 @@
 
 checkpoint: acknowledged = in memory; process: survives kill -9; machine: survives a power cut, so
 every group of updates is synced to the disk under runs/. Prints samples/s and the share of
-"checkpoint" for sync and async, as JSON. No bar: the price is the answer.
+"checkpoint" for sync and async, as JSON. No bound: the price is the answer.
 
     bench/system/durability.py [--rounds 5] [--epochs 5]
+    bench/system/durability.py --smoke    one round of a few steps
 """
 
 import argparse
 import json
 import statistics
 
-from jobs import ROOT, run_job
+from jobs import DIGITS, digits, run_job
 
-JOB = ROOT / "launch/examples/digits.toml"
 DURABILITIES = ("checkpoint", "process", "machine")
 
 
 def measure(options):
     found = {(mode, durability): [] for mode in ("sync", "async") for durability in DURABILITIES}
+    data = digits("durability-digits", options.bin_dir)
+    length = {"train__max_steps": 20} if options.smoke else {"train__epochs": options.epochs}
     for _ in range(options.rounds):
         for mode, durability in found:
-            summary = run_job(JOB, f"durability-{mode}-{durability}", train__mode=mode,
-                              train__epochs=options.epochs, checkpoint__durability=durability)
+            summary = run_job(DIGITS, f"durability-{mode}-{durability}", options.bin_dir,
+                              data__train=data / "train", data__test=data / "test",
+                              train__mode=mode, checkpoint__durability=durability, **length)
             found[mode, durability].append(summary["samples_per_second"])
     return found
 
@@ -33,7 +36,11 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--bin-dir", help="programs to run (default: as launch/ballast finds them)")
+    parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
+    if options.smoke:
+        options.rounds = 1
     found = measure(options)
     results = {}
     for (mode, durability), rates in found.items():
