@@ -11,6 +11,8 @@ from process_case import LONG, ProcessTest
 
 ROLES = (("coordinator", 0), ("server", 0), ("server", 1), ("worker", 0), ("worker", 1))
 END_S = 10
+# Its last step is no checkpoint of its own: the end writes one.
+SHORT, SHORT_STEPS = "train.epochs=2", 64
 
 
 def name_of(role, index):
@@ -58,6 +60,46 @@ class Kill(ProcessTest):
                 time.sleep(patience_s)  # the moment itself is what is tried
 
                 self.kill_and_check(launcher, role, index, run_dir)
+
+    def start_stuck(self, fifo):
+        """A short job that stands still where it opens this file: nobody reads from it."""
+        launcher = self.start(SHORT)
+        self.wait(launcher, (self.folder / "r/config.toml").exists, "the run directory")
+        fifo.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(fifo)
+        return launcher
+
+    def resume_to_the_bits_of(self, undisturbed, fifo):
+        fifo.unlink()
+        done = self.resume()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.summary()["weights_xxh3"], undisturbed["weights_xxh3"])
+
+    def test_a_server_killed_in_the_final_checkpoint_is_resumed_to_the_same_bits(self):
+        undisturbed = self.finish(SHORT, run_dir="undisturbed")
+        fifo = self.folder / f"r/checkpoints/{SHORT_STEPS:020}/part-0.blp.tmp"
+        launcher = self.start_stuck(fifo)
+        self.wait(launcher, lambda: self.status().get("state") == "final-checkpoint",
+                  "the final checkpoint")
+
+        error = self.kill_and_check(launcher, "server", 0, "r")
+
+        self.assertIn(f"last step {SHORT_STEPS}", error)
+        self.assertIn(f"last checkpoint: {SHORT_STEPS // 10 * 10} ", error)
+        self.assertFalse(self.is_done(), "a job without its end passes for a whole one")
+        self.resume_to_the_bits_of(undisturbed, fifo)
+
+    def test_a_coordinator_killed_in_the_export_is_resumed_to_the_same_bits(self):
+        undisturbed = self.finish(SHORT, run_dir="undisturbed")
+        fifo = self.folder / "r/model.safetensors.tmp"
+        launcher = self.start_stuck(fifo)
+        self.wait(launcher, lambda: self.status().get("state") == "ended", "the export")
+
+        error = self.kill_and_check(launcher, "coordinator", 0, "r")
+
+        self.assertIn(f"last checkpoint: {SHORT_STEPS} ", error)
+        self.assertFalse(self.is_done(), "a job without its end passes for a whole one")
+        self.resume_to_the_bits_of(undisturbed, fifo)
 
     def test_a_coordinator_whose_disk_fails_tells_everybody_before_it_ends(self):
         launcher = self.start(LONG)
