@@ -1,6 +1,7 @@
 """Whole jobs with the real programs: the result files, every mode, the same bits in sync."""
 
 import json
+import re
 
 import launching
 from process_case import BIN_DIR, ProcessTest
@@ -82,9 +83,33 @@ class Modes(ProcessTest):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(done.stdout.count(" ok\n"), 5, done.stdout)
 
-    def test_dry_run_prints_shapes_and_starts_nothing(self):
+    def test_dry_run_prints_shapes_units_and_the_memory_sum_and_starts_nothing(self):
         done = launching.run("run", self.job, "--dry-run", cwd=self.folder)
 
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("64", done.stdout)
+        for shape in ("3823 train rows, 1797 test rows, 64 features",
+                      "layer 0: dense      [64 -> 32] relu, 2080 parameters",
+                      "layer 2: dense      [32 -> 10], 330 parameters"):
+            self.assertIn(shape, done.stdout)
+        units = int(re.search(r"^(\d+) units on 2 shards$", done.stdout, re.MULTILINE).group(1))
+        shards = re.findall(r"^  server (\d) shard (\d): (\d+) units, (\d+) bytes$", done.stdout,
+                            re.MULTILINE)
+        self.assertEqual([shard[:2] for shard in shards], [("0", "0"), ("1", "1")])
+        self.assertEqual(sum(int(shard[2]) for shard in shards), units)
+        self.assertEqual(sum(int(shard[3]) for shard in shards), 4 * (2080 + 330))
+        self.check_memory(done.stdout)
         self.assertFalse((self.folder / "runs").exists())
+
+    def check_memory(self, text):
+        """Each role's parts make its sum, and two of each make the sum of all."""
+        sums = []
+        for role in ("server", "worker"):
+            line = re.search(rf"^memory of a {role} \(2 of them\): (.+) = ([\d.]+) MiB$", text,
+                             re.MULTILINE)
+            parts = [float(part) for part in re.findall(r"([\d.]+) MiB", line.group(1))]
+            self.assertEqual(len(parts), line.group(1).count(" + ") + 1)
+            sums.append(float(line.group(2)))
+            # Each number is rounded to 0.01.
+            self.assertAlmostEqual(sum(parts), sums[-1], delta=0.005 * (len(parts) + 1.1))
+        of_all = re.search(r"^memory of all: ([\d.]+) MiB$", text, re.MULTILINE)
+        self.assertAlmostEqual(2 * sum(sums), float(of_all.group(1)), delta=0.03)
