@@ -223,11 +223,22 @@ def run_python(options, tally):
             tally.add(*result)
 
 
+def overtime(seconds, minutes_max):
+    """What to say of a run that took too long, or nothing. 0: it may take as long as it likes."""
+    if not minutes_max or seconds <= 60 * minutes_max:
+        return None
+    return (f"tests/run took {seconds / 60:.1f} minutes, build included; expected at most "
+            f"{minutes_max:g}: the seconds behind each suite show where they went")
+
+
 def main():
+    started = time.monotonic()
     parser = argparse.ArgumentParser()
     parser.add_argument("--preset", default="release")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--filter", default="")
+    parser.add_argument("--spent-s", type=float, default=0, help="before this program")
+    parser.add_argument("--minutes-max", type=float, default=0, help="for all; 0: no limit")
     options = parser.parse_args()
 
     tally = Tally()
@@ -236,6 +247,9 @@ def main():
         run_python(options, tally)
     if not tally.passed + tally.failed + tally.skipped:
         tally.add("selection", 0, 1, 0, 0, f"no test matches {options.filter!r}")
+    seconds = options.spent_s + time.monotonic() - started
+    if too_long := overtime(seconds, options.minutes_max):
+        tally.add("time", 0, 1, 0, seconds, too_long)
     print(tally.closing_line())
     return 1 if tally.failed else 0
 
