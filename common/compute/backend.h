@@ -69,12 +69,12 @@ using StreamId = Id<struct StreamTag>;
 using EventId = Id<struct EventTag>;
 
 // What the mask of a dropout layer may depend on: nothing else, so that whoever owns the lane
-// drops the same values.
+// drops the same values. The key of the forward pass is that of the backward pass.
 struct DropoutKey {
-  uint64_t seed = 0;
-  uint64_t clock = 0;
+  uint64_t seed = 0;   // of the job
+  uint64_t clock = 0;  // the step, from 0, counted over all epochs
   uint32_t lane = 0;
-  uint32_t layer = 0;
+  uint32_t layer = 0;  // index of [[layer]], counting those without parameters
   bool operator==(const DropoutKey&) const = default;
 };
 

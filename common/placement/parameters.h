@@ -36,8 +36,10 @@ struct ParameterSpec {
 [[nodiscard]] std::vector<ParameterSpec> parameters_of(const ModelConfig& model,
                                                        uint32_t input_width);
 
-// Writes the first values of elements [first, first + out.size()) of parameter number `index`: a
-// pure function of seed, index and element, the same wherever the tensor is cut.
+// Writes the first values of elements [first, first + out.size()) of parameter number `index`
+// (place in parameters_of): a pure function of seed, index and element, the same wherever the
+// tensor is cut. Uniform: float((2 * unit_double(hash_numbers({seed, index, element})) - 1) *
+// limit), in double until the end; elements count row-major over the whole tensor.
 void fill_initial(const ParameterSpec& parameter, uint32_t index, uint64_t seed, uint64_t first,
                   std::span<float> out);
 

@@ -1,16 +1,17 @@
 // The plain training loop: one process, one thread, no servers, units, messages or views. It shares
-// with the product only the back end's maths (TrainStep) and the optimizer functions; lanes, the
-// tree of sums, steps and epochs are written out here once more. What a cluster in sync mode ends
-// with must be these bits. With one lane it is plain SGD (or any optimizer), which an asynchronous
-// job with one worker and one lane must equal.
+// with the product only Backend, the optimizer functions, the job's values and the hash behind all
+// random numbers; layers, forward and backward, first values, dropout keys, schedules, lanes, the
+// tree of sums, steps and epochs are written out here once more, from what the headers say of them.
+// What a cluster in sync mode ends with must be these bits. With one lane it is plain SGD (or any
+// optimizer), which an asynchronous job with one worker and one lane must equal.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <string>
 #include <vector>
 
 #include "common/config/job_config.h"
+#include "tests/support/plain_model.h"
 
 namespace ballast::testing {
 
@@ -18,14 +19,15 @@ namespace ballast::testing {
 using OrderFunction = std::function<uint64_t(uint64_t epoch, uint32_t lane, uint64_t position)>;
 
 struct PlainResult {
-  std::vector<std::vector<float>> weights;  // by parameter, in the order of parameters_of()
-  std::vector<double> step_losses;          // mean loss of each step, before its update
+  std::vector<PlainTensor> weights;  // in layer order, a weight before its bias
+  std::vector<double> step_losses;   // mean loss of each step, before its update
   uint64_t samples_applied = 0;
 };
 
-// Trains job.model on features[rows, input_width] and labels[rows, label_width]. Reads seed, model,
-// train (epochs, batch, lanes > 0, max_steps, optimizer, schedule), cluster.threads_per_worker and
-// resolved (train_rows, input_width, label_width). Fails the test when a step does.
+// Trains job.model, of dense and dropout layers and any loss, on features[rows, input_width] and
+// labels[rows, label_width]. Reads seed, model, train (epochs, batch, lanes > 0, max_steps,
+// optimizer, schedule), cluster.threads_per_worker and resolved (train_rows, input_width,
+// label_width). Fails the test when the back end does.
 [[nodiscard]] PlainResult plain_sync_run(const JobConfig& job, const std::vector<float>& features,
                                          const std::vector<float>& labels,
                                          const OrderFunction& order);

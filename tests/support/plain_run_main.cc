@@ -1,8 +1,7 @@
 // plain-run CONFIG.toml ROWS.csv: trains the job with the plain loop (plain_loop.h) on rows read
 // from text, and prints the `weights_xxh3` that a cluster in sync mode must end with. CONFIG.toml
 // is the effective config of a run; each line of ROWS.csv is the features and, last, the label.
-// Knows one transform: a factor for all features. The order of samples is the product's own pure
-// function.
+// Knows one transform: a factor for all features.
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -10,10 +9,9 @@
 
 #include "common/base/hash.h"
 #include "common/config/job_file.h"
-#include "common/placement/parameters.h"
 #include "common/storage/safetensors.h"
 #include "tests/support/plain_loop.h"
-#include "worker/data/order.h"
+#include "tests/support/plain_order.h"
 
 namespace ballast::testing {
 namespace {
@@ -45,17 +43,20 @@ int run(const char* config_path, const char* rows_path) {
   }
   const std::vector<TransformConfig>& transforms = job->data.transforms;
   const Rows rows = read_rows(rows_path, transforms.empty() ? 1 : transforms[0].factor);
-  const SampleOrder order(job->data.order, job->resolved.train_rows, job->train.lanes, job->seed);
+  if (job->data.order != Order::kFull) {
+    std::fprintf(stderr, "plain-run knows only data.order = full\n");
+    return 2;
+  }
 
-  const PlainResult result = plain_sync_run(*job, rows.features, rows.labels,
-                                            [&](uint64_t epoch, uint32_t lane, uint64_t position) {
-                                              return order.position(epoch, LaneId(lane), position);
-                                            });
+  const PlainResult result = plain_sync_run(
+      *job, rows.features, rows.labels, [&](uint64_t epoch, uint32_t lane, uint64_t position) {
+        return plain_row(job->seed, epoch, job->resolved.train_rows,
+                         lane + position * job->train.lanes);
+      });
 
   std::vector<Tensor> tensors;
-  const auto parameters = parameters_of(job->model, job->resolved.input_width);
-  for (size_t p = 0; p < parameters.size(); ++p) {
-    tensors.push_back({parameters[p].name, parameters[p].shape, result.weights[p]});
+  for (const PlainTensor& tensor : result.weights) {
+    tensors.push_back({tensor.name, tensor.shape, tensor.values});
   }
   std::printf("%s\n", hex64(weights_xxh3(tensors)).c_str());
   return 0;

@@ -4,8 +4,9 @@
 //
 // The rows of an epoch are put into a keyed order, and place p of that order belongs to lane
 // p mod lanes, so that lane lengths agree with LaneSchedule::lane_rows and one step takes
-// neighbouring places. `full`: the order is a keyed permutation of all rows; `none`: it is the
-// stored order.
+// neighbouring places: sample i of a lane is at place lane + i * lanes. `full`: the order is a
+// keyed permutation of all rows, place p holds row P(p) under the key H(seed, 0x6f72646572, epoch),
+// H being hash_numbers and the number the letters "order"; `none`: it is the stored order.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,16 @@ namespace ballast {
 
 // A keyed permutation of 0 .. size-1: a Feistel network over two unequal digits with cycle walking
 // (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Not a secret: it has
-// to mix, not to hide.
+// to mix, not to hide. P(x), in 64-bit numbers without sign, is:
+//   low = ceil(sqrt(size)), the root as a double;  high = ceil(size / low)
+//   x = (x + H(key, 6) mod size) mod size
+//   do:  left = x / low;  right = x mod low
+//        for j = 0, 2, 4:  left = (left + f(right, H(key, j), high)) mod high
+//                          right = (right + f(left, H(key, j + 1), low)) mod low
+//        x = left * low + right
+//   while x >= size
+// with f(digit, k, bound) = bits * bound / 2^32 of y = (digit xor k) * 0xbf58476d1ce4e5b9 and
+// bits = ((y xor (y / 2^32)) * 0x94d049bb133111eb) / 2^32; divisions round down.
 class KeyedPermutation {
  public:
   // 0 < size <= 2^63.

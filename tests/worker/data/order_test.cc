@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/placement/lane_schedule.h"
+#include "tests/support/plain_order.h"
 
 namespace ballast {
 namespace {
@@ -43,6 +44,19 @@ TEST(SampleOrder, GivesEachRowOnceForAnySizeAndLaneCount) {
 
         ASSERT_EQ(all.size(), rows);
         EXPECT_TRUE(is_permutation_of(all)) << rows << " rows, " << lanes << " lanes";
+      }
+    }
+  }
+}
+
+TEST(SampleOrder, IsTheFormulaOfItsHeader) {
+  for (uint64_t rows : {1, 2, 3, 5, 16, 17, 63, 101, 3823, 4097}) {
+    const uint64_t seed = rows + 11;
+    const SampleOrder order(Order::kFull, rows, /*lanes=*/1, seed);
+    for (uint64_t epoch : {0, 1, 7}) {
+      for (uint64_t i = 0; i < rows; ++i) {
+        ASSERT_EQ(order.position(epoch, LaneId(0), i), testing::plain_row(seed, epoch, rows, i))
+            << "place " << i << " of " << rows << ", epoch " << epoch;
       }
     }
   }

@@ -120,7 +120,7 @@ TEST(PlainLoop, DoesOneStepOfGradientDescent) {
       plain_sync_run(config, {1, 2}, {3, 5}, [](auto, auto lane, auto) { return uint64_t{lane}; });
 
   // d/dw ((w - 3)^2 + (2 w - 5)^2) / 2 = 5 w - 13
-  EXPECT_NEAR(result.weights[0][0], start[0] - 0.25 * (5 * start[0] - 13), 1e-5);
+  EXPECT_NEAR(result.weights[0].values[0], start[0] - 0.25 * (5 * start[0] - 13), 1e-5);
 }
 
 }  // namespace
