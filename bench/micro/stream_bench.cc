@@ -1,6 +1,6 @@
 // Does streaming from blocks, shuffled in the order `strip` and verified, run at the speed of what
-// cannot be left out? Tabular rows of 160 bytes (1 label, 13 f32, 26 i32) and rows of 784 f32; page
-// cache warm, one loader thread, one reading thread.
+// cannot be left out? Tabular rows of 160 bytes (1 label, 13 f32, 26 i32) and rows of 784 and
+// 25,600 f32; page cache warm, one loader thread, one reading thread.
 //
 // Floor: a bare loop on one thread that is told beforehand which rows come and when a block is last
 // used: pread and XXH3 of every block when its first row comes, its memory used again after its
@@ -366,8 +366,9 @@ int main_of(bool smoke) {
   const int rounds = smoke ? 1 : 7;
   const Shape tabular{"160 B", 13, 26, 10'000'000 / scale, 4096, rounds};
   const Shape dense{"3 KB", 784, 0, 500'000 / scale, 512, rounds};
+  const Shape wide{"100 KB", 25'600, 0, 15'000 / scale, 64, rounds};
   Bounds bounds(smoke);
-  for (const Shape& shape : {tabular, dense}) {
+  for (const Shape& shape : {tabular, dense, wide}) {
     write_dataset(root + "/data", shape);
     run_warm(root + "/data", shape, bounds);
     if (shape.name == dense.name) run_cold(root + "/data", shape, bounds);

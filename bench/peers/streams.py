@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Question: how fast does Ballast stream shuffled, verified rows from disk beside the loaders people
+use for data larger than memory?
+
+Samples of 160 B, 3 KB and 100 KB (f32 values and a label), page cache warm. Beside it PyTorch's
+DataLoader over a memory map given whole index batches, MosaicML Streaming and WebDataset, each with
+0 and 2 worker processes, the faster counting. Rows/s of wall time, medians of the rounds;
+stream_bench takes its turn in each round. Bound: ahead in each (> 1x), or exit code 1.
+
+    bench/peers/streams.py [--rounds 5]
+    bench/peers/streams.py --smoke      few rows, nothing is judged; a missing package is a skip (77)
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+PACKAGES = ("torch", "streaming", "webdataset")
+SKIPPED = 77
+missing = [package for package in PACKAGES if not importlib.util.find_spec(package)]
+if missing:
+    print(f"skipped: {', '.join(missing)} not installed (bench/peers/README.md)")
+    sys.exit(SKIPPED)
+
+import numpy  # noqa: E402
+import streaming  # noqa: E402
+import torch  # noqa: E402
+import torch.utils.data  # noqa: E402
+import webdataset  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "bench"))
+from bounds import Bounds  # noqa: E402
+
+# name: (values a sample, samples, batch); names and batches as in stream_bench
+SHAPES = {"160 B": (39, 200_000, 4096), "3 KB": (784, 60_000, 512), "100 KB": (25_600, 4_000, 64)}
+WORKERS = (0, 2)
+
+
+class Mapped(torch.utils.data.Dataset):
+    """The rows of a batch out of a memory map."""
+
+    def __init__(self, path, labels, width):
+        self.rows = numpy.memmap(path, numpy.float32, "r", shape=(len(labels), width))
+        self.labels = labels
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, indices):
+        return torch.from_numpy(self.rows[indices]), torch.from_numpy(self.labels[indices])
+
+
+def dataloader(folder, rows, labels, batch, workers):
+    path = folder / "rows.f32"
+    if not path.exists():
+        rows.tofile(path)
+    mapped = Mapped(path, labels, rows.shape[1])
+    sampler = torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(mapped), batch, False)
+    return torch.utils.data.DataLoader(mapped, sampler=sampler, batch_size=None,
+                                       num_workers=workers, persistent_workers=workers > 0)
+
+
+def mosaic(folder, rows, labels, batch, workers):
+    path = folder / "mds"
+    if not path.exists():
+        columns = {"x": f"ndarray:float32:{rows.shape[1]}", "y": "int64"}
+        with streaming.MDSWriter(out=str(path), columns=columns, hashes=["xxh64"]) as out:
+            for row, label in zip(rows, labels):
+                out.write({"x": row, "y": int(label)})
+    streaming.base.util.clean_stale_shared_memory()
+    dataset = streaming.StreamingDataset(local=str(path), shuffle=True, batch_size=batch)
+    return streaming.StreamingDataLoader(dataset, batch_size=batch, num_workers=workers)
+
+
+def web(folder, rows, labels, batch, workers):
+    path = folder / "tar"
+    if not path.exists():
+        path.mkdir()
+        for shard, first in enumerate(range(0, len(rows), -(-len(rows) // 4))):
+            with webdataset.TarWriter(str(path / f"{shard}.tar")) as out:
+                for row in range(first, min(first + -(-len(rows) // 4), len(rows))):
+                    out.write({"__key__": f"{row:08}", "x.bin": rows[row].tobytes(),
+                               "y.bin": int(labels[row]).to_bytes(8, "little")})
+    names = sorted(str(name) for name in path.glob("*.tar"))
+    dataset = (webdataset.WebDataset(names, shardshuffle=len(names)).shuffle(1000)
+               .map(lambda sample: (numpy.frombuffer(sample["x.bin"], numpy.float32),
+                                    int.from_bytes(sample["y.bin"], "little")))
+               .batched(batch))
+    return webdataset.WebLoader(dataset, batch_size=None, num_workers=workers)
+
+
+PEERS = {"DataLoader, memory map": dataloader, "MosaicML Streaming": mosaic, "WebDataset": web}
+
+
+def rows_per_second(loader, rows):
+    start = time.monotonic()
+    count = 0
+    for batch in loader:
+        count += len(batch["y"] if isinstance(batch, dict) else batch[1])
+    assert count == rows, f"{count} rows, {rows} expected"
+    return count / (time.monotonic() - start)
+
+
+def ours(options):
+    """{shape: rows/s of wall time}"""
+    command = [options.bin_dir / "stream_bench"] + (["--smoke"] if options.smoke else [])
+    text = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True).stdout
+    found = re.findall(r"^(\S+ K?B) +stream +.*wall +(\d+) rows/s", text, re.M)
+    return {shape: float(speed) for shape, speed in found}
+
+
+def measure(options, folder):
+    """{shape: {contender: [rows/s]}}"""
+    measured = {shape: {} for shape in SHAPES}
+    random = numpy.random.default_rng(1)
+    data = {}
+    for shape, (width, count, batch) in SHAPES.items():
+        count = count // 100 if options.smoke else count
+        place = folder / shape.replace(" ", "")
+        place.mkdir()
+        data[shape] = (place, random.random((count, width), numpy.float32),
+                       random.integers(0, 10, count), batch)
+    for _ in range(options.rounds):
+        for shape, speed in ours(options).items():
+            measured[shape].setdefault("ballast", []).append(speed)
+        for shape, (place, rows, labels, batch) in data.items():
+            for name, make in PEERS.items():
+                speeds = [rows_per_second(make(place, rows, labels, batch, workers), len(rows))
+                          for workers in WORKERS]
+                measured[shape].setdefault(name, []).append(max(speeds))
+    return measured
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--bin-dir", type=pathlib.Path, default=ROOT / "build/release/bin")
+    parser.add_argument("--smoke", action="store_true")
+    options = parser.parse_args()
+    options.rounds = 1 if options.smoke else options.rounds
+    torch.set_num_threads(1)
+    bounds = Bounds(options.smoke)
+    results = {}
+    with tempfile.TemporaryDirectory(prefix="ballast-peers-") as folder:
+        for shape, runs in measure(options, pathlib.Path(folder)).items():
+            results[shape] = {name: round(statistics.median(each)) for name, each in runs.items()}
+    versions = {"torch": torch.__version__, "streaming": streaming.__version__,
+                "webdataset": webdataset.__version__}
+    print(json.dumps({"bench": "rows/s streamed", "n": options.rounds, "versions": versions,
+                      "load_average": os.getloadavg()[0], "results": results}, indent=2))
+    for shape, speeds in results.items():
+        for name in PEERS:
+            bounds.at_least(f"{shape}, rows/s of {name}", speeds["ballast"] / speeds[name], 1)
+    return bounds.exit_code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
