@@ -17,9 +17,6 @@
 namespace ballast {
 namespace {
 
-constexpr uint64_t kBatchBytes = 32 << 20;
-constexpr uint64_t kMemtableBytes = 64 << 20;
-
 using Key = std::array<char, 5>;
 
 // 'u' and the unit, big-endian, so that records lie in unit order.
@@ -75,7 +72,7 @@ rocksdb::Options options_of() {
   rocksdb::Options options;
   options.create_if_missing = true;
   options.write_buffer_size = kMemtableBytes;
-  options.max_write_buffer_number = 2;
+  options.max_write_buffer_number = kMemtables;
   options.compression = rocksdb::kNoCompression;  // floats do not shrink
   options.enable_blob_files = true;
   options.min_blob_size = 4096;
@@ -104,7 +101,7 @@ void add_to(rocksdb::WriteBatch& batch, UnitId unit, const ImagePieces& pieces) 
 
 struct RocksRecords::Database {
   std::string folder;
-  rocksdb::WriteOptions write_options;
+  bool sync = false;
   std::unique_ptr<rocksdb::DB> db;
   bool failed = false;  // a write was lost, so none may follow it
 };
@@ -117,7 +114,7 @@ Result<std::unique_ptr<RocksRecords>> RocksRecords::open(const std::string& fold
   BALLAST_RETURN_IF_ERROR(make_folders(folder));
   auto database = std::make_unique<Database>();
   database->folder = folder;
-  database->write_options.sync = sync;
+  database->sync = sync;
   rocksdb::DB* opened = nullptr;
   const rocksdb::Status status = rocksdb::DB::Open(options_of(), folder, &opened);
   if (!status.ok()) return from_rocks("opening", folder, status);
@@ -134,8 +131,11 @@ Status RocksRecords::write(std::span<const UnitImage> images) {
   rocksdb::WriteBatch batch;
   for (size_t index = 0; index < images.size(); ++index) {
     add_to(batch, images[index].unit, pieces_of(images[index]));
-    if (batch.GetDataSize() < kBatchBytes && index + 1 < images.size()) continue;
-    const rocksdb::Status status = database_->db->Write(database_->write_options, &batch);
+    const bool last = index + 1 == images.size();
+    if (batch.GetDataSize() < kBatchBytes && !last) continue;
+    rocksdb::WriteOptions options;
+    options.sync = database_->sync && last;  // brings what was written before it to the disk, too
+    const rocksdb::Status status = database_->db->Write(options, &batch);
     if (!status.ok()) {
       database_->failed = true;
       return from_rocks("writing", database_->folder, status);

@@ -2,8 +2,8 @@
 // through the write-ahead log, so it survives kill -9 once write() returns, and a power cut if the
 // store was opened with `sync`. Owner thread: the journal's writer; calls block on the disk.
 //
-// Memory: two memtables of 64 MiB and one write batch of about 32 MiB. On the disk large values lie
-// in blob files, which compaction does not rewrite (WiscKey, Lu et al., FAST 2016).
+// Memory: kRecordsMemoryBytes. On the disk large values lie in blob files, which compaction does
+// not rewrite (WiscKey, Lu et al., FAST 2016).
 #pragma once
 
 #include <memory>
@@ -15,6 +15,14 @@
 #include "common/storage/unit_image.h"
 
 namespace ballast {
+
+// A memtable takes the whole batch that fills it, and is left then; while one is being brought to
+// its file the other fills. A batch is a string that doubles as it grows.
+inline constexpr uint64_t kMemtables = 2;
+inline constexpr uint64_t kMemtableBytes = 32 << 20;
+inline constexpr uint64_t kBatchBytes = 8 << 20;
+inline constexpr uint64_t kRecordsMemoryBytes =
+    kMemtables * (kMemtableBytes + kBatchBytes) + 2 * kBatchBytes;
 
 class RocksRecords {
  public:

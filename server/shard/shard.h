@@ -160,6 +160,7 @@ class Shard {
   void say_when_durable(ShardEffect effect, ShardEffects& out);
   void release_unsaid(ShardEffects& out);
   [[nodiscard]] bool outruns_disk() const;
+  [[nodiscard]] bool writes_part() const;
   void say(ShardEffect effect, ShardEffects& out);
   void cut_published(const Unit& unit);
   void on_checkpoint_order(const wire::CheckpointOrder& order, ShardEffects& out);
@@ -173,7 +174,8 @@ class Shard {
   const UpdateRule rule_;
 
   std::map<UnitId, HostedUnit> units_;
-  std::vector<Fence> fences_;  // by lane
+  Version newest_version_ = 0;  // sync: of a unit; the others are at most one behind
+  std::vector<Fence> fences_;   // by lane
   uint64_t leader_ = 0;
   bool welcomed_ = false;
   bool serving_ = false;  // the load order has been carried out

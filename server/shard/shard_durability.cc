@@ -11,9 +11,16 @@ namespace {
 
 // Checkpoint parts remembered for orders that are repeated because an answer got lost.
 constexpr size_t kPartsRemembered = 4;
-// Parts on their way to the disk at once. With more, training would outrun the disk and their
-// copies fill the memory: answers wait until one is written.
-constexpr size_t kCutsWritingMax = 2;
+
+// What a part is written from. Copied whole: the weights could be shared, for nobody writes into a
+// version, but then it would stay for as long as the disk takes, and what a server needs of memory
+// would depend on its disk.
+UnitImage copy_to_write(const Unit& unit) {
+  UnitImage image = unit.image();
+  image.weights = unit.weights().copy_of_current();
+  image.previous = Buffer();  // an exact cut needs no second version
+  return image;
+}
 
 }  // namespace
 
@@ -63,10 +70,17 @@ void Shard::release_unsaid(ShardEffects& out) {
   }
 }
 
+// One part at a time: its copies are as large as the units. Sync: whoever is told of the version
+// before a cut may bring the one that is to be copied, so while a part is being written nobody is.
 bool Shard::outruns_disk() const {
-  return std::count_if(cuts_.begin(), cuts_.end(), [](const auto& cut) {
-           return cut.second.ordered;
-         }) > static_cast<ptrdiff_t>(kCutsWritingMax);
+  const uint64_t every = config_.job.checkpoint.every_steps;
+  return config_.job.train.mode == Mode::kSync && every > 0 && (newest_version_ + 1) % every == 0 &&
+         writes_part();
+}
+
+bool Shard::writes_part() const {
+  return std::any_of(cuts_.begin(), cuts_.end(),
+                     [](const auto& cut) { return cut.second.ordered; });
 }
 
 void Shard::say(ShardEffect effect, ShardEffects& out) {
@@ -83,11 +97,11 @@ void Shard::say(ShardEffect effect, ShardEffects& out) {
 void Shard::cut_published(const Unit& unit) {
   const uint64_t every = config_.job.checkpoint.every_steps;
   const Version version = unit.version();
+  newest_version_ = std::max(newest_version_, version);
   if (every == 0 || version % every != 0 || parts_done_.contains(version)) return;
   Cut& cut = cuts_[version];
   if (cut.ordered) return;
-  cut.images.push_back(unit.image());
-  cut.images.back().previous = Buffer();  // an exact cut needs no second version
+  cut.images.push_back(copy_to_write(unit));
   if (cut.images.size() < units_.size()) return;
   cut.ordered = true;
   journal_.cut(version, std::exchange(cut.images, {}));
@@ -102,22 +116,18 @@ void Shard::on_checkpoint_order(const wire::CheckpointOrder& order, ShardEffects
         shard_effect::SendControl{wire::PartDone{config_.shard, done->second, order.checkpoint}});
     return;
   }
-  if (!serving_) return;
+  if (!serving_ || writes_part()) return;  // the order comes again
   if (config_.job.train.mode == Mode::kSync) {
-    // An exact cut or none: the order comes again.
+    // An exact cut or none.
     for (const auto& [id, hosted] : units_) {
       if (hosted.unit->version() != order.checkpoint) return;
     }
   }
   Cut& cut = cuts_[order.checkpoint];
-  if (cut.ordered) return;
   cut.ordered = true;
   cut.images.clear();
   std::vector<UnitImage> images;
-  for (const auto& [id, hosted] : units_) {
-    images.push_back(hosted.unit->image());
-    images.back().previous = Buffer();
-  }
+  for (const auto& [id, hosted] : units_) images.push_back(copy_to_write(*hosted.unit));
   journal_.cut(order.checkpoint, std::move(images));
 }
 

@@ -102,6 +102,10 @@ void Shard::finish_load(ShardEffects& out) {
   for (size_t lane = 0; lane < fences_.size(); ++lane) {
     fences_[lane] = std::max(fences_[lane], load_.fences[lane]);
   }
+  newest_version_ = 0;
+  for (const auto& [id, hosted] : units_) {
+    newest_version_ = std::max(newest_version_, hosted.unit->version());
+  }
   loading_ = false;
   serving_ = true;
   out.push_back(shard_effect::Note{fmt::format("serving {} units", units_.size())});

@@ -76,8 +76,9 @@ void Shard::after_change(HostedUnit& hosted, std::vector<UnitAnswer> answers, Sh
   if (journal_.durability() != Durability::kCheckpoint) {
     last_lsn_ = journal_.append(hosted.unit->image());
   }
-  send(std::move(answers), out);
+  // Before its answers are said: they may have to wait for the part that it completes.
   if (config_.job.train.mode == Mode::kSync) cut_published(*hosted.unit);
+  send(std::move(answers), out);
 }
 
 void Shard::send(std::vector<UnitAnswer> answers, ShardEffects& out) {

@@ -10,9 +10,11 @@
 namespace ballast {
 namespace {
 
-// Spare versions a unit keeps warm: fresh memory is slow to write (buffer.h). Two versions are
-// alive in sync, and one more while the last readers of the older one are being sent to.
-constexpr size_t kSpareVersions = 3;
+// Spare buffers a unit keeps, no more than were ever out at once: what a checkpoint copies (weights
+// and two tensors of Adam), two images that wait for the journal, a new version. As freed memory
+// they would not fit again where aligned blocks lie between small ones: the second checkpoint took
+// as much once more.
+constexpr size_t kSpares = 8;
 
 // Below this a received frame may share its memory with others that came with it (libzmq reads
 // 8 KiB at once), and would keep all of it.
@@ -35,7 +37,7 @@ Buffer first_version(size_t bytes) {
 
 UnitWeights::UnitWeights(const UnitSpec& spec, const ParameterSpec& parameter, uint64_t seed,
                          const UpdateRule& rule)
-    : spec_(spec), decay_(parameter.decay), rule_(rule), pool_(spec.bytes(), kSpareVersions) {
+    : spec_(spec), decay_(parameter.decay), rule_(rule), pool_(spec.bytes(), kSpares) {
   current_ = first_version(spec.bytes());
   fill_initial(parameter, spec.parameter, seed, spec.first_element, current_.floats());
   for (uint32_t i = 0; i < state_count(rule.train.optimizer.kind); ++i) {
@@ -94,8 +96,14 @@ UnitImage UnitWeights::image() const {
   image.updates = updates_;
   image.samples_applied = samples_applied_;
   image.weights = current_;
-  for (const Buffer& tensor : state_) image.state.push_back(Buffer::copy_of(tensor.bytes()));
+  for (const Buffer& tensor : state_) image.state.push_back(copy_of(tensor));
   return image;
+}
+
+Buffer UnitWeights::copy_of(const Buffer& tensor) const {
+  Buffer copy = pool_.take();
+  std::memcpy(copy.data(), tensor.data(), bytes());
+  return copy;
 }
 
 }  // namespace ballast

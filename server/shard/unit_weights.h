@@ -52,12 +52,18 @@ class UnitWeights {
   // Weights shared, state copied: the image stays as it is while training goes on. Without version
   // and marks.
   [[nodiscard]] UnitImage image() const;
+  // For who holds it longer than readers do.
+  [[nodiscard]] Buffer copy_of_current() const { return copy_of(current_); }
 
  private:
+  [[nodiscard]] Buffer copy_of(const Buffer& tensor) const;
+
   const UnitSpec spec_;
   const bool decay_;
   const UpdateRule& rule_;  // outlives: the shard owns both
-  BufferPool pool_;         // for new versions that find no gradient to be written over
+  // For copies, and for new versions that find no gradient to be written over. Mutable: a copy
+  // leaves the unit as it is.
+  mutable BufferPool pool_;
   Buffer current_;
   std::vector<Buffer> state_;
   uint64_t updates_ = 0;

@@ -1,6 +1,7 @@
 """A server takes the memory that `doctor` and `--dry-run` say: within 10 % of the sum at its peak."""
 
 import re
+import statistics
 import time
 
 import launching
@@ -8,7 +9,7 @@ from process_case import JOB, ProcessTest
 
 MIB = 1 << 20
 UNITS = {"MiB": MIB, "GiB": 1 << 30}
-RUNS = 4
+RUNS = 3
 TOLERANCE = 0.10
 # A middle layer of 64 MiB, so that code and libraries do not count; little arithmetic.
 WIDE = """
@@ -21,6 +22,24 @@ kind = "dense"
 units = 4096
 activation = "relu"
 """
+STEPS = 7
+EVERY = 3  # two periodic checkpoints and the last one
+
+
+def case(name, mode, workers, lanes, optimizer, *more, servers=1):
+    return name, servers, (f"train.mode={mode}", f"cluster.workers={workers}",
+                           f"train.lanes={lanes}", f"train.optimizer.kind={optimizer}", *more)
+
+
+# Each term of the sum is in some case what the sum would be wrong without.
+CASES = (
+    case("sync-alone", "sync", 1, 4, "sgd"),  # two versions, one node
+    case("sync-nodes", "sync", 3, 8, "sgd"),  # more nodes than workers
+    case("sync-copy", "sync", 2, 2, "adam", "checkpoint.every_steps=1"),  # one part at a time
+    case("sync-journal", "sync", 2, 2, "adam", 'checkpoint.durability="process"'),
+    case("async", "async", 2, 2, "adam", servers=2),  # one version, the larger server
+    case("ssp", "ssp", 2, 8, "sgd"),
+)
 
 
 def peak_bytes(pid):
@@ -43,9 +62,10 @@ class Memory(ProcessTest):
         text = text.replace("unit_bytes = 1024\n", "")
         self.job.write_text(text)
 
-    def promised_bytes(self, *settings):
-        done = launching.run("run", self.job, "--dry-run", *self.settings(*settings),
-                             cwd=self.folder)
+    def promised_bytes(self, command, *settings):
+        """What `doctor` or a dry run says -> bytes, the line."""
+        words = {"doctor": ("doctor", self.job), "run": ("run", self.job, "--dry-run")}[command]
+        done = launching.run(*words, *self.settings(*settings), cwd=self.folder)
         self.assertEqual(done.returncode, 0, done.stderr)
         line = re.search(r"^memory of a server .*", done.stdout, re.M).group(0)
         value, unit = re.search(r"= ([\d.]+) (MiB|GiB)$", line).groups()
@@ -64,31 +84,29 @@ class Memory(ProcessTest):
         self.assertEqual(code, 0, error)
         return max(peaks)
 
-    def least_peak(self, servers, name, settings, enough):
-        """A busy machine delays the transport, which then holds frames beside the server's own
-        memory: the least peak of up to RUNS runs counts."""
+    def median_peak(self, servers, name, settings, promised):
+        """The median of RUNS peaks; where the first two agree on being within the tolerance, a
+        third could not change the verdict. One peak is not enough: a busy machine may delay the
+        transport once, which then holds frames beside the server's own memory, or set workers
+        apart so that their nodes never meet."""
         peaks = []
         for run in range(RUNS):
             peaks.append(self.measured_bytes(servers, f"{name}-{run}", *settings))
-            if peaks[-1] < enough:
+            within = [abs(peak - promised) < TOLERANCE * promised for peak in peaks]
+            if len(peaks) > 1 and len(set(within)) == 1:
                 break
-        return min(peaks)
+        return statistics.median(peaks)
+
+    def test_doctor_and_the_dry_run_say_the_same(self):
+        self.assertEqual(self.promised_bytes("doctor"), self.promised_bytes("run"))
 
     def test_a_server_takes_what_the_sum_says(self):
-        for mode, servers, workers, lanes, optimizer in (
-                ("sync", 1, 2, 2, "adam"), ("sync", 1, 1, 4, "sgd"),
-                ("async", 1, 2, 2, "adam"), ("async", 2, 2, 2, "sgd"),
-                ("async", 1, 2, 8, "sgd")):
-            settings = (f"train.mode={mode}", f"cluster.servers={servers}",
-                        f"cluster.workers={workers}", f"train.lanes={lanes}",
-                        f"train.optimizer.kind={optimizer}", "train.max_steps=22",
-                        "train.batch=16")
-            with self.subTest(mode=mode, servers=servers, workers=workers, lanes=lanes,
-                              optimizer=optimizer):
-                promised, line = self.promised_bytes(*settings)
-                measured = self.least_peak(servers, f"{mode}-{servers}-{workers}-{lanes}", settings,
-                                           (1 + TOLERANCE) * promised)
-                print(f"{mode}, {servers} servers, {workers} workers, {lanes} lanes, {optimizer}: "
-                      f"{measured / MIB:.0f} MiB of {line} -> {measured / promised:.2f}")
+        for name, servers, settings in CASES:
+            settings = (f"cluster.servers={servers}", "train.batch=16", f"train.max_steps={STEPS}",
+                        f"checkpoint.every_steps={EVERY}", *settings)
+            with self.subTest(name):
+                promised, line = self.promised_bytes("run", *settings)
+                measured = self.median_peak(servers, name, settings, promised)
+                print(f"{name}: {measured / MIB:.0f} MiB of {line} -> {measured / promised:.2f}")
                 self.assertGreater(measured, (1 - TOLERANCE) * promised)
                 self.assertLess(measured, (1 + TOLERANCE) * promised)

@@ -10,6 +10,7 @@
 #include "common/placement/lane_schedule.h"
 #include "common/placement/parameters.h"
 #include "common/placement/units.h"
+#include "common/storage/rocks_records.h"
 #include "worker/data/batch_shape.h"
 #include "worker/data/memory_budget.h"
 #include "worker/evaluate_slice.h"
@@ -63,6 +64,24 @@ uint64_t nodes_of_a_step(const JobConfig& job) {
   return nodes;
 }
 
+// Nodes that are there at once beside the versions. The older version goes when the first node of a
+// step is whole, and every worker may have sent one by then; later ones find it gone.
+uint64_t nodes_waiting(const JobConfig& job) {
+  const uint64_t workers = job.cluster.workers;
+  return job.train.mode == Mode::kSync ? std::max(workers, nodes_of_a_step(job) - 1) : workers;
+}
+
+// With durability "checkpoint" nothing is kept. Sync: a step begins when the one before it is
+// durable. Else: the images being written, and the newest of those that come meanwhile.
+void add_journal(const JobConfig& job, uint64_t state_bytes, MemorySum& sum) {
+  if (job.checkpoint.durability == Durability::kCheckpoint) return;
+  const uint32_t copies = job.train.mode == Mode::kSync ? 1 : std::min(2u, job.cluster.workers);
+  sum.users.push_back(
+      {fmt::format("journal copies of the state (at most {})", copies), copies * state_bytes});
+  sum.users.push_back(
+      {"journal tables (at most)", job.cluster.shards_per_server * kRecordsMemoryBytes});
+}
+
 // The batches of an evaluation: with the caller, and the one before it.
 uint64_t evaluation_bytes(const JobConfig& job) {
   if (job.resolved.test_rows == 0) return 0;
@@ -104,12 +123,15 @@ MemorySum server_memory(const JobConfig& job) {
   const uint64_t states = state_count(job.train.optimizer.kind);
   const bool sync = job.train.mode == Mode::kSync;
   const uint64_t versions = sync ? 2 : 1;
-  const uint64_t nodes = sync ? nodes_of_a_step(job) : job.cluster.workers;
-  return {{{fmt::format("weights ({} version{})", versions, sync ? "s" : ""), versions * weights},
-           {fmt::format("optimizer state ({} tensors)", states), states * weights},
-           {fmt::format("waiting nodes ({})", nodes), nodes * weights},
-           {"checkpoint copies of the state", states * weights},
-           {"code", kServerCodeBytes}}};
+  const uint64_t nodes = nodes_waiting(job);
+  MemorySum sum{
+      {{fmt::format("weights ({} version{})", versions, sync ? "s" : ""), versions * weights},
+       {fmt::format("optimizer state ({} tensors)", states), states * weights},
+       {fmt::format("waiting nodes (at most {})", nodes), nodes * weights},
+       {"checkpoint copy of weights and state", (1 + states) * weights}}};
+  add_journal(job, states * weights, sum);
+  sum.users.push_back({"code", kServerCodeBytes});
+  return sum;
 }
 
 MemorySum worker_memory(const JobConfig& job) {

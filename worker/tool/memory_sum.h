@@ -27,10 +27,12 @@ struct MemorySum {
 [[nodiscard]] std::vector<uint64_t> server_parameter_bytes(const JobConfig& job);
 
 // `job` is resolved (input_width > 0). Server: the versions of its weights, the optimizer's state,
-// a node a worker, the copy of the state that a checkpoint writes, code and libraries. Not counted,
-// because they are among these (tests/process/memory_test.py): the next version, which is written
-// over a node; in async the version a worker is being sent, whose node is used up; the version that
-// a checkpoint writes, one of the two that may be there.
+// the nodes that may be there at once, the copy that a checkpoint is written from, what the journal
+// holds (none with durability "checkpoint"), code and libraries. Not counted, because they are
+// among these (tests/process/memory_test.py): the next version, which is written over a node; in
+// async the version a worker is being sent, whose node is used up, and the snapshot of an
+// evaluation, whose readers push nothing. "At most": fewer nodes are there while workers take
+// turns, as in async and where more workers than cores share a machine.
 [[nodiscard]] MemorySum server_memory(const JobConfig& job);
 
 // Worker: weights, gradients (being computed and being sent), weights that arrive, the values of

@@ -506,6 +506,51 @@ TEST_F(ShardTest, CutsInSyncByItselfAtEveryFewSteps) {
   EXPECT_EQ(said<wire::PartDone>()->part.entries.size(), 2u);
 }
 
+TEST_F(ShardTest, LetsNobodyBringTheNextCutWhileAPartIsBeingWritten) {
+  start(Mode::kSync, Durability::kCheckpoint);
+  job_.checkpoint.every_steps = 2;
+  restart();
+  load();
+  const auto step = [&](Clock clock) {
+    push({0, 1, 2, 3}, clock, 2 * clock + 1);
+    push_unit_1({0, 1, 2, 3}, clock, 2 * clock + 2);
+  };
+  step(0);
+  step(1);
+  EXPECT_EQ(replies(), "closed closed closed closed") << "version 2 is being written, 3 is no cut";
+
+  step(2);
+  EXPECT_EQ(replies(), "closed closed closed closed") << "the step after it would publish cut 4";
+
+  flush();
+  EXPECT_EQ(said<wire::PartDone>()->checkpoint, 2u);
+  EXPECT_EQ(replies(), "closed closed closed closed closed closed");
+}
+
+TEST_F(ShardTest, WritesOnePartAtATime) {
+  start(Mode::kAsync, Durability::kCheckpoint);
+  load();
+  hear(wire::CheckpointOrder{1, 4});
+  hear(wire::CheckpointOrder{1, 5});
+  EXPECT_EQ(store_.waiting(ShardId(0)), 1u);
+  flush();
+
+  hear(wire::CheckpointOrder{1, 5});  // it comes again
+  flush();
+
+  EXPECT_EQ(said<wire::PartDone>()->checkpoint, 5u);
+}
+
+TEST_F(ShardTest, LetsGoOfTheWeightsThatAreBeingWritten) {
+  start(Mode::kAsync, Durability::kCheckpoint);
+  load();
+  const long holders = shard_->units()[0]->weights().current().owner().use_count();
+
+  hear(wire::CheckpointOrder{1, 4});
+
+  EXPECT_EQ(shard_->units()[0]->weights().current().owner().use_count(), holders);
+}
+
 TEST_F(ShardTest, CutsInSyncOnlyAtTheVersionThatIsOrdered) {
   start(Mode::kSync, Durability::kCheckpoint);
   load();

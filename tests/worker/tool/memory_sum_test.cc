@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/storage/rocks_records.h"
+
 namespace ballast {
 namespace {
 
@@ -18,9 +20,18 @@ JobConfig one_layer_job() {
   return job;
 }
 
+uint64_t user_bytes(const MemorySum& sum, const std::string& name) {
+  for (const MemoryUser& user : sum.users) {
+    if (user.name.starts_with(name)) return user.bytes;
+  }
+  ADD_FAILURE() << "no " << name << " in " << sum.to_string();
+  return 0;
+}
+
 TEST(MemorySum, OfAServerIsTheSumOfItsUsers) {
-  // 2 versions + 2 states + 2 workers' nodes + 2 states of a checkpoint, and the program.
-  EXPECT_EQ(server_memory(one_layer_job()).total(), (2 + 2 + 2 + 2) * 20200u + (18u << 20));
+  // 2 versions + 2 states + 2 workers' nodes + weights and 2 states of a checkpoint, and the
+  // program.
+  EXPECT_EQ(server_memory(one_layer_job()).total(), (2 + 2 + 2 + 3) * 20200u + (18u << 20));
 }
 
 TEST(MemorySum, OfAServerHasOneVersionWhereUpdatesAreAppliedAsTheyCome) {
@@ -31,17 +42,36 @@ TEST(MemorySum, OfAServerHasOneVersionWhereUpdatesAreAppliedAsTheyCome) {
   EXPECT_EQ(sync - server_memory(job).total(), 20200u);
 }
 
-TEST(MemorySum, OfAServerCountsTheNodesThatAStepArrivesIn) {
+TEST(MemorySum, OfAServerCountsTheNodesThatAreThereAtOnce) {
   JobConfig job = one_layer_job();
-  job.train.lanes = 4;
-  const uint64_t even = server_memory(job).total();  // [0, 2) [2, 4)
-  job.cluster.workers = 1;
-  const uint64_t alone = server_memory(job).total();  // [0, 4)
-  job.cluster.workers = 3;
-  const uint64_t uneven = server_memory(job).total();  // [0, 2) [2, 3) [3, 4)
+  const auto nodes = [&](uint32_t workers, uint32_t lanes) {
+    job.cluster.workers = workers;
+    job.train.lanes = lanes;
+    return user_bytes(server_memory(job), "waiting nodes") / 20200;
+  };
 
-  EXPECT_EQ(even - alone, 20200u);
-  EXPECT_EQ(uneven - even, 20200u);
+  EXPECT_EQ(nodes(1, 4), 1u);  // [0, 4)
+  EXPECT_EQ(nodes(2, 4), 2u);  // [0, 2) [2, 4)
+  EXPECT_EQ(nodes(3, 4), 3u);  // [0, 2) [2, 3) [3, 4)
+  // [0, 2) [2, 3), [3, 4) [4, 6), [6, 8): the last finds the older version gone.
+  EXPECT_EQ(nodes(3, 8), 4u);
+  job.train.mode = Mode::kAsync;
+  EXPECT_EQ(nodes(3, 8), 3u);
+}
+
+TEST(MemorySum, OfAServerCountsWhatTheJournalHolds) {
+  JobConfig job = one_layer_job();
+  job.cluster.shards_per_server = 2;
+  const uint64_t without = server_memory(job).total();
+  job.checkpoint.durability = Durability::kProcess;
+  const MemorySum sync = server_memory(job);
+  job.train.mode = Mode::kAsync;
+  const MemorySum async = server_memory(job);
+
+  EXPECT_EQ(user_bytes(sync, "journal copies"), 2 * 20200u);
+  EXPECT_EQ(user_bytes(sync, "journal tables"), 2 * kRecordsMemoryBytes);
+  EXPECT_EQ(sync.total() - without, 2 * 20200u + 2 * kRecordsMemoryBytes);
+  EXPECT_EQ(user_bytes(async, "journal copies"), 2 * 2 * 20200u);
 }
 
 TEST(MemorySum, OfAServerFallsWithMoreServers) {
@@ -63,14 +93,6 @@ TEST(MemorySum, CountsEveryByteOnSomeServer) {
   uint64_t sum = 0;
   for (uint64_t bytes : server_parameter_bytes(job)) sum += bytes;
   EXPECT_EQ(sum, 20200u);
-}
-
-uint64_t user_bytes(const MemorySum& sum, const std::string& name) {
-  for (const MemoryUser& user : sum.users) {
-    if (user.name.starts_with(name)) return user.bytes;
-  }
-  ADD_FAILURE() << "no " << name << " in " << sum.to_string();
-  return 0;
 }
 
 TEST(MemorySum, OfAWorkerHoldsBothDataSetsAsTheyAreStored) {
