@@ -33,6 +33,8 @@ void ShardService::take(TransportEvent& event) {
       return;
     }
     shard_.handle(shard_event::Received{in->from, std::move(*message)}, now, effects_);
+  } else if (auto* up = std::get_if<PeerUp>(&event)) {
+    shard_.handle(shard_event::PeerUp{up->peer}, now, effects_);
   } else if (auto* down = std::get_if<PeerDown>(&event)) {
     log::info("lost {} step={}", to_string(down->peer), step_.load());
     shard_.handle(shard_event::PeerLost{down->peer}, now, effects_);

@@ -49,6 +49,12 @@ void Shard::on(shard_event::Received& event, Time now, ShardEffects& out) {
   }
 }
 
+// A join that was said before the connection was there did not leave.
+void Shard::on(shard_event::PeerUp& event, Time, ShardEffects& out) {
+  if (event.peer.role != Role::kCoordinator) return;
+  if (surveyed_ && !welcomed_) out.push_back(shard_effect::SendControl{join()});
+}
+
 void Shard::on(shard_event::PeerLost& event, Time, ShardEffects&) {
   for (auto& [id, hosted] : units_) hosted.unit->forget(event.peer);
   unsaid_.forget(event.peer);

@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -52,6 +53,10 @@ struct Received {
   Peer from;
   wire::Any message;
 };
+// The peer can be reached: what was said to it before is lost.
+struct PeerUp {
+  Peer peer;
+};
 // The life of this peer is over for us: what it asked is forgotten, it asks again when it is back.
 struct PeerLost {
   Peer peer;
@@ -61,8 +66,8 @@ struct Stored {
 };
 struct Tick {};  // a timer that was asked for is due
 }  // namespace shard_event
-using ShardEvent = std::variant<shard_event::Received, shard_event::PeerLost, shard_event::Stored,
-                                shard_event::Tick>;
+using ShardEvent = std::variant<shard_event::Received, shard_event::PeerUp, shard_event::PeerLost,
+                                shard_event::Stored, shard_event::Tick>;
 
 namespace shard_effect {
 struct SendReply {  // replies to one peer may travel in one message
@@ -124,6 +129,7 @@ class Shard {
   };
 
   void on(shard_event::Received& event, Time now, ShardEffects& out);
+  void on(shard_event::PeerUp& event, Time now, ShardEffects& out);
   void on(shard_event::PeerLost& event, Time now, ShardEffects& out);
   void on(shard_event::Stored& event, Time now, ShardEffects& out);
   void on(shard_event::Tick& event, Time now, ShardEffects& out);
@@ -191,6 +197,7 @@ class Shard {
   Unsaid<ShardEffect, shard_effect::SendReply, shard_effect::SendControl> unsaid_;
   std::map<CutId, Cut> cuts_;                   // being collected or written
   std::map<CutId, CheckpointPart> parts_done_;  // the last few, for orders that are repeated
+  std::optional<wire::CheckpointOrder> order_waiting_;  // came while a part was being written
   uint64_t beat_ = 0;
   std::vector<uint64_t> reply_counts_;
   Time next_beat_{};

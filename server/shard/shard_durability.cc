@@ -38,6 +38,9 @@ void Shard::on(shard_event::Stored& event, Time, ShardEffects& out) {
     }
   } else if (auto* done = std::get_if<CutDone>(&event.event)) {
     part_done(done->id, std::move(done->part), out);
+    if (const auto order = std::exchange(order_waiting_, std::nullopt)) {
+      on_checkpoint_order(*order, out);
+    }
   } else if (auto* failed = std::get_if<StoreFailed>(&event.event)) {
     if (failed->cut != 0 && failed->status.code() == Code::kConflict &&
         committed_before(failed->cut, out)) {
@@ -116,7 +119,11 @@ void Shard::on_checkpoint_order(const wire::CheckpointOrder& order, ShardEffects
         shard_effect::SendControl{wire::PartDone{config_.shard, done->second, order.checkpoint}});
     return;
   }
-  if (!serving_ || writes_part()) return;  // the order comes again
+  if (!serving_) return;  // the order comes again
+  if (writes_part()) {
+    order_waiting_ = order;
+    return;
+  }
   if (config_.job.train.mode == Mode::kSync) {
     // An exact cut or none.
     for (const auto& [id, hosted] : units_) {

@@ -190,6 +190,8 @@ void Cluster::poll_network() {
         drive(*shard, shard_event::Received{in->from, decoded(std::move(in->message))});
       } else if (auto* down = std::get_if<PeerDown>(&*event)) {
         drive(*shard, shard_event::PeerLost{down->peer});
+      } else if (auto* up = std::get_if<PeerUp>(&*event)) {
+        drive(*shard, shard_event::PeerUp{up->peer});
       }
     }
     while (shard) {
