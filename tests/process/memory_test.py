@@ -2,7 +2,6 @@
 
 import re
 import statistics
-import time
 
 import launching
 from process_case import JOB, ProcessTest
@@ -42,16 +41,6 @@ CASES = (
 )
 
 
-def peak_bytes(pid):
-    """The most that was ever resident; None: the process is gone."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii") as status:
-            found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read(), re.M)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return int(found.group(1)) * 1024 if found else None
-
-
 class Memory(ProcessTest):
     def setUp(self):
         super().setUp()
@@ -71,19 +60,6 @@ class Memory(ProcessTest):
         value, unit = re.search(r"= ([\d.]+) (MiB|GiB)$", line).groups()
         return float(value) * UNITS[unit], line
 
-    def measured_bytes(self, servers, run_dir, *settings):
-        """Runs the job to its end -> the peak of the server that took most."""
-        launcher = self.start(*settings, run_dir=run_dir)
-        self.wait_for_step(launcher, 1, run_dir)
-        pids = [self.pid_of("server", server, run_dir) for server in range(servers)]
-        peaks = [0]
-        while (now := [peak_bytes(pid) for pid in pids]) and all(now):
-            peaks = now
-            time.sleep(0.01)
-        code, error = self.end(launcher, seconds=60)
-        self.assertEqual(code, 0, error)
-        return max(peaks)
-
     def median_peak(self, servers, name, settings, promised):
         """The median of RUNS peaks; where the first two agree on being within the tolerance, a
         third could not change the verdict. One peak is not enough: a busy machine may delay the
@@ -91,7 +67,7 @@ class Memory(ProcessTest):
         apart so that their nodes never meet."""
         peaks = []
         for run in range(RUNS):
-            peaks.append(self.measured_bytes(servers, f"{name}-{run}", *settings))
+            peaks.append(self.peak_of("server", servers, f"{name}-{run}", *settings))
             within = [abs(peak - promised) < TOLERANCE * promised for peak in peaks]
             if len(peaks) > 1 and len(set(within)) == 1:
                 break

@@ -7,9 +7,11 @@ process of the job is left.
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import tempfile
+import time
 import unittest
 
 import launching
@@ -60,6 +62,16 @@ unit_bytes = 1024
 [checkpoint]
 every_steps = 10
 """
+
+
+def peak_bytes(pid):
+    """The most that was ever resident; 0: the process is gone."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as status:
+            found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read(), re.M)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(found.group(1)) * 1024 if found else 0
 
 
 def missing_program():
@@ -156,6 +168,22 @@ class ProcessTest(unittest.TestCase):
     def wait_for_checkpoint(self, launcher, run_dir="r"):
         pattern = "checkpoints/*/manifest"
         self.wait(launcher, lambda: list((self.folder / run_dir).glob(pattern)), "a checkpoint")
+
+    def peak_of(self, role, count, run_dir, *settings):
+        """Runs the job to its end -> the peak of whichever of `count` took most. Watched from the first
+        moment, since a job may be over soon; what has begun to end keeps its peak."""
+        launcher = self.start(*settings, run_dir=run_dir)
+        folder, pids, peak = self.folder / run_dir, set(), 0
+        while launcher.poll() is None:
+            if len(pids) < count:
+                pids |= {pid for pid, words in launching.processes_of(folder).items()
+                         if f"ballast-{role} " in words}
+            peak = max([peak, *map(peak_bytes, pids)])
+            time.sleep(0.01)
+        code, error = self.end(launcher, seconds=60)
+        self.assertEqual(code, 0, error)
+        self.assertGreater(peak, 0, f"no {role} was seen")
+        return peak
 
     def pid_of(self, role, index=0, run_dir="r"):
         return launching.process_of(self.folder / run_dir, role, index)

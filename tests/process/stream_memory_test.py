@@ -4,7 +4,6 @@ import random
 import re
 import shutil
 import statistics
-import time
 
 import launching
 from process_case import ProcessTest, ROOT
@@ -16,16 +15,6 @@ MEMORY_MIB = 10
 EPOCHS = 6
 RUNS = 3
 TOLERANCE = 0.10
-
-
-def peak_bytes(pid):
-    """The most that was ever resident; 0: the process is gone."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii") as status:
-            found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read(), re.M)
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return int(found.group(1)) * 1024 if found else 0
 
 
 class StreamMemory(ProcessTest):
@@ -52,19 +41,6 @@ class StreamMemory(ProcessTest):
         line = re.search(r"^memory of a worker .*", done.stdout, re.M).group(0)
         return float(re.search(r"= ([\d.]+) MiB$", line).group(1)) * MIB, line
 
-    def measured_bytes(self, run_dir, *settings):
-        """Runs the job to its end -> the peak of the worker that took most."""
-        launcher = self.start(*settings, run_dir=run_dir)
-        self.wait_for_step(launcher, 1, run_dir)
-        pids = [self.pid_of("worker", worker, run_dir) for worker in range(2)]
-        peak = 0
-        while launcher.poll() is None:
-            peak = max(peak, *map(peak_bytes, pids))
-            time.sleep(0.01)
-        self.assertEqual(launcher.returncode, 0)
-        self.assertEqual(self.summary(run_dir)["samples"], EPOCHS * ROWS)
-        return peak
-
     def test_a_worker_takes_what_the_plan_says(self):
         settings = (f"data.memory_mib={MEMORY_MIB}", f"train.epochs={EPOCHS}", "train.batch=128",
                     "train.lanes=2")
@@ -72,8 +48,9 @@ class StreamMemory(ProcessTest):
         self.assertIn("blocks of train rows", line)
         self.assertLess(promised, ROWS * WIDTH * 4)
 
-        peaks = [self.measured_bytes(f"r{run}", *settings) for run in range(RUNS)]
+        peaks = [self.peak_of("worker", 2, f"r{run}", *settings) for run in range(RUNS)]
 
+        self.assertEqual(self.summary("r0")["samples"], EPOCHS * ROWS)
         measured = statistics.median(peaks)
         print(f"{measured / MIB:.1f} MiB of {line} -> {measured / promised:.2f}")
         self.assertGreater(measured, (1 - TOLERANCE) * promised)
