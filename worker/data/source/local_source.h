@@ -1,8 +1,7 @@
 // LocalSource: chunks in a folder, read by a few threads. `direct`: past the page cache (O_DIRECT)
-// where offset, length and memory are multiples of 4 KiB, as whole blocks are: a cold disk
-// gives 2.0 to 2.2 GB/s at 0.03 CPU-seconds a GB that way, 0.6 to 0.9 GB/s at 0.5 to 0.9 through
-// the cache (research/data_streaming.md). File systems without it, and other reads, go through the
-// cache.
+// where offset, length and memory are multiples of 4 KiB, as whole blocks are: 3.2 GB/s of a cold
+// disk at 0.06 processor seconds a GB, verified (bench/micro/stream_bench). File systems without
+// it, and other reads, go through the cache.
 #pragma once
 
 #include <condition_variable>
