@@ -16,11 +16,8 @@ import importlib.util
 import json
 import os
 import pathlib
-import re
 import statistics
-import subprocess
 import sys
-import time
 
 SKIPPED = 77
 if "--smoke" in sys.argv and not importlib.util.find_spec("torch"):
@@ -34,10 +31,12 @@ import torch.utils.data  # noqa: E402
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "bench"))
 from bounds import Bounds  # noqa: E402
+from rates import ours, rows_per_second  # noqa: E402
 
 ROWS = 60_000
 ROWS_SMOKE = 1_000
 BATCH = 128
+OURS = r"^(u8|f32), later epochs +loader .*wall +(\d+) rows/s"
 BOUND = 3  # times DataLoader's rows/s
 
 
@@ -65,24 +64,12 @@ def loaders(rows):
     }
 
 
-def rows_per_second(loader, rows):
-    start = time.monotonic()
-    count = 0
-    for pixels, labels in loader:
-        if pixels.dtype == torch.uint8:
-            pixels.float().div_(256)
-        count += len(labels)
-    assert count == rows, count
-    return count / (time.monotonic() - start)
-
-
-def ours(options):
-    """{type: rows/s of wall time} from the lines `later epochs` of loader_bench."""
-    # Its exit code tells of its own bounds.
-    command = [options.bin_dir / "loader_bench"] + (["--smoke"] if options.smoke else [])
-    text = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True).stdout
-    found = re.findall(r"^(u8|f32), later epochs +loader .*wall +(\d+) rows/s", text, re.M)
-    return {kind: float(speed) for kind, speed in found}
+def widened_rows(batch):
+    """How many; u8 is made floats, as training needs it."""
+    pixels, labels = batch
+    if pixels.dtype == torch.uint8:
+        pixels.float().div_(256)
+    return len(labels)
 
 
 def measure(options, data):
@@ -90,11 +77,12 @@ def measure(options, data):
     measured = {kind: {"ballast": []} for kind in data}
     contenders = {kind: loaders(rows) for kind, rows in data.items()}
     for _ in range(options.rounds):
-        for kind, speed in ours(options).items():
+        for kind, speed in ours(options.bin_dir / "loader_bench", options.smoke, OURS).items():
             measured[kind]["ballast"].append(speed)
         for kind, each in contenders.items():
             for name, loader in each.items():
-                measured[kind].setdefault(name, []).append(rows_per_second(loader, len(data[kind])))
+                speed = rows_per_second(loader, len(data[kind]), widened_rows)
+                measured[kind].setdefault(name, []).append(speed)
     return measured
 
 

@@ -16,12 +16,9 @@ import importlib.util
 import json
 import os
 import pathlib
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 
 PACKAGES = ("torch", "streaming", "webdataset")
 SKIPPED = 77
@@ -39,10 +36,12 @@ import webdataset  # noqa: E402
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "bench"))
 from bounds import Bounds  # noqa: E402
+from rates import ours, rows_per_second  # noqa: E402
 
 # name: (values a sample, samples, batch); names and batches as in stream_bench
 SHAPES = {"160 B": (39, 200_000, 4096), "3 KB": (784, 60_000, 512), "100 KB": (25_600, 4_000, 64)}
 WORKERS = (0, 2)
+OURS = r"^(\S+ K?B) +stream +.*wall +(\d+) rows/s"
 
 
 class Mapped(torch.utils.data.Dataset):
@@ -101,21 +100,8 @@ def web(folder, rows, labels, batch, workers):
 PEERS = {"DataLoader, memory map": dataloader, "MosaicML Streaming": mosaic, "WebDataset": web}
 
 
-def rows_per_second(loader, rows):
-    start = time.monotonic()
-    count = 0
-    for batch in loader:
-        count += len(batch["y"] if isinstance(batch, dict) else batch[1])
-    assert count == rows, f"{count} rows, {rows} expected"
-    return count / (time.monotonic() - start)
-
-
-def ours(options):
-    """{shape: rows/s of wall time}"""
-    command = [options.bin_dir / "stream_bench"] + (["--smoke"] if options.smoke else [])
-    text = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True).stdout
-    found = re.findall(r"^(\S+ K?B) +stream +.*wall +(\d+) rows/s", text, re.M)
-    return {shape: float(speed) for shape, speed in found}
+def rows_of(batch):
+    return len(batch["y"] if isinstance(batch, dict) else batch[1])
 
 
 def measure(options, folder):
@@ -130,11 +116,12 @@ def measure(options, folder):
         data[shape] = (place, random.random((count, width), numpy.float32),
                        random.integers(0, 10, count), batch)
     for _ in range(options.rounds):
-        for shape, speed in ours(options).items():
+        for shape, speed in ours(options.bin_dir / "stream_bench", options.smoke, OURS).items():
             measured[shape].setdefault("ballast", []).append(speed)
         for shape, (place, rows, labels, batch) in data.items():
             for name, make in PEERS.items():
-                speeds = [rows_per_second(make(place, rows, labels, batch, workers), len(rows))
+                speeds = [rows_per_second(make(place, rows, labels, batch, workers), len(rows),
+                                          rows_of)
                           for workers in WORKERS]
                 measured[shape].setdefault(name, []).append(max(speeds))
     return measured
