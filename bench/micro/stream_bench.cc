@@ -35,7 +35,6 @@
 #include "worker/data/chunk_reader.h"
 #include "worker/data/dataset_writer.h"
 #include "worker/data/row_memory.h"
-#include "worker/data/source/local_source.h"
 #include "worker/data/strip_order.h"
 
 namespace ballast::bench {
@@ -306,8 +305,10 @@ uint64_t read_files(const Dataset& dataset, std::byte* memory) {
 uint64_t read_blocks(const std::shared_ptr<const Dataset>& dataset, const RowPlan& plan,
                      const StripOrder& order) {
   constexpr uint64_t kAhead = 4;
-  auto source = std::make_unique<LocalSource>(dataset->folder(), 2, true);
-  auto store = BlockStore::open(dataset, plan, std::move(source), 2 + kAhead);
+  // More than any memory: past the page cache.
+  auto source = open_source(dataset->folder(), {.bytes = ~uint64_t{0}, .threads = 2});
+  BALLAST_CHECK_MSG(source.ok(), source.status().to_string());
+  auto store = BlockStore::open(dataset, plan, std::move(*source), 2 + kAhead);
   BALLAST_CHECK_MSG(store.ok(), store.status().to_string());
   const LaneId lane(0);
   const uint64_t count = order.piece_count(lane);

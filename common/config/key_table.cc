@@ -34,11 +34,12 @@ Section data_section() {
              "data", true, [](JobConfig& job, size_t) -> DataConfig& { return job.data; },
              "what is read; made by `ballast data convert`")
       .text("train", &DataConfig::train,
-            "folder of the training set, relative to where `ballast` is called")
+            "the training set: a folder, relative to where `ballast` is called, or an http(s) "
+            "address")
       .required()
       .example("\"data/digits/train\"")
       .fixes_result(false)
-      .text("test", &DataConfig::test, "folder of the test set; empty: no evaluation")
+      .text("test", &DataConfig::test, "the test set, a folder or an address; empty: no evaluation")
       .example("\"data/digits/test\"")
       .fixes_result(false)
       .texts("features", &DataConfig::features,

@@ -13,7 +13,6 @@
 #include "worker/data/memory_rows.h"
 #include "worker/data/prefetch_plan.h"
 #include "worker/data/resolve_shapes.h"
-#include "worker/data/source/local_source.h"
 #include "worker/data/stream_rows.h"
 #include "worker/data/transform.h"
 
@@ -77,6 +76,7 @@ BatchLoader::Core::~Core() {
     std::lock_guard lock(mutex);
     stopping = true;
   }
+  rows->stop();
   queued.notify_all();
 }
 
@@ -182,9 +182,10 @@ Result<std::unique_ptr<RowSource>> open_rows(const JobConfig& config, const Lane
         std::move(table),
         SampleOrder(config.data.order, schedule.rows(), schedule.lanes(), config.seed)));
   }
-  auto source = std::make_unique<LocalSource>(
-      config.data.train, config.data.threads,
-      past_the_page_cache(memory.block_bytes * dataset->block_count()));
+  BALLAST_ASSIGN(
+      std::unique_ptr<Source> source,
+      open_source(config.data.train, {.bytes = memory.block_bytes * dataset->block_count(),
+                                      .threads = config.data.threads}));
   BALLAST_ASSIGN(
       std::unique_ptr<BlockStore> store,
       BlockStore::open(dataset, plan, std::move(source), static_cast<uint32_t>(memory.blocks)));

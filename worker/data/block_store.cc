@@ -9,8 +9,8 @@
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
+#include "worker/data/block_layout.h"
 #include "worker/data/check_values.h"
-#include "worker/data/chunk_reader.h"
 #include "worker/data/row_memory.h"
 
 namespace ballast {
@@ -33,10 +33,10 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
     }
   };
 
-  Core(std::shared_ptr<const Dataset> data, const RowPlan& row_plan)
+  Core(std::shared_ptr<const Dataset> data, const RowPlan& row_plan, Source& from)
       : dataset(std::move(data)),
+        source(from),
         plan(row_plan),
-        column_places(dataset->manifest().chunks.size()),
         values_checked(dataset->block_count()) {}
 
   std::shared_ptr<std::byte> slot_memory();
@@ -44,23 +44,22 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
   std::shared_ptr<const Block> oldest_unclaimed();
   void fetch(uint64_t block, std::shared_ptr<std::byte> memory);
   void settle(uint64_t block, std::shared_ptr<Block> fetched, Status outcome);
-  [[nodiscard]] Status verify(uint64_t index, Block& block);
+  void read(uint64_t block, std::shared_ptr<Block> into, uint32_t attempt);
+  [[nodiscard]] Status verify_hash(const Block& block) const;
+  [[nodiscard]] Status verify_values(uint64_t index, Block& block);
   [[nodiscard]] Status check_all_values(const Block& block) const;
-  // Where the plan's columns begin in each block of a chunk: [block][column of the plan].
-  using ColumnPlaces = std::vector<uint64_t>;
-  Result<std::shared_ptr<const ColumnPlaces>> places_of(uint32_t chunk);
 
   const std::shared_ptr<const Dataset> dataset;
+  Source& source;  // the store's: there while anything is read
   const RowPlan plan;
   Buffer arena;
-  Source* source = nullptr;  // the store's
 
   std::mutex mutex;  // guards all below
+  bool closed = false;
   std::condition_variable settled;
   std::vector<std::byte*> free_slots;
   std::map<uint64_t, Entry> entries;
   uint64_t next_number = 0;
-  std::vector<std::shared_ptr<const ColumnPlaces>> column_places;  // by chunk, once needed
   std::vector<bool> values_checked;  // by block: from then on its hash vouches for its values
   BlockCounters counters;
 };
@@ -109,17 +108,28 @@ void BlockStore::Core::fetch(uint64_t index, std::shared_ptr<std::byte> memory) 
   auto block = std::make_shared<Block>();
   block->place_ = &place;
   block->memory_ = std::move(memory);
+  read(index, std::move(block), 1);
+}
+
+void BlockStore::Core::read(uint64_t index, std::shared_ptr<Block> block, uint32_t attempt) {
+  const BlockPlace& place = *block->place_;
   const std::span into(block->memory_.get(), place.stored.bytes);
-  source->read(dataset->chunk_name(place.chunk), place.stored.offset, into,
-               [core = shared_from_this(), index, block](Status read) {
-                 Status outcome = read.ok() ? core->verify(index, *block) : std::move(read);
-                 core->settle(index, block, std::move(outcome));
-               });
+  const auto done = [core = shared_from_this(), index, block, attempt](Status read) {
+    if (!read.ok()) return core->settle(index, block, std::move(read));
+    Status outcome = core->verify_hash(*block);
+    if (!outcome.ok() && core->source.is_remote() && attempt < kReadsOfDamagedMax) {
+      return core->read(index, block, attempt + 1);
+    }
+    if (outcome.ok()) outcome = core->verify_values(index, *block);
+    core->settle(index, block, std::move(outcome));
+  };
+  source.read(dataset->chunk_name(place.chunk), place.stored.offset, into, done);
 }
 
 void BlockStore::Core::settle(uint64_t index, std::shared_ptr<Block> block, Status outcome) {
   {
     std::lock_guard lock(mutex);
+    if (closed) return;  // nobody asks any more; the block gives its slot back
     Entry& entry = entries[index];
     entry.settled = true;
     if (outcome.ok()) entry.unclaimed = std::move(block);
@@ -128,20 +138,30 @@ void BlockStore::Core::settle(uint64_t index, std::shared_ptr<Block> block, Stat
   settled.notify_all();
 }
 
+Status BlockStore::Core::verify_hash(const Block& block) const {
+  const BlockPlace& place = block.place();
+  const uint64_t found = xxh3(std::span<const std::byte>(block.memory_.get(), place.stored.bytes));
+  if (found == place.stored.xxh3) return {};
+  return Status(Code::kDataLoss,
+                fmt::format("block {} of {} at byte {}: xxh3 {} expected, {} found",
+                            place.index_in_chunk, dataset->chunk_path(place.chunk),
+                            place.stored.offset, hex64(place.stored.xxh3), hex64(found)));
+}
+
 // On a thread of the source. Also finds where the block's columns begin.
-Status BlockStore::Core::verify(uint64_t index, Block& block) {
+Status BlockStore::Core::verify_values(uint64_t index, Block& block) {
   const BlockPlace& place = *block.place_;
   const std::span<const std::byte> bytes(block.memory_.get(), place.stored.bytes);
-  if (const uint64_t found = xxh3(bytes); found != place.stored.xxh3) {
-    return Status(Code::kDataLoss,
-                  fmt::format("block {} of {} at byte {}: xxh3 {} expected, {} found",
-                              place.index_in_chunk, dataset->chunk_path(place.chunk),
-                              place.stored.offset, hex64(place.stored.xxh3), hex64(found)));
+  const BlockLayout layout = plain_layout(dataset->columns(), place.stored.rows);
+  if (layout.bytes != place.stored.bytes) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("block {} of {}: {} bytes without a codec expected, {} found: codecs "
+                              "are not read by this version",
+                              place.index_in_chunk, dataset->chunk_path(place.chunk), layout.bytes,
+                              place.stored.bytes));
   }
-  BALLAST_ASSIGN(const std::shared_ptr<const ColumnPlaces> places, places_of(place.chunk));
-  const size_t columns = plan_columns(plan).size();
-  for (size_t i = 0; i < columns; ++i) {
-    block.columns_.push_back(bytes.data() + (*places)[place.index_in_chunk * columns + i]);
+  for (const ColumnPlan* column : plan_columns(plan)) {
+    block.columns_.push_back(bytes.data() + layout.offsets[column->column]);
   }
   {
     std::lock_guard lock(mutex);
@@ -163,31 +183,6 @@ Status BlockStore::Core::check_all_values(const Block& block) const {
   return {};
 }
 
-Result<std::shared_ptr<const BlockStore::Core::ColumnPlaces>> BlockStore::Core::places_of(
-    uint32_t chunk) {
-  {
-    std::lock_guard lock(mutex);
-    if (column_places[chunk] != nullptr) return column_places[chunk];
-  }
-  BALLAST_ASSIGN(const ChunkReader reader, ChunkReader::open(*dataset, chunk));
-  auto places = std::make_shared<ColumnPlaces>();
-  for (const BlockSpec& block : reader.footer().blocks) {
-    for (const ColumnPlan* column : plan_columns(plan)) {
-      const BufferSpec& buffer = block.buffers[column->column];
-      if (buffer.codec != Codec::kNone) {
-        return Status(Code::kInvalidInput,
-                      fmt::format("{}, column \"{}\": codec {} is not read by this version",
-                                  dataset->chunk_path(chunk), column->spec.name,
-                                  static_cast<int>(buffer.codec)));
-      }
-      places->push_back(buffer.offset);
-    }
-  }
-  std::lock_guard lock(mutex);
-  column_places[chunk] = places;
-  return std::shared_ptr<const ColumnPlaces>(std::move(places));
-}
-
 // ---------------------------------------------------------------- store
 
 uint64_t BlockStore::slot_bytes(const Dataset& dataset) {
@@ -201,9 +196,8 @@ Result<std::unique_ptr<BlockStore>> BlockStore::open(std::shared_ptr<const Datas
                                                      std::unique_ptr<Source> source,
                                                      uint32_t slots) {
   const uint64_t size = slot_bytes(*dataset);
-  auto core = std::make_shared<Core>(std::move(dataset), plan);
+  auto core = std::make_shared<Core>(std::move(dataset), plan, *source);
   BALLAST_ASSIGN(core->arena, map_rows(size * slots));
-  core->source = source.get();
   for (uint32_t slot = slots; slot-- > 0;) {
     core->free_slots.push_back(core->arena.data() + size * slot);
   }
@@ -214,7 +208,8 @@ BlockStore::BlockStore(std::shared_ptr<Core> core, std::unique_ptr<Source> sourc
     : core_(std::move(core)), source_(std::move(source)) {}
 
 BlockStore::~BlockStore() {
-  source_.reset();  // what is on its way settles
+  close();
+  source_.reset();
   decltype(core_->entries) entries;
   std::lock_guard lock(core_->mutex);
   entries.swap(core_->entries);  // dropped after the mutex: blocks give their slots back
@@ -262,8 +257,9 @@ Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
   // No deadline: the source ends every read, in bytes or in an error, and settle() then wakes.
   core_->settled.wait(lock, [&] {
     known = core_->entries.find(block);
-    return known == core_->entries.end() || known->second.settled;
+    return core_->closed || known == core_->entries.end() || known->second.settled;
   });
+  if (core_->closed) return Status(Code::kStopped, "the loader ends");
   if (known == core_->entries.end()) {  // given up for another between being settled and now
     lock.unlock();
     return get(block);
@@ -282,6 +278,14 @@ Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
   }
   known->second.claimed = held;
   return held;
+}
+
+void BlockStore::close() {
+  {
+    std::lock_guard lock(core_->mutex);
+    core_->closed = true;
+  }
+  core_->settled.notify_all();
 }
 
 BlockCounters BlockStore::counters() const {

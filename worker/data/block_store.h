@@ -3,8 +3,8 @@
 // largest block; a block that is waited for gets memory even when all slots are taken, because
 // lanes may move to a worker at any time (counted: over_budget).
 //
-// Blocks come through the source; where columns begin in them stands in the chunks' footers, which
-// are read from the data set's folder, once.
+// One that arrives damaged over a network is asked for
+// again; where columns begin in a block is arithmetic (block_layout.h).
 //
 // Any thread. get() blocks; prefetch() never does. No polling: the source's threads wake whoever
 // waits.
@@ -19,7 +19,6 @@
 
 #include "common/base/status.h"
 #include "worker/data/dataset.h"
-#include "worker/data/source/source.h"
 #include "worker/data/transform.h"
 
 namespace ballast {
@@ -48,8 +47,8 @@ struct BlockCounters {
 
 class BlockStore {
  public:
-  // `plan`: whose columns' values are checked. `source` is the data set's. kExhausted: no memory
-  // for the slots.
+  // `plan`: whose columns' values are checked; `source`: of the data set's chunks. kExhausted: no
+  // memory for the slots.
   static Result<std::unique_ptr<BlockStore>> open(std::shared_ptr<const Dataset> dataset,
                                                   const RowPlan& plan,
                                                   std::unique_ptr<Source> source, uint32_t slots);
@@ -63,14 +62,17 @@ class BlockStore {
   // kDataLoss: damaged; kInvalidInput: a value that training cannot use: chunk, block, row, column.
   Result<std::shared_ptr<const Block>> get(uint64_t block);
 
+  // Whoever waits in get(), or comes later, gets kStopped.
+  void close();
+
   [[nodiscard]] BlockCounters counters() const;
 
  private:
   struct Core;
   BlockStore(std::shared_ptr<Core> core, std::unique_ptr<Source> source);
 
-  std::shared_ptr<Core> core_;  // shared: blocks give their slots back after the store has gone
-  std::unique_ptr<Source> source_;
+  std::shared_ptr<Core> core_;      // shared: blocks give their slots back after the store has gone
+  std::unique_ptr<Source> source_;  // goes first: its last reads end in the core
 };
 
 }  // namespace ballast

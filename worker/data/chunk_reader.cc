@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "common/base/hash.h"
 #include "worker/data/sealed.h"
+#include "worker/data/source/local_source.h"
 
 namespace ballast {
 
@@ -20,15 +22,26 @@ Status mismatch(const std::string& what, const std::string& path, uint64_t offse
 }  // namespace
 
 Result<ChunkReader> ChunkReader::open(const std::string& path) {
-  BALLAST_ASSIGN(File file, File::open(path));
+  const std::filesystem::path place(path);
+  const std::string folder = place.has_parent_path() ? place.parent_path().string() : ".";
+  BALLAST_ASSIGN(Object file,
+                 Object::open(std::make_shared<LocalSource>(folder), place.filename().string()));
+  return open(std::move(file));
+}
+
+Result<ChunkReader> ChunkReader::open(Object file) {
+  const std::string path = file.path();
   if (file.size() < kBlockAlignment + kTrailerBytes) {
     return Status(Code::kDataLoss,
                   fmt::format("{} is cut short: at least {} bytes expected, {} found", path,
                               kBlockAlignment + kTrailerBytes, file.size()));
   }
   std::vector<std::byte> head(kHeadBytes);
-  BALLAST_RETURN_IF_ERROR(file.read_at(0, head));
-  BALLAST_RETURN_IF_ERROR(check_chunk_head(head, path));
+  const Status read = read_whole(file, [&] {
+    Status outcome = file.read_at(0, head);
+    return outcome.ok() ? check_chunk_head(head, path) : outcome;
+  });
+  if (!read.ok()) return read;
   BALLAST_ASSIGN(const SealedPart part, read_sealed(file, kChunkMagic, "footer"));
   const std::string where = fmt::format("footer of {} at byte {}", path, part.offset);
   BALLAST_ASSIGN(ChunkFooter footer, decode_chunk_footer(part.bytes, part.offset, where));
@@ -38,13 +51,13 @@ Result<ChunkReader> ChunkReader::open(const std::string& path) {
 Result<ChunkReader> ChunkReader::open(const Dataset& dataset, uint32_t chunk) {
   const std::string path = dataset.chunk_path(chunk);
   const ManifestChunk& expected = dataset.manifest().chunks[chunk];
-  BALLAST_ASSIGN(const File file, File::open(path));
+  BALLAST_ASSIGN(Object file, Object::open(dataset.source(), dataset.chunk_name(chunk)));
   if (file.size() != expected.bytes) {
     return Status(Code::kDataLoss, fmt::format("{} is cut short or grown: {} bytes expected by the "
                                                "manifest, {} found",
                                                path, expected.bytes, file.size()));
   }
-  BALLAST_ASSIGN(ChunkReader reader, open(path));
+  BALLAST_ASSIGN(ChunkReader reader, open(std::move(file)));
   if (reader.footer_xxh3_ != expected.footer_xxh3) {
     return mismatch("footer", path, expected.bytes - kTrailerBytes, expected.footer_xxh3,
                     reader.footer_xxh3_);
@@ -62,7 +75,7 @@ Result<ChunkReader> ChunkReader::open(const Dataset& dataset, uint32_t chunk) {
   return reader;
 }
 
-ChunkReader::ChunkReader(File file, ChunkFooter footer, uint64_t footer_xxh3)
+ChunkReader::ChunkReader(Object file, ChunkFooter footer, uint64_t footer_xxh3)
     : file_(std::move(file)), footer_(std::move(footer)), footer_xxh3_(footer_xxh3) {}
 
 Status ChunkReader::read_column(size_t block, size_t column, std::span<std::byte> raw) const {
@@ -77,20 +90,27 @@ Status ChunkReader::read_column(size_t block, size_t column, std::span<std::byte
                               name, block, file_.path(), offset, static_cast<int>(buffer.codec)));
   }
   BALLAST_CHECK(raw.size() == buffer.raw_bytes);
-  BALLAST_RETURN_IF_ERROR(file_.read_at(offset, raw));
-  const uint64_t found = xxh3(std::span<const std::byte>(raw));
-  if (found == buffer.xxh3) return {};
-  return mismatch(fmt::format("column \"{}\" in block {}", name, block), file_.path(), offset,
-                  buffer.xxh3, found);
+  return read_whole(file_, [&]() -> Status {
+    BALLAST_RETURN_IF_ERROR(file_.read_at(offset, raw));
+    const uint64_t found = xxh3(std::span<const std::byte>(raw));
+    if (found == buffer.xxh3) return {};
+    return mismatch(fmt::format("column \"{}\" in block {}", name, block), file_.path(), offset,
+                    buffer.xxh3, found);
+  });
 }
 
 Result<Buffer> ChunkReader::read_block(size_t block, uint64_t expected_xxh3) const {
   const BlockSpec& spec = footer_.blocks[block];
   Buffer bytes = Buffer::allocate(spec.bytes);
-  BALLAST_RETURN_IF_ERROR(file_.read_at(spec.offset, bytes.bytes()));
-  const uint64_t found = xxh3(std::as_const(bytes).bytes());
-  if (found == expected_xxh3) return bytes;
-  return mismatch(fmt::format("block {}", block), file_.path(), spec.offset, expected_xxh3, found);
+  const Status read = read_whole(file_, [&]() -> Status {
+    BALLAST_RETURN_IF_ERROR(file_.read_at(spec.offset, bytes.bytes()));
+    const uint64_t found = xxh3(std::as_const(bytes).bytes());
+    if (found == expected_xxh3) return {};
+    return mismatch(fmt::format("block {}", block), file_.path(), spec.offset, expected_xxh3,
+                    found);
+  });
+  if (!read.ok()) return read;
+  return bytes;
 }
 
 Status ChunkReader::verify_head() const {

@@ -1,4 +1,4 @@
-// ChunkReader: one chunk file. Opening verifies its head and footer; every column of every block is
+// ChunkReader: one chunk. Opening verifies its head and footer; every column of every block is
 // verified as it is read. Immutable after open; any thread may read.
 #pragma once
 
@@ -10,7 +10,7 @@
 #include "common/base/status.h"
 #include "common/wire/chunk/chunk_format.h"
 #include "worker/data/dataset.h"
-#include "worker/data/file.h"
+#include "worker/data/source/source.h"
 
 namespace ballast {
 
@@ -23,7 +23,7 @@ class ChunkReader {
 
   [[nodiscard]] const ChunkFooter& footer() const { return footer_; }
   [[nodiscard]] uint64_t footer_xxh3() const { return footer_xxh3_; }
-  [[nodiscard]] const File& file() const { return file_; }
+  [[nodiscard]] const Object& file() const { return file_; }
 
   // Fills `raw` (BufferSpec::raw_bytes) with a column of a block, verified.
   [[nodiscard]] Status read_column(size_t block, size_t column, std::span<std::byte> raw) const;
@@ -33,9 +33,10 @@ class ChunkReader {
   [[nodiscard]] Status verify_head() const;
 
  private:
-  ChunkReader(File file, ChunkFooter footer, uint64_t footer_xxh3);
+  static Result<ChunkReader> open(Object file);
+  ChunkReader(Object file, ChunkFooter footer, uint64_t footer_xxh3);
 
-  File file_;
+  Object file_;
   ChunkFooter footer_;
   uint64_t footer_xxh3_;
 };

@@ -7,14 +7,20 @@
 
 #include "common/base/hash.h"
 #include "common/config/nearest.h"
-#include "worker/data/file.h"
 #include "worker/data/sealed.h"
 
 namespace ballast {
 
 namespace {
 
-Status no_manifest(const std::string& folder) {
+Status no_manifest(const std::string& folder, const Source& source) {
+  if (source.is_remote()) {
+    return Status(
+        Code::kNotFound,
+        fmt::format("data set {}: no {} there; the address of a data set made by `ballast "
+                    "data convert` expected",
+                    folder, source.name_of(std::string(kManifestName))));
+  }
   std::error_code ignored;
   if (!std::filesystem::exists(folder, ignored)) {
     return Status(Code::kNotFound, fmt::format("data set {}: no such folder; make one with "
@@ -29,19 +35,25 @@ Status no_manifest(const std::string& folder) {
 
 }  // namespace
 
-Result<std::shared_ptr<const Dataset>> Dataset::open(const std::string& folder) {
-  const std::string path = folder + "/" + std::string(kManifestName);
-  Result<File> file = File::open(path);
-  if (!file.ok() && file.status().code() == Code::kNotFound) return no_manifest(folder);
+Result<std::shared_ptr<const Dataset>> Dataset::open(const std::string& location) {
+  BALLAST_ASSIGN(std::unique_ptr<Source> opened, open_source(location));
+  std::shared_ptr<Source> source = std::move(opened);
+  const Result<Object> file = Object::open(source, std::string(kManifestName));
+  if (!file.ok() && file.status().code() == Code::kNotFound) return no_manifest(location, *source);
   if (!file.ok()) return file.status();
   BALLAST_ASSIGN(const SealedPart part, read_sealed(*file, kManifestMagic, "manifest"));
-  const std::string where = fmt::format("manifest {} at byte {}", path, part.offset);
+  const std::string where = fmt::format("manifest {} at byte {}", file->path(), part.offset);
   BALLAST_ASSIGN(Manifest manifest, decode_manifest(part.bytes, where));
-  return std::shared_ptr<const Dataset>(new Dataset(folder, std::move(manifest), part.xxh3));
+  return std::shared_ptr<const Dataset>(
+      new Dataset(location, std::move(source), std::move(manifest), part.xxh3));
 }
 
-Dataset::Dataset(std::string folder, Manifest manifest, uint64_t manifest_xxh3)
-    : folder_(std::move(folder)), manifest_(std::move(manifest)), manifest_xxh3_(manifest_xxh3) {
+Dataset::Dataset(std::string location, std::shared_ptr<Source> source, Manifest manifest,
+                 uint64_t manifest_xxh3)
+    : folder_(std::move(location)),
+      source_(std::move(source)),
+      manifest_(std::move(manifest)),
+      manifest_xxh3_(manifest_xxh3) {
   for (const ManifestBlock& block : manifest_.blocks) {
     while (first_blocks_.size() <= block.chunk) first_blocks_.push_back(places_.size());
     const auto index = static_cast<uint32_t>(places_.size() - first_blocks_[block.chunk]);
@@ -82,7 +94,7 @@ std::string Dataset::chunk_name(uint32_t chunk) const {
 }
 
 std::string Dataset::chunk_path(uint32_t chunk) const {
-  return folder_ + "/" + chunk_name(chunk);
+  return source_->name_of(chunk_name(chunk));
 }
 
 std::string Dataset::row_name(uint64_t row) const {

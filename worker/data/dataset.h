@@ -1,5 +1,6 @@
-// Dataset: what the manifest of a folder says, and where each row lives. Opening reads the manifest
-// only; chunks are opened as their blocks are read. Immutable after open; any thread.
+// Dataset: what the manifest of a folder, or below an http address, says, and where each row lives.
+// Opening reads the manifest only; chunks are opened as their blocks are read. Immutable after
+// open; any thread.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,7 @@
 
 #include "common/base/status.h"
 #include "common/wire/chunk/chunk_format.h"
+#include "worker/data/source/source.h"
 
 namespace ballast {
 
@@ -28,10 +30,14 @@ struct RowPlace {
 
 class Dataset {
  public:
-  // kNotFound: no such folder, or no manifest in it. kDataLoss: the manifest is damaged.
-  static Result<std::shared_ptr<const Dataset>> open(const std::string& folder);
+  // kNotFound: no such place, or no manifest in it. kDataLoss: the manifest is damaged. Others:
+  // those of Source::read.
+  static Result<std::shared_ptr<const Dataset>> open(const std::string& location);
 
+  // As given to open(): a folder or an address.
   [[nodiscard]] const std::string& folder() const { return folder_; }
+  // Of its manifest and footers; chunks are its objects by chunk_name(). Streams open their own.
+  [[nodiscard]] const std::shared_ptr<Source>& source() const { return source_; }
   [[nodiscard]] const Manifest& manifest() const { return manifest_; }
   [[nodiscard]] const std::vector<ColumnSpec>& columns() const { return manifest_.columns; }
   [[nodiscard]] uint64_t rows() const { return rows_; }
@@ -53,9 +59,11 @@ class Dataset {
   [[nodiscard]] std::string row_name(uint64_t row) const;
 
  private:
-  Dataset(std::string folder, Manifest manifest, uint64_t manifest_xxh3);
+  Dataset(std::string location, std::shared_ptr<Source> source, Manifest manifest,
+          uint64_t manifest_xxh3);
 
   std::string folder_;
+  std::shared_ptr<Source> source_;  // shared: objects read from it
   Manifest manifest_;
   uint64_t manifest_xxh3_;
   uint64_t rows_ = 0;

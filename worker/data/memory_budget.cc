@@ -76,9 +76,8 @@ void add_stream(const JobConfig& config, uint64_t lanes, LoaderMemory& memory) {
   const uint64_t pieces = std::min<uint64_t>(config.data.window, resolved.train_blocks / lanes + 2);
   const uint64_t permuted = pieces * resolved.train_block_rows * sizeof(uint32_t);
   const uint64_t samples = resolved.train_block_rows * sizeof(StripSample);
-  const uint64_t columns = config.data.features.size() + 1;
-  memory.order_bytes = lanes_here * (permuted + samples) +
-                       resolved.train_blocks * (kOrderBytesPerBlock + columns * sizeof(uint64_t));
+  memory.order_bytes =
+      lanes_here * (permuted + samples) + resolved.train_blocks * kOrderBytesPerBlock;
 }
 
 }  // namespace

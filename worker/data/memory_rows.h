@@ -21,6 +21,7 @@ class MemoryRows final : public RowSource {
     return {};
   }
   void forget(LaneId) override {}
+  void stop() override {}
   [[nodiscard]] bool in_memory() const override { return true; }
   [[nodiscard]] const RowPlan& plan() const override { return table_->plan(); }
   [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const override {

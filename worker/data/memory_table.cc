@@ -9,6 +9,11 @@
 #include "worker/data/row_memory.h"
 
 namespace ballast {
+namespace {
+
+constexpr uint32_t kRemoteThreads = 8;
+
+}  // namespace
 
 MemoryTable::MemoryTable(std::shared_ptr<const Dataset> dataset, RowPlan plan)
     : dataset_(std::move(dataset)), plan_(std::move(plan)) {}
@@ -36,6 +41,8 @@ Result<std::unique_ptr<const MemoryTable>> MemoryTable::load(std::shared_ptr<con
     }
   };
   {
+    // A network answers many as quickly as one.
+    if (table->dataset_->source()->is_remote()) threads = std::max(threads, kRemoteThreads);
     std::vector<std::jthread> helpers;
     for (uint32_t i = 1; i < std::min(threads, chunks); ++i) helpers.emplace_back(work);
     work();

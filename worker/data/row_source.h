@@ -32,6 +32,8 @@ class RowSource {
 
   // The lane went to another worker: what is kept for it is given back. It may return.
   virtual void forget(LaneId lane) = 0;
+  // The loader ends: reads that wait end with kStopped, and later ones too.
+  virtual void stop() = 0;
   // read() does not wait for a disk.
   [[nodiscard]] virtual bool in_memory() const = 0;
 

@@ -63,7 +63,9 @@ std::vector<std::byte> seal(std::span<const std::byte> part, uint64_t offset,
   return bytes;
 }
 
-Result<SealedPart> read_sealed(const File& file, std::string_view magic, const std::string& what) {
+namespace {
+
+Result<SealedPart> read_once(const Object& file, std::string_view magic, const std::string& what) {
   if (file.size() < kTrailerBytes) {
     return Status(Code::kDataLoss,
                   fmt::format("{} is cut short: at least {} bytes expected, {} found", file.path(),
@@ -94,6 +96,13 @@ Result<SealedPart> read_sealed(const File& file, std::string_view magic, const s
   return Status(Code::kDataLoss,
                 fmt::format("{} of {} at byte {}: xxh3 {} expected, {} found", what, file.path(),
                             offset, hex64(stored), hex64(actual)));
+}
+
+}  // namespace
+
+Result<SealedPart> read_sealed(const Object& file, std::string_view magic,
+                               const std::string& what) {
+  return read_whole(file, [&] { return read_once(file, magic, what); });
 }
 
 std::vector<std::byte> chunk_head() {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "common/base/status.h"
-#include "worker/data/file.h"
+#include "worker/data/source/source.h"
 
 namespace ballast {
 
@@ -31,7 +31,7 @@ struct SealedPart {
 
 // Reads the trailer, then the part, and compares the hash. `what` is "footer" or "manifest" for
 // messages. kDataLoss: cut short, another kind of file, or damaged.
-Result<SealedPart> read_sealed(const File& file, std::string_view magic, const std::string& what);
+Result<SealedPart> read_sealed(const Object& file, std::string_view magic, const std::string& what);
 
 // The first kHeadBytes of a chunk.
 [[nodiscard]] std::vector<std::byte> chunk_head();

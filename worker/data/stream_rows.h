@@ -24,6 +24,7 @@ class StreamRows final : public RowSource {
 
   Status read(uint64_t epoch, LaneId lane, uint64_t first, const RowRoom& room) override;
   void forget(LaneId lane) override;
+  void stop() override { store_->close(); }
   [[nodiscard]] bool in_memory() const override { return false; }
   [[nodiscard]] const RowPlan& plan() const override { return plan_; }
   [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const override { return dataset_; }

@@ -1,6 +1,8 @@
 // Damage of every kind is found, named and survived.
 #include <gmock/gmock.h>
 
+#include <filesystem>
+
 #include "common/base/hash.h"
 #include "common/base/random.h"
 #include "tests/worker/data/data_fixture.h"
@@ -24,6 +26,11 @@ class CorruptionTest : public DataFixture {
         dataset_(Dataset::open(folder_).value()),
         chunk_(dataset_->chunk_path(0)),
         manifest_(folder_ + "/manifest") {}
+
+  [[nodiscard]] Object object(const std::string& path) const {
+    return Object::open(dataset_->source(), std::filesystem::path(path).filename().string())
+        .value();
+  }
 
   // As a job reads it: everything it needs, verified.
   [[nodiscard]] Status load() const {
@@ -58,7 +65,7 @@ TEST_F(CorruptionTest, NamesTheColumnBlockAndByteOfAFlippedBit) {
 }
 
 TEST_F(CorruptionTest, NamesTheFooterAndByteOfAFlippedBit) {
-  const uint64_t footer = read_sealed(File::open(chunk_).value(), kChunkMagic, "footer")->offset;
+  const uint64_t footer = read_sealed(object(chunk_), kChunkMagic, "footer")->offset;
   flip_bit(chunk_, footer + 30, 5);
 
   const Status status = load();
@@ -148,7 +155,7 @@ TEST_F(CorruptionTest, IsFoundWhereverABitOfAFileFlips) {
 // Whole files whose sealed part was changed and sealed again: the hash is right, the content is
 // not. Nothing may crash; whatever is accepted must be readable.
 TEST_F(CorruptionTest, NeverCrashesOnAResealedFooter) {
-  const File file = File::open(chunk_).value();
+  const Object file = object(chunk_);
   const SealedPart part = read_sealed(file, kChunkMagic, "footer").value();
   Random random(11);
   uint64_t refused = 0;
@@ -173,8 +180,7 @@ TEST_F(CorruptionTest, NeverCrashesOnAResealedFooter) {
 }
 
 TEST_F(CorruptionTest, NeverCrashesOnAResealedManifest) {
-  const SealedPart part =
-      read_sealed(File::open(manifest_).value(), kManifestMagic, "manifest").value();
+  const SealedPart part = read_sealed(object(manifest_), kManifestMagic, "manifest").value();
   Random random(13);
   uint64_t refused = 0;
   for (int i = 0; i < 5000; ++i) {

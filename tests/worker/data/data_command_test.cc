@@ -78,14 +78,18 @@ TEST_F(DataCommandTest, RefusesAPathThatNoRetryMakesBetterWithCode2) {
 
 TEST_F(DataCommandTest, ReportsDataLossWithCode2ForEveryKindOfDamage) {
   const std::string folder = write_pixels("d", 300, 16);
-  const std::string chunk = Dataset::open(folder).value()->chunk_path(0);
+  const auto dataset = Dataset::open(folder).value();
+  const std::string chunk = dataset->chunk_path(0);
   const uint64_t bytes = std::filesystem::file_size(chunk);
   struct Damage {
     std::string path;
     uint64_t byte;
     std::string expected;
   };
-  const uint64_t footer = read_sealed(File::open(chunk).value(), kChunkMagic, "footer")->offset;
+  const uint64_t footer =
+      read_sealed(Object::open(dataset->source(), dataset->chunk_name(0)).value(), kChunkMagic,
+                  "footer")
+          ->offset;
   for (const Damage& damage :
        {Damage{chunk, 4096 + 5,
                "column \"pixels\" in block 0 of " + chunk + " at byte 4096: xxh3 "},

@@ -8,7 +8,6 @@
 
 #include "tests/worker/data/data_fixture.h"
 #include "worker/data/resolve_shapes.h"
-#include "worker/data/source/local_source.h"
 
 namespace ballast {
 namespace {
@@ -32,8 +31,9 @@ class StreamRowsTest : public DataFixture {
     config.features = {feature_};
     config.label = "label";
     RowPlan plan = plan_rows(*dataset_, config).value();
-    auto store =
-        BlockStore::open(dataset_, plan, std::make_unique<LocalSource>(folder_, 4, direct), slots);
+    // Past the page cache when there is more to read than any memory.
+    auto source = open_source(folder_, {.bytes = direct ? ~uint64_t{0} : 0, .threads = 4});
+    auto store = BlockStore::open(dataset_, plan, std::move(source).value(), slots);
     EXPECT_TRUE(store.ok()) << store.status().to_string();
     return std::make_unique<StreamRows>(dataset_, std::move(plan), std::move(store).value(), kLanes,
                                         kWindow, /*seed=*/7, kEpochs);

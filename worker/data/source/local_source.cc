@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
 
 #include "common/base/system_memory.h"
+#include "worker/data/file.h"
 
 namespace ballast {
 namespace {
@@ -42,10 +44,10 @@ LocalSource::OpenFile::~OpenFile() {
   if (direct >= 0) ::close(direct);
 }
 
-LocalSource::LocalSource(std::string folder, uint32_t threads, bool direct)
-    : folder_(std::move(folder)), direct_(direct) {
-  for (uint32_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
-}
+LocalSource::LocalSource(std::string folder, const Reading& reading)
+    : folder_(std::move(folder)),
+      direct_(reading.bytes > memory_limit_bytes() / 2),
+      threads_wanted_(std::max(1u, reading.threads)) {}
 
 LocalSource::~LocalSource() {
   std::deque<Request> dropped;
@@ -59,7 +61,7 @@ LocalSource::~LocalSource() {
   for (Request& request : dropped) request.done(Status(Code::kStopped, "the loader ends"));
 }
 
-std::string LocalSource::path_of(const std::string& object) const {
+std::string LocalSource::name_of(const std::string& object) const {
   return folder_ + "/" + object;
 }
 
@@ -68,8 +70,19 @@ void LocalSource::read(const std::string& object, uint64_t offset, std::span<std
   {
     std::lock_guard lock(mutex_);
     requests_.push_back({object, offset, into, std::move(done)});
+    while (threads_.size() < threads_wanted_) threads_.emplace_back([this] { work(); });
   }
   asked_.notify_one();
+}
+
+Status LocalSource::read_now(const std::string& object, uint64_t offset,
+                             std::span<std::byte> into) {
+  return serve(object, offset, into);
+}
+
+Result<uint64_t> LocalSource::size_of(const std::string& object) {
+  BALLAST_ASSIGN(const File file, File::open(name_of(object)));
+  return file.size();
 }
 
 void LocalSource::work() {
@@ -81,36 +94,38 @@ void LocalSource::work() {
     std::optional<Request> request(std::move(requests_.front()));
     requests_.pop_front();
     lock.unlock();
-    request->done(serve(*request));
+    request->done(serve(request->object, request->offset, request->into));
     request.reset();  // without the mutex: what `done` holds may take its owner's
     lock.lock();
   }
 }
 
-Status LocalSource::serve(const Request& request) {
-  BALLAST_ASSIGN(const std::shared_ptr<OpenFile> file, open(request.object));
-  const bool direct = file->direct >= 0 && aligned(request.offset, request.into);
-  ssize_t got = read_fully(direct ? file->direct : file->cached, request.into, request.offset);
+Status LocalSource::serve(const std::string& object, uint64_t offset, std::span<std::byte> into) {
+  BALLAST_ASSIGN(const std::shared_ptr<OpenFile> file, open(object));
+  const bool direct = file->direct >= 0 && aligned(offset, into);
+  ssize_t got = read_fully(direct ? file->direct : file->cached, into, offset);
   // Some file systems open with O_DIRECT and then refuse to read so.
   if (got < 0 && direct && errno == EINVAL) {
-    got = read_fully(file->cached, request.into, request.offset);
+    got = read_fully(file->cached, into, offset);
   }
   if (got < 0) {
-    return Status(Code::kUnavailable, fmt::format("read {} at byte {}: {}", path_of(request.object),
-                                                  request.offset, std::strerror(errno)));
+    return Status(Code::kUnavailable, fmt::format("read {} at byte {}: {}", name_of(object), offset,
+                                                  std::strerror(errno)));
   }
-  if (static_cast<size_t>(got) == request.into.size()) return {};
+  if (static_cast<size_t>(got) == into.size()) return {};
   return Status(Code::kDataLoss,
                 fmt::format("{} is cut short: {} bytes expected at byte {}, {} found",
-                            path_of(request.object), request.into.size(), request.offset, got));
+                            name_of(object), into.size(), offset, got));
 }
 
 Result<std::shared_ptr<LocalSource::OpenFile>> LocalSource::open(const std::string& object) {
+  bool direct_too = false;
   {
     std::lock_guard lock(mutex_);
+    direct_too = direct_;
     if (const auto known = files_.find(object); known != files_.end()) return known->second;
   }
-  const std::string path = path_of(object);
+  const std::string path = name_of(object);
   auto file = std::make_shared<OpenFile>();
   file->cached = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file->cached < 0) {
@@ -119,15 +134,11 @@ Result<std::shared_ptr<LocalSource::OpenFile>> LocalSource::open(const std::stri
                                         : Code::kUnavailable;
     return Status(code, fmt::format("open {}: {}", path, std::strerror(errno)));
   }
-  if (direct_) file->direct = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+  if (direct_too) file->direct = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
   std::lock_guard lock(mutex_);
   if (files_.size() >= kFilesOpenMax) files_.clear();  // those in use close with their last read
   files_[object] = file;
   return file;
-}
-
-bool past_the_page_cache(uint64_t bytes) {
-  return bytes > memory_limit_bytes() / 2;
 }
 
 }  // namespace ballast

@@ -1,7 +1,9 @@
-// LocalSource: chunks in a folder, read by a few threads. `direct`: past the page cache (O_DIRECT)
-// where offset, length and memory are multiples of 4 KiB, as whole blocks are: 3.2 GB/s of a cold
-// disk at 0.06 processor seconds a GB, verified (bench/micro/stream_bench). File systems without
-// it, and other reads, go through the cache.
+// LocalSource: objects in a folder, read by a few threads; read_now() reads on the caller's. Past
+// the page cache (O_DIRECT) where there is more to read than half of the memory that the machine,
+// or the control group, has, since the cache would drop it before it is read again, and where
+// offset, length and memory are multiples of 4 KiB, as whole blocks are: 3.2 GB/s of a cold disk at
+// 0.06 processor seconds a GB, verified (bench/micro/stream_bench). File systems without it, and
+// other reads, go through the cache.
 #pragma once
 
 #include <condition_variable>
@@ -18,11 +20,15 @@ namespace ballast {
 
 class LocalSource final : public Source {
  public:
-  LocalSource(std::string folder, uint32_t threads, bool direct);
+  explicit LocalSource(std::string folder, const Reading& reading = {});
   ~LocalSource() override;
 
   void read(const std::string& object, uint64_t offset, std::span<std::byte> into,
             Done done) override;
+  Status read_now(const std::string& object, uint64_t offset, std::span<std::byte> into) override;
+  Result<uint64_t> size_of(const std::string& object) override;
+  [[nodiscard]] bool is_remote() const override { return false; }
+  [[nodiscard]] std::string name_of(const std::string& object) const override;
 
  private:
   struct Request {
@@ -39,22 +45,18 @@ class LocalSource final : public Source {
   };
 
   void work();
-  [[nodiscard]] std::string path_of(const std::string& object) const;
-  [[nodiscard]] Status serve(const Request& request);
+  [[nodiscard]] Status serve(const std::string& object, uint64_t offset, std::span<std::byte> into);
   [[nodiscard]] Result<std::shared_ptr<OpenFile>> open(const std::string& object);
 
   const std::string folder_;
   const bool direct_;
-  std::mutex mutex_;  // guards all below but threads_
+  const uint32_t threads_wanted_;
+  std::mutex mutex_;  // guards all below
   std::condition_variable asked_;
   std::deque<Request> requests_;
   std::map<std::string, std::shared_ptr<OpenFile>> files_;
   bool stopping_ = false;
   std::vector<std::jthread> threads_;  // last: they use what is above
 };
-
-// Whether data of this size is better read so: it is more than half of the memory that the machine,
-// or the control group, has, so the cache would drop it before it is read again.
-[[nodiscard]] bool past_the_page_cache(uint64_t bytes);
 
 }  // namespace ballast

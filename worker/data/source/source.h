@@ -1,10 +1,12 @@
-// Source: where the chunks of a data set lie. A folder (local_source.h); other kinds keep the
-// contract: many reads at a time, none waits for another, and each ends, in bytes or in one error.
+// Source: where the objects of a data set lie, its manifest and its chunks: a folder
+// (local_source.h) or an http(s) address (http_source.h). Every kind keeps the contract: many reads
+// at a time, none waits for another, and each ends, in bytes or in one error.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -14,19 +16,82 @@ namespace ballast {
 
 class Source {
  public:
-  // On a thread of the source: short, and never calling the source. Destroyed there too, while the
-  // source holds none of its locks.
+  // On a thread of the source, short; it may ask for another read. Destroyed there too. The source
+  // holds none of its locks meanwhile.
   using Done = std::function<void(Status)>;
 
   Source() = default;
-  virtual ~Source() = default;  // reads that have not begun end with kStopped
+  // Ends every read, those that have not begun with kStopped, before it returns. Not on a thread of
+  // the source: what `done` holds must never be the last owner of the source.
+  virtual ~Source() = default;
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
 
   // Fills `into` with the object's bytes from `offset`; returns at once. `into` stays until done is
-  // called. kNotFound: no such object. kDataLoss: it ends before. Any thread.
+  // called. kNotFound: no such object. kDataLoss: it ends before, or is not what it was when it was
+  // read first. kInvalidInput: no permission. kUnavailable: nothing helped. Any thread.
   virtual void read(const std::string& object, uint64_t offset, std::span<std::byte> into,
                     Done done) = 0;
+  // The same, and waits for it. Any thread but the source's.
+  virtual Status read_now(const std::string& object, uint64_t offset, std::span<std::byte> into);
+  // Errors: those of read. Waits. Any thread but the source's.
+  virtual Result<uint64_t> size_of(const std::string& object) = 0;
+
+  // Bytes come over a network: what arrived damaged may arrive whole the next time.
+  [[nodiscard]] virtual bool is_remote() const = 0;
+  // "data/train/00ab...blc", "http://host/train/00ab...blc": how messages name an object.
+  [[nodiscard]] virtual std::string name_of(const std::string& object) const = 0;
 };
+
+// What will be read, over and over, and by how many threads: how to go about it.
+struct Reading {
+  uint64_t bytes = 0;
+  uint32_t threads = 1;
+};
+
+// kInvalidInput: an address of a kind that this build does not read.
+Result<std::unique_ptr<Source>> open_source(const std::string& location,
+                                            const Reading& reading = {});
+
+// An object that is there, and its size. Any thread.
+class Object {
+ public:
+  static Result<Object> open(std::shared_ptr<Source> source, std::string name);
+
+  [[nodiscard]] std::string path() const { return source_->name_of(name_); }
+  [[nodiscard]] uint64_t size() const { return size_; }
+  // Fills `bytes` from `offset`. Errors: those of Source::read.
+  [[nodiscard]] Status read_at(uint64_t offset, std::span<std::byte> bytes) const;
+  [[nodiscard]] bool is_remote() const { return source_->is_remote(); }
+
+ private:
+  Object(std::shared_ptr<Source> source, std::string name, uint64_t size);
+
+  std::shared_ptr<Source> source_;  // shared: outlives the data set that opened it
+  std::string name_;
+  uint64_t size_;
+};
+
+inline constexpr uint32_t kReadsOfDamagedMax = 4;
+
+inline const Status& status_of(const Status& status) {
+  return status;
+}
+template <typename T>
+const Status& status_of(const Result<T>& result) {
+  return result.status();
+}
+
+// Calls `read`, which reads and verifies, again while what came over a network is damaged. `Read`
+// gives a Status or a Result.
+template <typename Read>
+auto read_whole(const Object& object, const Read& read) {
+  for (uint32_t reads = 1;; ++reads) {
+    auto outcome = read();
+    const Status& status = status_of(outcome);
+    const bool again = status.code() == Code::kDataLoss && object.is_remote();
+    if (!again || reads == kReadsOfDamagedMax) return outcome;
+  }
+}
 
 }  // namespace ballast

@@ -1,0 +1,79 @@
+"""Rows from an http address: the bits of the same rows in a folder, whatever goes wrong on the way;
+what cannot be mended is one error."""
+
+import shutil
+import subprocess
+
+from object_store import ObjectStore
+from process_case import BIN_DIR, ProcessTest, ROOT, convert
+
+STREAMED = ("data.order=strip", "data.window=3")
+
+
+class Http(ProcessTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        shutil.rmtree(cls.data / "train")
+        # 33 blocks of 120 rows in 5 chunks.
+        done = convert(ROOT / "tests/data/optdigits.tra.gz", cls.data / "train",
+                       "--features-type", "u8", "--block-kib", "8", "--chunk-mib", "1")
+        if done.returncode != 0:
+            raise AssertionError(done.stderr)
+
+    def places(self, store):
+        return (f"data.train={store.url}/train", f"data.test={store.url}/test")
+
+    def test_streams_the_bits_of_a_folder(self):
+        folder = self.finish(*STREAMED, run_dir="folder")
+        with ObjectStore(self.data) as store:
+            http = self.finish(*STREAMED, *self.places(store), run_dir="http")
+
+        self.assertEqual(http["weights_xxh3"], folder["weights_xxh3"])
+
+    def test_holds_the_rows_of_an_address_in_memory(self):
+        folder = self.finish("train.epochs=1", run_dir="folder")
+        with ObjectStore(self.data) as store:
+            http = self.finish("train.epochs=1", *self.places(store), run_dir="http")
+
+        self.assertEqual(http["weights_xxh3"], folder["weights_xxh3"])
+
+    def test_faults_on_the_way_change_nothing(self):
+        calm = self.finish(*STREAMED, run_dir="calm")
+        with ObjectStore(self.data, seed=7, delay_ms=2, error_503=0.05, cut=0.03, flip=0.03,
+                         stall=0.005) as store:
+            stormy = self.finish(*STREAMED, *self.places(store), run_dir="stormy")
+
+        self.assertEqual(stormy["weights_xxh3"], calm["weights_xxh3"])
+        for fault in ("error_503", "cut", "flip"):
+            self.assertGreater(store.counts[fault], 0, store.counts)
+
+    def test_says_what_is_not_there(self):
+        with ObjectStore(self.data) as store:
+            done = self.run_job(f"data.train={store.url}/nothing")
+
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn(f"{store.url}/nothing/manifest", done.stderr)
+
+    def test_an_object_that_is_replaced_meanwhile_is_an_error(self):
+        copy = self.folder / "copy"
+        shutil.copytree(self.data, copy)
+        chunk = max((copy / "train").glob("*.blc"), key=lambda path: path.stat().st_size)
+        with ObjectStore(copy) as store:
+            launcher = self.start(*STREAMED, *self.places(store), "train.epochs=100000")
+            self.wait_for_step(launcher, 20)
+            damaged = bytearray(chunk.read_bytes())
+            damaged[5000] ^= 1
+            chunk.write_bytes(damaged)
+            code, error = self.end(launcher, seconds=30)
+
+        self.assertNotEqual(code, 0)
+        self.assertIn(chunk.name, error)
+        self.assertIn("replaced while it was being read", error)
+
+    def test_an_address_of_an_unknown_kind_is_refused(self):
+        done = subprocess.run([BIN_DIR / "ballast-tool", "data", "inspect", "ftp://host/data"],
+                              capture_output=True, text=True, check=False)
+
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("ftp:// found", done.stderr)
