@@ -1,0 +1,152 @@
+"""commit: receipts of all partitions -> one manifest, at once. clean: remove chunks nobody names.
+
+The driver's half. A reader sees the data set as it was, or with all of the rows."""
+
+import dataclasses
+import os
+import re
+
+import numpy
+
+from . import container
+from .errors import DataError
+from .files import TEMPORARY, replace_file, told
+from .receipt import PartitionReceipt
+
+MANIFEST = "manifest"
+CHUNK_NAME = re.compile(r"[0-9a-f]{16}\.blc")
+
+
+@dataclasses.dataclass(frozen=True)
+class Committed:
+    rows: int
+    partitions: int
+    chunks: int
+    manifest_xxh3: str  # names the content of the whole data set; jobs record it
+
+
+def commit(folder, receipts, *, partitions=None, overwrite=False):
+    """Writes the manifest. `receipts`: PartitionReceipts or their JSON, in any order; rows stand in
+    the order of the partitions' numbers. A partition that ran twice may be there twice with equal
+    rows; with different ones it is refused. `partitions`: how many there must be, numbered from 0.
+    Committing the same again changes nothing; another data set in the folder needs `overwrite`."""
+    folder = str(folder)
+    chosen = _one_for_each_partition(receipts)
+    if partitions is not None:
+        _check_complete(chosen, partitions)
+    _check_alike(chosen)
+    chunks = [(receipt, chunk) for receipt in chosen for chunk in receipt.chunks]
+    if not chunks:
+        raise DataError(f"commit to {folder}: the receipts name no rows")
+    for receipt, chunk in chunks:
+        _check_chunk(folder, receipt, chunk)
+    manifest = _manifest(chosen[0], [chunk for _, chunk in chunks])
+    _replace_manifest(folder, container.seal(manifest, 0, container.MANIFEST_MAGIC), overwrite)
+    return Committed(sum(receipt.rows for receipt in chosen), len(chosen), len(chunks),
+                     f"{container.xxh3(manifest):016x}")
+
+
+def clean(folder):
+    """Removes the chunks in `folder` that its manifest does not name, such as those of tasks that
+    failed, and temporary files. -> their names. Only while nobody writes to the folder: a chunk
+    that waits for its commit is not named either."""
+    folder = str(folder)
+    path = os.path.join(folder, MANIFEST)
+    with told(f"read {path}; a committed data set expected"):
+        with open(path, "rb") as file:
+            stored = container.manifest_chunks(file.read(), f"manifest {path}")
+    named = {container.chunk_name(int(chunk["footer_xxh3"])) for chunk in stored}
+    with told(f"clean {folder}"):
+        names = sorted(name for name in os.listdir(folder) if name not in named and
+                       (CHUNK_NAME.fullmatch(name) or name.startswith(TEMPORARY)))
+        for name in names:
+            os.unlink(os.path.join(folder, name))
+    return names
+
+
+def _one_for_each_partition(receipts):
+    """Sorted by partition, each once."""
+    chosen = {}
+    for given in receipts:
+        receipt = given if isinstance(given, PartitionReceipt) else PartitionReceipt.from_json(given)
+        first = chosen.setdefault(receipt.partition, receipt)
+        if first != receipt:
+            raise DataError(
+                f"partition {receipt.partition}: two different receipts, of {first.rows} rows in "
+                f"{_names(first)} and of {receipt.rows} rows in {_names(receipt)}; the task does "
+                "not give the same rows each time it runs: hand over one of them")
+    if not chosen:
+        raise DataError("commit: no receipts")
+    return [chosen[partition] for partition in sorted(chosen)]
+
+
+def _names(receipt):
+    return ", ".join(chunk.name for chunk in receipt.chunks) or "no chunk"
+
+
+def _check_complete(chosen, partitions):
+    found = {receipt.partition for receipt in chosen}
+    for partition in range(partitions):
+        if partition not in found:
+            raise DataError(f"partition {partition}: no receipt; {partitions} partitions expected, "
+                            f"{len(found)} found")
+    if len(found) > partitions:
+        raise DataError(f"partition {max(found)}: 0 to {partitions - 1} expected")
+
+
+def _check_alike(chosen):
+    for receipt in chosen:
+        for what in ("columns", "label"):
+            expected, found = getattr(chosen[0], what), getattr(receipt, what)
+            if expected != found:
+                raise DataError(f"partition {receipt.partition}: {what} {_text(found)} found, "
+                                f"{_text(expected)} expected as in partition "
+                                f"{chosen[0].partition}")
+
+
+def _text(value):
+    if isinstance(value, str):
+        return repr(value)
+    return ", ".join(f"{column.name} {column.type} {list(column.shape)}" for column in value)
+
+
+def _check_chunk(folder, receipt, chunk):
+    """The chunk is there, as long as it should be, and ends with its own name."""
+    path = os.path.join(folder, chunk.name)
+    which = f"partition {receipt.partition}: chunk {path}"
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size == chunk.bytes:
+                file.seek(-container.TRAILER.size, os.SEEK_END)
+                _, _, footer_xxh3, magic = container.TRAILER.unpack(file.read())
+    except FileNotFoundError:
+        raise DataError(f"{which} is missing; was it written to another folder, or one that only "
+                        "the machine of the task sees?") from None
+    if size != chunk.bytes:
+        raise DataError(f"{which}: {chunk.bytes} bytes expected, {size} found")
+    if (footer_xxh3, magic) != (chunk.footer_xxh3, container.CHUNK_MAGIC):
+        raise DataError(f"{which} is damaged: it does not end with the hash it is named by")
+
+
+def _manifest(first, chunks):
+    stored = numpy.array([(chunk.footer_xxh3, chunk.bytes, chunk.rows) for chunk in chunks],
+                         container.MANIFEST_CHUNK)
+    blocks = numpy.array([(block.offset, block.bytes, block.xxh3, number, block.rows)
+                          for number, chunk in enumerate(chunks) for block in chunk.blocks],
+                         container.MANIFEST_BLOCK)
+    return container.encode_manifest(first.columns, first.label, stored, blocks)
+
+
+def _replace_manifest(folder, sealed, overwrite):
+    try:
+        with open(os.path.join(folder, MANIFEST), "rb") as file:
+            found = file.read()
+    except FileNotFoundError:
+        found = None
+    if found == sealed:
+        return
+    if found is not None and not overwrite:
+        raise DataError(f"{folder} already holds another data set: choose another folder, or "
+                        "replace it with overwrite")
+    replace_file(folder, MANIFEST, sealed)
