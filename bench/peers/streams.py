@@ -4,8 +4,10 @@ use for data larger than memory?
 
 Samples of 160 B, 3 KB and 100 KB (f32 values and a label), page cache warm. Beside it PyTorch's
 DataLoader over a memory map given whole index batches, MosaicML Streaming and WebDataset, each with
-0 and 2 worker processes, the faster counting. Rows/s of wall time, medians of the rounds;
-stream_bench takes its turn in each round. Bound: ahead in each (> 1x), or exit code 1.
+0 and 2 worker processes, the faster counting; and numpy's fancy indexing of as many rows as
+stream_bench has, all in memory, by batches of a permutation: nothing is read, verified or planned.
+Rows/s of wall time, medians of the rounds; stream_bench takes its turn in each round. Bounds: ahead
+in each (> 1x), 1.2x of numpy for 160 B and 3 KB, or exit code 1.
 
     bench/peers/streams.py [--rounds 5]
     bench/peers/streams.py --smoke      few rows, nothing is judged; a missing package is a skip (77)
@@ -40,6 +42,7 @@ from rates import ours, rows_per_second  # noqa: E402
 
 # name: (values a sample, samples, batch); names and batches as in stream_bench
 SHAPES = {"160 B": (39, 200_000, 4096), "3 KB": (784, 60_000, 512), "100 KB": (25_600, 4_000, 64)}
+IN_MEMORY = {"160 B": 10_000_000, "3 KB": 500_000, "100 KB": 15_000}  # as in stream_bench
 WORKERS = (0, 2)
 OURS = r"^(\S+ K?B) +stream +.*wall +(\d+) rows/s"
 
@@ -97,7 +100,18 @@ def web(folder, rows, labels, batch, workers):
     return webdataset.WebLoader(dataset, batch_size=None, num_workers=workers)
 
 
+NUMPY = "numpy, rows in memory"
 PEERS = {"DataLoader, memory map": dataloader, "MosaicML Streaming": mosaic, "WebDataset": web}
+
+
+def fancy_indexing(width, count, batch):
+    """rows/s of one thread"""
+    random = numpy.random.default_rng(1)
+    rows, labels = random.random((count, width), numpy.float32), numpy.arange(count)
+    order = random.permutation(count)
+    batches = ((rows[order[first:first + batch]], labels[order[first:first + batch]])
+               for first in range(0, count, batch))
+    return rows_per_second(batches, count, rows_of)
 
 
 def rows_of(batch):
@@ -124,6 +138,9 @@ def measure(options, folder):
                                           rows_of)
                           for workers in WORKERS]
                 measured[shape].setdefault(name, []).append(max(speeds))
+            width, _, batch = SHAPES[shape]
+            count = IN_MEMORY[shape] // (1000 if options.smoke else 1)
+            measured[shape].setdefault(NUMPY, []).append(fancy_indexing(width, count, batch))
     return measured
 
 
@@ -147,6 +164,8 @@ def main():
     for shape, speeds in results.items():
         for name in PEERS:
             bounds.at_least(f"{shape}, rows/s of {name}", speeds["ballast"] / speeds[name], 1)
+        if shape != "100 KB":
+            bounds.at_least(f"{shape}, rows/s of {NUMPY}", speeds["ballast"] / speeds[NUMPY], 1.2)
     return bounds.exit_code()
 
 
