@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "common/base/hash.h"
 #include "common/base/json_writer.h"
 #include "common/base/process.h"
 #include "common/config/choices.h"
@@ -149,6 +150,8 @@ Status JobReport::export_model(const std::string& run_dir, uint64_t id) {
   BALLAST_ASSIGN(const CheckpointManifest manifest, read_manifest(run_dir, id));
   BALLAST_ASSIGN(const ModelWeights weights, weights_of_checkpoint(job_, run_dir, manifest));
   weights_xxh3_ = weights.xxh3();
+  const std::vector<LaneLedger> ledger = ledger_of(manifest);
+  if (!ledger.empty()) order_ledger_ = hex64(sum_of(ledger));
   return write_model(kModelFile, job_, weights, {{"checkpoint", std::to_string(id)}});
 }
 
@@ -164,6 +167,7 @@ Status JobReport::write_summary(const JobStatus& status, bool stopped, Time now)
   json.key("metrics").open();
   write_metrics(json, metrics_);
   json.close().key("weights_xxh3").value(weights_xxh3_);
+  json.key("order_ledger").value(order_ledger_);
   json.key("bytes_pushed")
       .value(totals.bytes_pushed)
       .key("bytes_pulled")

@@ -21,7 +21,7 @@ class JobReport {
 
   Status write_status(const JobStatus& status);
   Status add_metrics(const MetricRow& row, Time now);
-  // The weights of checkpoint `id` as model.safetensors, and their hash.
+  // The weights of checkpoint `id` as model.safetensors, their hash, and the checkpoint's ledger.
   Status export_model(const std::string& run_dir, uint64_t id);
   Status write_summary(const JobStatus& status, bool stopped, Time now);
 
@@ -31,6 +31,7 @@ class JobReport {
   const Time started_;
   std::vector<std::pair<std::string, double>> metrics_;  // of the last evaluation
   std::string weights_xxh3_;
+  std::string order_ledger_;  // empty: no checkpoint, or one without a ledger
 };
 
 }  // namespace ballast

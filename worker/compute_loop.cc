@@ -115,6 +115,7 @@ std::string ComputeLoop::culprit(const Batch& batch) const {
 Status ComputeLoop::compute(const session_effect::Compute& order) {
   const Time started = monotonic_now();
   done_ = {.job = order.job};
+  rows_hashes_.clear();
   for (size_t group = 0; group < order.groups.size(); ++group) {
     Status status = job_.train.mode == Mode::kSync ? [&] {
       PendingHalves pending;
@@ -174,6 +175,7 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   const Time asked = monotonic_now();
   BALLAST_ASSIGN(const Batch batch, loader_.take(lanes, order.clock));
   done_.load_seconds += to_seconds(monotonic_now() - asked);
+  for (size_t i = 0; i < lanes.size(); ++i) rows_hashes_[lanes[i]] = batch.rows_hashes.at(i);
 
   GradientSet gradients = take_gradients();
   // With "skip" nothing may leave before the whole step is known to be finite.
@@ -214,7 +216,10 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
 void ComputeLoop::emit_layer(const session_effect::Compute& order, size_t group, uint32_t layer,
                              const PendingHalves& pending, const GradientSet& last) {
   const std::vector<ParameterSpec>& parameters = step_.parameters();
-  session_event::GradientReady ready{order.job, group, {}};
+  session_event::GradientReady ready{order.job, group, {}, {}};
+  for (LaneId lane : order.groups[group].lanes) {
+    ready.rows_hashes.push_back(rows_hashes_.at(lane));
+  }
   for (uint32_t index = 0; index < parameters.size(); ++index) {
     if (parameters[index].layer != layer) continue;
     Buffer sum = last.parameters[index];

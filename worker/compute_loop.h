@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -81,6 +82,7 @@ class ComputeLoop {
   std::stop_source closing_;
   std::vector<BufferPool> pools_;  // by parameter
   session_event::ComputeDone done_;
+  std::map<LaneId, uint64_t> rows_hashes_;  // of the lanes computed in this order so far
 };
 
 }  // namespace ballast

@@ -62,7 +62,8 @@ void WorkerSession::on(session_event::GradientReady& event, Time, SessionEffects
   for (const session_event::GradientReady::Part& part : event.parts) {
     for (const UnitSpec& unit : config_.units) {
       if (unit.parameter == part.parameter) {
-        push_unit(task->second, *job_, job_->groups.at(event.group), unit, part.gradient);
+        push_unit(task->second, *job_, job_->groups.at(event.group), unit, part.gradient,
+                  event.rows_hashes);
       }
     }
   }

@@ -17,6 +17,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -74,6 +75,7 @@ struct GradientReady {
   uint64_t job = 0;
   size_t group = 0;
   std::vector<Part> parts;
+  std::vector<uint64_t> rows_hashes;  // of the group's lanes (wire::LaneStamp)
 };
 struct ComputeDone {
   uint64_t job = 0;
@@ -233,7 +235,7 @@ class WorkerSession {
   [[nodiscard]] std::vector<LaneId> next_lanes(const Task& task) const;
   [[nodiscard]] std::vector<LaneGroup> group(const std::vector<LaneId>& lanes, Clock clock) const;
   void push_unit(Task& task, const Job& job, const LaneGroup& group, const UnitSpec& unit,
-                 const Buffer& gradient);
+                 const Buffer& gradient, std::span<const uint64_t> rows_hashes);
   void drop_lane(LaneId lane);
   void erase_task(uint64_t number);
   void learn(const wire::ReplyEntry& reply, SessionEffects& out);

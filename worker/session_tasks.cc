@@ -2,6 +2,7 @@
 // need.
 #include <algorithm>
 
+#include "common/base/check.h"
 #include "worker/session.h"
 
 namespace ballast {
@@ -313,7 +314,8 @@ std::vector<LaneGroup> WorkerSession::group(const std::vector<LaneId>& lanes, Cl
 }
 
 void WorkerSession::push_unit(Task& task, const Job& job, const LaneGroup& group,
-                              const UnitSpec& unit, const Buffer& gradient) {
+                              const UnitSpec& unit, const Buffer& gradient,
+                              std::span<const uint64_t> rows_hashes) {
   Debt& debt = task.debts[unit.id.value()];
   for (LaneId lane : group.lanes) {
     const bool flying = std::any_of(debt.flying.begin(), debt.flying.end(),
@@ -322,9 +324,12 @@ void WorkerSession::push_unit(Task& task, const Job& job, const LaneGroup& group
     if (flying || !contains(debt.owed, lane)) return;
   }
   wire::PushEntry entry;
-  for (LaneId lane : group.lanes) {
+  BALLAST_CHECK(rows_hashes.size() == group.lanes.size());
+  for (size_t i = 0; i < group.lanes.size(); ++i) {
+    const LaneId lane = group.lanes[i];
     entry.lanes.push_back({lane, task.lanes.at(lane), task.clock,
-                           static_cast<double>(schedule_.rows_at(lane, task.clock))});
+                           static_cast<double>(schedule_.rows_at(lane, task.clock)),
+                           rows_hashes[i]});
   }
   entry.node_low = group.node.low;
   entry.node_high = group.node.high;

@@ -170,6 +170,7 @@ Result<CheckpointPart> write_part(const std::string& run_dir, CutId id, uint32_t
   BALLAST_ASSIGN(DurableFile file, DurableFile::create(part_path(run_dir, id, part)));
   for (const UnitImage& image : images) {
     const ImagePieces pieces = pieces_of(image);
+    if (image.unit == UnitId(0)) part.ledger = lane_ledgers_of(image);
     part.entries.push_back({image.unit, file.bytes(), pieces.bytes, image.version, pieces.xxh3});
     for (std::span<const std::byte> piece : pieces.spans) {
       BALLAST_RETURN_IF_ERROR(file.append(piece));

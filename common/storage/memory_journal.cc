@@ -110,6 +110,7 @@ JournalEvent MemoryStore::perform(ShardId shard, const CutOrder& order, const St
   std::vector<std::byte> bytes;
   for (const UnitImage& image : order.images) {
     const ImagePieces pieces = pieces_of(image);
+    if (image.unit == UnitId(0)) part.ledger = lane_ledgers_of(image);
     part.entries.push_back({image.unit, bytes.size(), pieces.bytes, image.version, pieces.xxh3});
     for (auto piece : pieces.spans) bytes.insert(bytes.end(), piece.begin(), piece.end());
   }

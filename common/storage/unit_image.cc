@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "common/base/hash.h"
-#include "common/wire/checkpoint/checkpoint_format.h"
 
 namespace ballast {
 namespace {
@@ -70,7 +69,8 @@ UnitHeader header_of(const UnitImage& image) {
           image.marks,
           image.weights.size() / sizeof(float),
           static_cast<uint32_t>(image.state.size()),
-          !image.previous.empty()};
+          !image.previous.empty(),
+          image.ledger};
 }
 
 // What encode would have made of such a header; bounded by `total`, so nothing overflows.
@@ -115,6 +115,16 @@ Result<Prelude> verified_prelude(std::span<const std::byte> bytes) {
 }
 
 }  // namespace
+
+std::vector<LaneLedger> lane_ledgers_of(const UnitImage& image) {
+  BALLAST_CHECK(image.marks.empty() || image.ledger.size() <= image.marks.size());
+  std::vector<LaneLedger> lanes;
+  for (size_t lane = 0; lane < image.ledger.size(); ++lane) {
+    const bool sync = image.marks.empty();
+    lanes.push_back({sync ? image.version : image.marks[lane], image.ledger[lane]});
+  }
+  return lanes;
+}
 
 ImagePieces pieces_of(const UnitImage& image) {
   const Buffer header = encode_unit_header(header_of(image));
@@ -171,6 +181,7 @@ Result<UnitImage> decode(const Buffer& bytes) {
                   header.updates,
                   header.samples_applied,
                   std::move(header.marks),
+                  std::move(header.ledger),
                   Buffer(),
                   {},
                   Buffer()};

@@ -15,6 +15,7 @@
 #include "common/base/buffer.h"
 #include "common/base/ids.h"
 #include "common/base/status.h"
+#include "common/wire/checkpoint/checkpoint_format.h"
 
 namespace ballast {
 
@@ -23,11 +24,17 @@ struct UnitImage {
   Version version = 0;         // sync: steps closed; async: updates applied
   uint64_t updates = 0;        // Adam's t
   double samples_applied = 0;  // weights of all applied pushes
-  std::vector<Clock> marks;   // async: the next clock of each lane (kNever: none left); sync: empty
+  std::vector<Clock> marks;  // async: the next clock of each lane (kNever: none left); sync: empty
+  // By lane: the sum modulo 2^64 of wire::LaneStamp::rows_hash of the steps it has taken of it.
+  // Empty: an older version of the format kept none.
+  std::vector<uint64_t> ledger;
   Buffer weights;             // float32, element_count of the unit
   std::vector<Buffer> state;  // optimizer state tensors, each as long as the weights
   Buffer previous;            // sync: weights of version - 1 while a lane may still need them
 };
+
+// `ledger` beside the marks it belongs to.
+[[nodiscard]] std::vector<LaneLedger> lane_ledgers_of(const UnitImage& image);
 
 // The weights must be a multiple of 4 bytes and each state tensor as long as they are. The image's
 // buffers are read during the call only.

@@ -15,8 +15,8 @@
 namespace ballast::wire {
 
 // Versions of the protocol this build speaks; a join outside both ranges is refused.
-inline constexpr uint32_t kProtocolMin = 1;
-inline constexpr uint32_t kProtocolMax = 1;
+inline constexpr uint32_t kProtocolMin = 2;
+inline constexpr uint32_t kProtocolMax = 2;
 
 // ---------------------------------------------------------------- to the coordinator
 

@@ -48,22 +48,35 @@ fb::LaneStamp pack_stamp(const LaneStamp& stamp) {
 }
 
 // A weight that is no number would poison the unit for good.
-std::vector<LaneStamp> unpack_stamps(Unpacker& unpacker,
-                                     const Vector<const fb::LaneStamp*>* lanes) {
-  return unpacker.structs(lanes, kLanesMax, "entries.lanes", [&](const fb::LaneStamp& stamp) {
-    if (!std::isfinite(stamp.weight()) || stamp.weight() < 0) {
-      unpacker.refuse("entries.lanes.weight", "finite and >= 0",
-                      fmt::format("{} of lane {}", stamp.weight(), stamp.lane()));
-    }
-    return LaneStamp{LaneId(stamp.lane()), stamp.fence(), stamp.clock(), stamp.weight()};
-  });
+std::vector<LaneStamp> unpack_stamps(Unpacker& unpacker, const Vector<const fb::LaneStamp*>* lanes,
+                                     const Vector<uint64_t>* rows_hashes) {
+  std::vector<LaneStamp> stamps =
+      unpacker.structs(lanes, kLanesMax, "entries.lanes", [&](const fb::LaneStamp& stamp) {
+        if (!std::isfinite(stamp.weight()) || stamp.weight() < 0) {
+          unpacker.refuse("entries.lanes.weight", "finite and >= 0",
+                          fmt::format("{} of lane {}", stamp.weight(), stamp.lane()));
+        }
+        return LaneStamp{LaneId(stamp.lane()), stamp.fence(), stamp.clock(), stamp.weight()};
+      });
+  const std::vector<uint64_t> hashes =
+      unpacker.numbers<uint64_t>(rows_hashes, kLanesMax, "entries.rows_hashes");
+  if (hashes.size() != stamps.size()) {
+    unpacker.refuse("entries.rows_hashes", fmt::format("{}, one a lane", stamps.size()),
+                    fmt::format("{}", hashes.size()));
+    return {};
+  }
+  for (size_t i = 0; i < stamps.size(); ++i) stamps[i].rows_hash = hashes[i];
+  return stamps;
 }
 
 Offset<fb::PushEntry> pack_push_entry(Packer& packer, const PushEntry& entry) {
+  std::vector<uint64_t> rows_hashes;
+  for (const LaneStamp& stamp : entry.lanes) rows_hashes.push_back(stamp.rows_hash);
   return fb::CreatePushEntry(packer.builder(), entry.sequence, entry.unit.value(), entry.epoch,
                              packer.structs(entry.lanes, pack_stamp), entry.node_low,
                              entry.node_high, static_cast<fb::PushKind>(entry.kind),
-                             pack_segment(packer, entry.base_version, entry.gradient));
+                             pack_segment(packer, entry.base_version, entry.gradient),
+                             /*stats=*/0, packer.numbers(rows_hashes));
 }
 
 PushEntry unpack_push_entry(Unpacker& unpacker, const fb::PushEntry& table) {
@@ -76,7 +89,7 @@ PushEntry unpack_push_entry(Unpacker& unpacker, const fb::PushEntry& table) {
       .sequence = table.sequence(),
       .unit = UnitId(table.unit()),
       .epoch = table.epoch(),
-      .lanes = unpack_stamps(unpacker, table.lanes()),
+      .lanes = unpack_stamps(unpacker, table.lanes(), table.rows_hashes()),
       .node_low = table.node_low(),
       .node_high = table.node_high(),
       .base_version = segment.base_version,

@@ -44,6 +44,14 @@ CheckpointEntry unpack_part_entry(const fb::CheckpointEntry& entry) {
   return {UnitId(entry.unit()), entry.offset(), entry.bytes(), entry.version(), entry.xxh3()};
 }
 
+fb::LaneLedger pack_ledger(const LaneLedger& lane) {
+  return fb::LaneLedger(lane.next, lane.sum);
+}
+
+LaneLedger unpack_ledger(const fb::LaneLedger& lane) {
+  return {lane.next(), lane.sum()};
+}
+
 Offset<flatbuffers::String> pack_line(Packer& packer, const std::string& line) {
   return packer.builder().CreateString(line);  // an empty line stays a line
 }
@@ -194,7 +202,8 @@ SnapshotTaken unpack(Unpacker&, const fb::SnapshotTaken& t) {
 Offset<fb::PartDone> pack(Packer& packer, const PartDone& m) {
   return fb::CreatePartDone(packer.builder(), m.shard.value(), m.checkpoint, m.part.shard,
                             packer.text(m.part.file), m.part.bytes, m.part.xxh3,
-                            packer.structs(m.part.entries, pack_part_entry));
+                            packer.structs(m.part.entries, pack_part_entry),
+                            packer.structs(m.part.ledger, pack_ledger));
 }
 
 PartDone unpack(Unpacker& unpacker, const fb::PartDone& t) {
@@ -204,8 +213,10 @@ PartDone unpack(Unpacker& unpacker, const fb::PartDone& t) {
                .file = unpacker.text(t.part_file(), "part.file"),
                .bytes = t.part_bytes(),
                .xxh3 = t.part_xxh3(),
-               .entries = unpacker.structs(t.part_entries(), kUnitsMax, "part.entries",
-                                           unpack_part_entry)},
+               .entries =
+                   unpacker.structs(t.part_entries(), kUnitsMax, "part.entries", unpack_part_entry),
+               .ledger =
+                   unpacker.structs(t.part_ledger(), kLanesMax, "part.ledger", unpack_ledger)},
       .checkpoint = t.checkpoint(),
   };
 }

@@ -99,6 +99,7 @@ class AsyncUnit final : public Unit {
     UnitImage image = weights_.image();
     image.version = version_;
     image.marks = marks_;
+    image.ledger = ledger_;
     return image;
   }
 
@@ -110,7 +111,7 @@ class AsyncUnit final : public Unit {
     }
     std::vector<Clock> marks = image.marks;
     const Version version = image.version;
-    BALLAST_RETURN_IF_ERROR(weights_.restore(std::move(image)));
+    BALLAST_RETURN_IF_ERROR(restore_common(std::move(image)));
     marks_ = std::move(marks);
     version_ = version;
     return Status();
@@ -208,6 +209,7 @@ class AsyncUnit final : public Unit {
     ++version_;
     for (const wire::LaneStamp& stamp : entry.lanes) {
       marks_[stamp.lane.value()] = schedule_.present_from(stamp.lane, stamp.clock + 1);
+      enter(stamp.lane, stamp.rows_hash);
     }
     const size_t bucket = std::min<uint64_t>(staleness, kStalenessBuckets - 1);
     if (bucket >= staleness_counts_.size()) staleness_counts_.resize(bucket + 1, 0);

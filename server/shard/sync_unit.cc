@@ -30,7 +30,7 @@ struct WaitingPush {
 class SyncUnit final : public Unit {
  public:
   SyncUnit(UnitWeights weights, const LaneSchedule& schedule, UnitPolicy policy)
-      : Unit(std::move(weights), schedule, policy), lane_weight_(schedule.lanes(), 0) {
+      : Unit(std::move(weights), schedule, policy), lane_stamps_(schedule.lanes()) {
     versions_[0] = weights_.current();
   }
 
@@ -117,13 +117,14 @@ class SyncUnit final : public Unit {
     image.version = version_;
     const auto previous = versions_.find(version_ - 1);
     if (previous != versions_.end()) image.previous = previous->second;
+    image.ledger = ledger_;
     return image;
   }
 
   Status restore(UnitImage image) override {
     const Version version = image.version;
     const Buffer previous = image.previous;
-    BALLAST_RETURN_IF_ERROR(weights_.restore(std::move(image)));
+    BALLAST_RETURN_IF_ERROR(restore_common(std::move(image)));
     version_ = version;
     versions_ = {{version_, weights_.current()}};
     if (!previous.empty()) versions_[version_ - 1] = previous;
@@ -187,7 +188,7 @@ class SyncUnit final : public Unit {
     });
     slots_.push_back({entry.node_low, entry.node_high, std::move(entry.gradient)});
     for (const wire::LaneStamp& stamp : entry.lanes) {
-      lane_weight_[stamp.lane.value()] = stamp.weight;
+      lane_stamps_[stamp.lane.value()] = stamp;
     }
   }
 
@@ -203,7 +204,9 @@ class SyncUnit final : public Unit {
     for (const Slot& slot : slots_) nodes.push_back({slot.low, slot.high, slot.gradient.data()});
     double weight_sum = 0;  // in lane order: the same bits whoever sent first
     for (uint32_t lane = 0; lane < schedule_.lanes(); ++lane) {
-      if (schedule_.present(LaneId(lane), version_)) weight_sum += lane_weight_[lane];
+      if (!schedule_.present(LaneId(lane), version_)) continue;
+      weight_sum += lane_stamps_[lane].weight;
+      enter(LaneId(lane), lane_stamps_[lane].rows_hash);
     }
     weights_.apply(nodes, std::move(slots_.front().gradient), weight_sum);
     slots_.clear();
@@ -242,10 +245,10 @@ class SyncUnit final : public Unit {
             .weights = found == versions_.end() ? Buffer() : found->second};
   }
 
-  Version version_ = 0;                 // steps closed: the step being collected
-  std::map<Version, Buffer> versions_;  // version_, and version_ - 1 until nobody needs it
-  std::vector<Slot> slots_;             // disjoint nodes
-  std::vector<double> lane_weight_;     // of the step being collected
+  Version version_ = 0;                       // steps closed: the step being collected
+  std::map<Version, Buffer> versions_;        // version_, and version_ - 1 until nobody needs it
+  std::vector<Slot> slots_;                   // disjoint nodes
+  std::vector<wire::LaneStamp> lane_stamps_;  // of the step being collected
   HeldRequests<WaitingPush> pushes_;
   HeldRequests<wire::PullEntry> pulls_;
 };

@@ -54,7 +54,10 @@ struct UnitOccupancy {
 class Unit {
  public:
   Unit(UnitWeights weights, const LaneSchedule& schedule, UnitPolicy policy)
-      : weights_(std::move(weights)), schedule_(schedule), policy_(policy) {}
+      : weights_(std::move(weights)),
+        schedule_(schedule),
+        policy_(policy),
+        ledger_(schedule.lanes(), 0) {}
   virtual ~Unit() = default;
 
   // Push and pull entries whose fences and epoch hold. Answers (to this request and to held ones it
@@ -102,12 +105,22 @@ class Unit {
   }
   [[nodiscard]] const UnitCounters& counters() const { return counters_; }
   [[nodiscard]] const UnitWeights& weights() const { return weights_; }
+  // UnitImage::ledger: rises with the marks and is stored with them.
+  [[nodiscard]] const std::vector<uint64_t>& ledger() const { return ledger_; }
 
  protected:
+  // The step of this stamp is in the weights now.
+  void enter(LaneId lane, uint64_t rows_hash) {
+    if (!ledger_.empty()) ledger_[lane.value()] += rows_hash;
+  }
+  // Weights and ledger of the image. kDataLoss: they do not fit.
+  [[nodiscard]] Status restore_common(UnitImage image);
+
   UnitWeights weights_;
   const LaneSchedule& schedule_;  // outlives: the shard owns both
   const UnitPolicy policy_;
   UnitCounters counters_;
+  std::vector<uint64_t> ledger_;  // by lane; empty: restored from an image that had none
 };
 
 // Bulk-synchronous steps (BSP). One slot per lane and step; the unit closes a step by itself when

@@ -11,19 +11,22 @@ SHAPES = ((1, 1, 1), (2, 1, 2), (2, 3, 1), (3, 1, 1), (4, 2, 2))
 
 SUMMARY_FIELDS = {"mode", "steps", "epochs", "samples", "wall_seconds", "samples_per_second",
                   "metrics", "weights_xxh3", "bytes_pushed", "bytes_pulled", "staleness",
-                  "lost_pushes", "restarts", "job_hash"}
+                  "lost_pushes", "restarts", "job_hash", "order_ledger"}
 
 
 class Modes(ProcessTest):
     def test_sync_gives_the_same_bits_for_any_workers_servers_and_shards(self):
-        hashes = {}
+        hashes, ledgers = {}, set()
         for workers, servers, shards in SHAPES:
             summary = self.finish(f"cluster.workers={workers}", f"cluster.servers={servers}",
                                   f"cluster.shards_per_server={shards}",
                                   run_dir=f"shape-{workers}-{servers}-{shards}")
             hashes[workers, servers, shards] = summary["weights_xxh3"]
+            ledgers.add(summary["order_ledger"])
 
         self.assertEqual(len(set(hashes.values())), 1, hashes)
+        self.assertEqual(len(ledgers), 1, ledgers)
+        self.assertRegex(ledgers.pop(), "^[0-9a-f]{16}$")
 
     def test_more_units_on_a_shard_than_a_message_carries_give_the_same_bits(self):
         self.job.write_text(self.job.read_text().replace("units = 32", "units = 4200"))

@@ -56,6 +56,7 @@ void Cluster::check_unit(const ShardNode& node, const Unit& unit) {
                                 unit.weights().samples_applied(), samples),
                     Plant::kRepeatApplied);
   }
+  check_ledger(unit, marks);
   if (model_->has_fingerprints()) check_fingerprint(unit, marks);
   if (options_.mode != Mode::kSync) return;
   const auto& expected = reference_[spec.parameter].at(unit.version());
@@ -63,6 +64,22 @@ void Cluster::check_unit(const ShardNode& node, const Unit& unit) {
                   spec.bytes()) != 0) {
     throw Violation(
         fmt::format("unit {} version {} has other bits than the reference", id, unit.version()));
+  }
+}
+
+// The ledger of each lane names the rows of the steps below its mark, each once, and no other.
+void Cluster::check_ledger(const Unit& unit, const std::vector<Clock>& marks) {
+  for (uint32_t lane = 0; lane < marks.size(); ++lane) {
+    uint64_t expected = 0;
+    for (Clock t = 0; t < std::min<Clock>(marks[lane], model_->schedule.steps()); ++t) {
+      if (!model_->schedule.present(LaneId(lane), t)) continue;
+      expected += model_->rows_hash(LaneId(lane), t);
+    }
+    if (unit.ledger().at(lane) == expected) continue;
+    throw Violation(fmt::format("unit {} has other rows in the ledger of lane {} than those below "
+                                "its mark {}",
+                                unit.id().value(), lane, marks[lane]),
+                    Plant::kWrongRows);
   }
 }
 
@@ -194,7 +211,9 @@ void Cluster::check_assignment(const wire::LaneAssignment& assign) {
 // Sync: one exact cut; every mode: each unit once.
 void Cluster::check_checkpoint(const CommitManifest& checkpoint) {
   std::set<UnitId> units;
+  size_t ledgers = 0;
   for (const CheckpointPart& part : checkpoint.parts) {
+    ledgers += !part.ledger.empty();
     for (const CheckpointEntry& entry : part.entries) {
       if (!units.insert(entry.unit).second) throw Violation("a checkpoint has a unit twice");
       if (job_.train.mode != Mode::kSync || entry.version == checkpoint.clock) continue;
@@ -204,6 +223,7 @@ void Cluster::check_checkpoint(const CommitManifest& checkpoint) {
     }
   }
   if (units.size() != model_->units.size()) throw Violation("a checkpoint lacks units");
+  if (ledgers != 1) throw Violation("a checkpoint has no order ledger, or two");
 }
 
 void Cluster::check_end() {

@@ -67,6 +67,7 @@ class Cluster {
   template <typename Find>
   void wake_at(Find find, Time time);
   void make_stale(WorkerNode& node, wire::Push& push);
+  void name_wrong_rows(wire::Push& push);
   void compute(WorkerNode& node, const session_effect::Compute& job);
   void evaluate(WorkerNode& node, const session_effect::EvaluateSlices& job);
   void poll_network();
@@ -87,6 +88,7 @@ class Cluster {
   // ---- what must hold
   void check_shard(ShardNode& node);
   void check_unit(const ShardNode& node, const Unit& unit);
+  void check_ledger(const Unit& unit, const std::vector<Clock>& marks);
   void check_fingerprint(const Unit& unit, const std::vector<Clock>& marks);
   void check_room(const Unit& unit) const;
   void check_read(const WorkerNode& node, const session_effect::Compute& job);

@@ -142,6 +142,7 @@ void Cluster::drive(WorkerNode& node, SessionEvent event) {
       if (auto* push = std::get_if<wire::Push>(&send->message)) {
         check_push(node.self, *push);
         if (options_.plant == Plant::kStaleGradient) make_stale(node, *push);
+        if (options_.plant == Plant::kWrongRows) name_wrong_rows(*push);
       }
       (void)node.transport->send(send->to, wire::encode(send->message));
     } else if (auto* connect = std::get_if<session_effect::Connect>(&effect)) {
@@ -176,6 +177,13 @@ void Cluster::make_stale(WorkerNode& node, wire::Push& push) {
   }
 }
 
+void Cluster::name_wrong_rows(wire::Push& push) {
+  for (wire::PushEntry& entry : push.entries) {
+    wire::LaneStamp& stamp = entry.lanes.front();
+    if (rng_.chance(0.02)) stamp.rows_hash = model_->rows_hash(stamp.lane, stamp.clock + 1);
+  }
+}
+
 // The computing side of a worker: takes the weights as they are now, and hands the gradients of one
 // parameter after another over, the last layer first.
 void Cluster::compute(WorkerNode& node, const session_effect::Compute& job) {
@@ -195,8 +203,10 @@ void Cluster::compute(WorkerNode& node, const session_effect::Compute& job) {
   double weight_sum = 0;
   for (size_t g = 0; g < job.groups.size(); ++g) {
     double push_weight = 0;
+    std::vector<uint64_t> rows_hashes;
     for (LaneId lane : job.groups[g].lanes) {
       push_weight += model_->schedule.rows_at(lane, job.clock);
+      rows_hashes.push_back(model_->rows_hash(lane, job.clock));
     }
     weight_sum += push_weight;
     for (uint32_t p = static_cast<uint32_t>(model_->parameters.size()); p-- > 0;) {
@@ -212,7 +222,7 @@ void Cluster::compute(WorkerNode& node, const session_effect::Compute& job) {
       Buffer sum = Buffer::allocate(leaves[0].size() * sizeof(float));
       fold_gradients(nodes, model_->schedule.lanes(), sum.floats());
       delay += some(0us, 400us);
-      report(delay, session_event::GradientReady{job.job, g, {{p, std::move(sum)}}});
+      report(delay, session_event::GradientReady{job.job, g, {{p, std::move(sum)}}, rows_hashes});
     }
   }
   report(delay, session_event::ComputeDone{.job = job.job,

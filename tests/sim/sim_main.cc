@@ -149,7 +149,7 @@ int run(const Arguments& arguments) {
 int usage() {
   fmt::print(stderr,
              "usage: ballast-sim --mode sync|ssp|async|all [--seeds N] [--first K] [--seed K]"
-             " [--trace] [--plant staleness|repeat|gradient]\n");
+             " [--trace] [--plant staleness|repeat|gradient|rows]\n");
   return 2;
 }
 
@@ -186,6 +186,8 @@ int main(int argc, char** argv) {
       arguments.plant = Plant::kRepeatApplied;
     } else if (key == "--plant" && std::strcmp(value, "gradient") == 0) {
       arguments.plant = Plant::kStaleGradient;
+    } else if (key == "--plant" && std::strcmp(value, "rows") == 0) {
+      arguments.plant = Plant::kWrongRows;
     } else {
       return usage();
     }

@@ -18,6 +18,7 @@ enum class Plant {
   kStalenessOffByOne,  // a reader may lead one step too many
   kRepeatApplied,      // a push that is sent again is applied again
   kStaleGradient,      // a push now and then carries the gradient of the one before
+  kWrongRows,          // a push now and then names the rows of the step after it
 };
 
 struct SimOptions {

@@ -61,6 +61,10 @@ double ToyModel::expected(uint32_t parameter, uint64_t element,
   return value;
 }
 
+uint64_t ToyModel::rows_hash(LaneId lane, Clock clock) const {
+  return hash_numbers({salt, lane.value(), clock});
+}
+
 std::vector<float> ToyModel::gradient(LaneId lane, Clock clock, uint32_t parameter,
                                       const std::vector<float>& weights, double push_weight) const {
   const float rows = static_cast<float>(schedule.rows_at(lane, clock));

@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "worker/data/batch_shape.h"
 #include "worker/data/memory_rows.h"
+#include "worker/data/order_ledger.h"
 #include "worker/data/prefetch_plan.h"
 #include "worker/data/resolve_shapes.h"
 #include "worker/data/stream_rows.h"
@@ -160,6 +161,7 @@ Result<Batch> BatchLoader::Core::gather(const BatchRequest& request) {
     BALLAST_RETURN_IF_ERROR(rows->read(schedule.epoch_of(request.clock), lane,
                                        schedule.first_position(request.clock),
                                        {room.ids.first(share), room.features, room.labels}));
+    batch.rows_hashes.push_back(step_hash(lane, request.clock, room.ids.first(share)));
     room = {room.ids.subspan(share), room.features + size_t{share} * shape.width,
             room.labels + size_t{share} * shape.label_width};
   }

@@ -53,7 +53,10 @@ flatbuffers::Offset<fb::Part> write_part(flatbuffers::FlatBufferBuilder& builder
   }
   const auto file = builder.CreateString(part.file);
   const auto list = builder.CreateVector(entries);
-  return fb::CreatePart(builder, part.shard, file, part.bytes, part.xxh3, list);
+  std::vector<fb::LaneLedger> lanes;
+  for (const LaneLedger& lane : part.ledger) lanes.emplace_back(lane.next, lane.sum);
+  const auto ledger = builder.CreateVectorOfStructs(lanes);
+  return fb::CreatePart(builder, part.shard, file, part.bytes, part.xxh3, list, ledger);
 }
 
 CheckpointPart read_part(const fb::Part& stored) {
@@ -66,6 +69,11 @@ CheckpointPart read_part(const fb::Part& stored) {
   for (const fb::Entry* entry : *stored.entries()) {
     part.entries.push_back(
         {UnitId(entry->unit()), entry->offset(), entry->bytes(), entry->version(), entry->xxh3()});
+  }
+  if (stored.ledger() != nullptr) {
+    for (const fb::LaneLedger* lane : *stored.ledger()) {
+      part.ledger.push_back({lane->next(), lane->sum()});
+    }
   }
   return part;
 }
@@ -109,14 +117,35 @@ std::string part_file_name(uint32_t shard) {
   return fmt::format("part-{}.blp", shard);
 }
 
+std::vector<LaneLedger> ledger_of(const CheckpointManifest& manifest) {
+  for (const CheckpointPart& part : manifest.parts) {
+    if (!part.ledger.empty()) return part.ledger;
+  }
+  return {};
+}
+
+uint64_t sum_of(const std::vector<LaneLedger>& ledger) {
+  uint64_t sum = 0;
+  for (const LaneLedger& lane : ledger) sum += lane.sum;
+  return sum;
+}
+
 Status check_parts(const std::vector<CheckpointPart>& parts) {
   std::set<UnitId> units;
   std::set<std::string> files;
+  const CheckpointPart* with_ledger = nullptr;
   for (const CheckpointPart& part : parts) {
     BALLAST_RETURN_IF_ERROR(check_part(part, units));
     if (!files.insert(part.file).second) {
       return damaged(fmt::format("part file {} is listed twice", part.file));
     }
+    if (part.ledger.empty()) continue;
+    if (with_ledger != nullptr) {
+      return damaged(
+          fmt::format("{} and {} both have an order ledger, expected the one with unit 0",
+                      with_ledger->file, part.file));
+    }
+    with_ledger = &part;
   }
   return Status();
 }
@@ -130,9 +159,10 @@ uint64_t part_xxh3(const std::vector<CheckpointEntry>& entries) {
 Buffer encode_unit_header(const UnitHeader& header) {
   flatbuffers::FlatBufferBuilder builder;
   const auto marks = builder.CreateVector(header.marks);
+  const auto ledger = builder.CreateVector(header.ledger);
   builder.Finish(fb::CreateUnitHeader(builder, header.unit.value(), header.version, header.updates,
                                       header.samples_applied, marks, header.element_count,
-                                      header.state_count, header.has_previous));
+                                      header.state_count, header.has_previous, ledger));
   return finished(builder);
 }
 
@@ -140,8 +170,8 @@ Result<UnitHeader> decode_unit_header(std::span<const std::byte> bytes) {
   Buffer aligned;
   BALLAST_ASSIGN(const fb::UnitHeader* stored,
                  verified_root<fb::UnitHeader>(bytes, aligned, "unit header"));
-  if (!wire::elements_aligned(stored->marks())) {
-    return damaged("unit header: marks at an address that is no multiple of 8");
+  if (!wire::elements_aligned(stored->marks()) || !wire::elements_aligned(stored->ledger())) {
+    return damaged("unit header: marks or ledger at an address that is no multiple of 8");
   }
   UnitHeader header;
   header.unit = UnitId(stored->unit());
@@ -150,6 +180,9 @@ Result<UnitHeader> decode_unit_header(std::span<const std::byte> bytes) {
   header.samples_applied = stored->samples_applied();
   if (stored->marks() != nullptr) {
     header.marks.assign(stored->marks()->begin(), stored->marks()->end());
+  }
+  if (stored->ledger() != nullptr) {
+    header.ledger.assign(stored->ledger()->begin(), stored->ledger()->end());
   }
   header.element_count = stored->element_count();
   header.state_count = stored->state_count();
@@ -164,12 +197,10 @@ Buffer encode_manifest(const CheckpointManifest& manifest) {
   for (const CheckpointPart& part : manifest.parts) parts.push_back(write_part(builder, part));
   const auto job_hash = builder.CreateString(manifest.job_hash);
   const auto config = builder.CreateString(manifest.config);
-  const auto ledger = builder.CreateVector(reinterpret_cast<const uint8_t*>(manifest.ledger.data()),
-                                           manifest.ledger.size());
   const auto part_list = builder.CreateVector(parts);
   builder.Finish(fb::CreateManifest(builder, manifest.id, manifest.clock,
                                     static_cast<fb::Mode>(manifest.mode), manifest.lanes, job_hash,
-                                    config, ledger, part_list));
+                                    config, part_list));
   return finished(builder);
 }
 
@@ -188,11 +219,6 @@ Result<CheckpointManifest> decode_manifest(std::span<const std::byte> bytes) {
   manifest.lanes = stored->lanes();
   manifest.job_hash = stored->job_hash()->str();
   manifest.config = stored->config()->str();
-  if (stored->ledger() != nullptr) {
-    const auto ledger =
-        std::as_bytes(std::span(stored->ledger()->data(), stored->ledger()->size()));
-    manifest.ledger.assign(ledger.begin(), ledger.end());
-  }
   for (const fb::Part* part : *stored->parts()) manifest.parts.push_back(read_part(*part));
   BALLAST_RETURN_IF_ERROR(check_parts(manifest.parts));
   return manifest;

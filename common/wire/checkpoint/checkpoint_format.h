@@ -32,9 +32,10 @@ struct UnitHeader {
   uint64_t updates = 0;
   double samples_applied = 0;
   std::vector<Clock> marks;
-  uint64_t element_count = 0;  // floats of the weights and of each state tensor
-  uint32_t state_count = 0;    // optimizer state tensors behind the weights
-  bool has_previous = false;   // the weights of version - 1 follow behind the state
+  uint64_t element_count = 0;    // floats of the weights and of each state tensor
+  uint32_t state_count = 0;      // optimizer state tensors behind the weights
+  bool has_previous = false;     // the weights of version - 1 follow behind the state
+  std::vector<uint64_t> ledger;  // UnitImage::ledger
 };
 
 // Where one unit lies in a part.
@@ -48,6 +49,15 @@ struct CheckpointEntry {
   bool operator==(const CheckpointEntry&) const = default;
 };
 
+// What a unit has taken of a lane: the steps below `next`, and the sum modulo 2^64 of the numbers
+// that name their rows (wire::LaneStamp::rows_hash). The order in which lanes came does not enter.
+struct LaneLedger {
+  Clock next = 0;  // kNever: all there are
+  uint64_t sum = 0;
+
+  bool operator==(const LaneLedger&) const = default;
+};
+
 // What one shard wrote; `file` is a name inside the checkpoint's folder.
 struct CheckpointPart {
   uint32_t shard = 0;
@@ -55,6 +65,9 @@ struct CheckpointPart {
   uint64_t bytes = 0;
   uint64_t xxh3 = 0;  // part_xxh3 of the entries
   std::vector<CheckpointEntry> entries;
+  // By lane, of unit 0 if it is in this part: which rows the checkpoint rests on. Empty also where
+  // an older version of the format kept none.
+  std::vector<LaneLedger> ledger;
 
   bool operator==(const CheckpointPart&) const = default;
 };
@@ -65,10 +78,14 @@ struct CheckpointManifest {
   Mode mode = Mode::kSync;
   uint64_t lanes = 0;
   std::string job_hash;
-  std::string config;             // effective TOML
-  std::vector<std::byte> ledger;  // order ledger of the data; empty until strips exist
+  std::string config;  // effective TOML
   std::vector<CheckpointPart> parts;
 };
+
+// The ledger of the part that has one; empty: none.
+[[nodiscard]] std::vector<LaneLedger> ledger_of(const CheckpointManifest& manifest);
+// One number for all lanes; `order_ledger` of summary.json.
+[[nodiscard]] uint64_t sum_of(const std::vector<LaneLedger>& ledger);
 
 // "part-3.blp".
 [[nodiscard]] std::string part_file_name(uint32_t shard);

@@ -71,6 +71,27 @@ TEST_F(CheckpointTest, LoadsTheSameBytesIntoAnotherGrouping) {
   EXPECT_EQ(read->config, manifest.config);
 }
 
+TEST_F(CheckpointTest, SaysInTheManifestWhichRowsItRestsOn) {
+  write_and_commit(42);
+  const UnitImage unit = image_of(0, 42);
+
+  const std::vector<LaneLedger> ledger = ledger_of(*read_manifest(run_dir(), 42));
+
+  ASSERT_THAT(ledger, SizeIs(3));
+  for (size_t lane = 0; lane < 3; ++lane) {
+    EXPECT_EQ(ledger[lane], (LaneLedger{unit.marks[lane], unit.ledger[lane]}));
+  }
+  EXPECT_EQ(sum_of(ledger), unit.ledger[0] + unit.ledger[1] + unit.ledger[2]);
+}
+
+TEST_F(CheckpointTest, RefusesTwoLedgers) {
+  CheckpointManifest manifest = write(42);
+  for (CheckpointPart& part : manifest.parts) part.ledger = {{1, 2}};
+
+  EXPECT_THAT(check_parts(manifest.parts).to_string(),
+              HasSubstr("part-0.blp and part-1.blp both have an order ledger"));
+}
+
 TEST_F(CheckpointTest, NamesTheUnitThatIsInNoPart) {
   const CheckpointManifest manifest = write_and_commit(42);
   const std::vector<UnitId> units = {UnitId(9)};

@@ -27,6 +27,7 @@ inline UnitImage make_image(uint32_t unit, Version version, size_t elements) {
   image.updates = version + 1;
   image.samples_applied = 32.0 * static_cast<double>(version);
   image.marks = {version, version + 1, kNever};
+  image.ledger = {seed + 3, seed + 4, seed + 5};
   image.weights = random_floats(seed, elements);
   image.state = {random_floats(seed + 1, elements), random_floats(seed + 2, elements)};
   return image;
@@ -38,7 +39,7 @@ inline bool same_bytes(const Buffer& a, const Buffer& b) {
 
 inline bool same_image(const UnitImage& a, const UnitImage& b) {
   if (a.unit != b.unit || a.version != b.version || a.updates != b.updates ||
-      a.samples_applied != b.samples_applied || a.marks != b.marks ||
+      a.samples_applied != b.samples_applied || a.marks != b.marks || a.ledger != b.ledger ||
       a.state.size() != b.state.size() || !same_bytes(a.weights, b.weights)) {
     return false;
   }

@@ -101,7 +101,7 @@ TEST(ForeignMessage, AnotherProtocolIsRefused) {
   for (uint32_t protocol : {kProtocolMin - 1, kProtocolMax + 1}) {
     Builder builder;
     EXPECT_THAT(refusal(data(builder, fb::CreatePull(builder), 0, protocol)),
-                HasSubstr("protocol: expected 1 to 1, found " + std::to_string(protocol)));
+                HasSubstr("protocol: expected 2 to 2, found " + std::to_string(protocol)));
   }
 }
 
@@ -133,7 +133,20 @@ TEST(ForeignMessage, AnUnknownBodyIsRefused) {
                                         static_cast<fb::DataBody>(200), pull.Union()),
                  fb::DataEnvelopeIdentifier());
 
-  EXPECT_THAT(refusal(finished(builder, 0)), HasSubstr("found 200 in protocol 1"));
+  EXPECT_THAT(refusal(finished(builder, 0)), HasSubstr("found 200 in protocol 2"));
+}
+
+TEST(ForeignMessage, APushWithoutAHashForEachLaneIsRefused) {
+  Builder builder;
+  const fb::LaneStamp stamps[] = {{0, 1, 7, 2.0}, {1, 1, 7, 2.0}};
+  const uint64_t hashes[] = {5};
+  const auto entry =
+      fb::CreatePushEntry(builder, 1, 0, 0, builder.CreateVectorOfStructs(stamps, 2), 0, 2,
+                          fb::PushKind::Gradient, 0, 0, builder.CreateVector(hashes, 1));
+  const auto push = fb::CreatePush(builder, builder.CreateVector(&entry, 1));
+
+  EXPECT_THAT(refusal(data(builder, push)),
+              HasSubstr("entries.rows_hashes: expected 2, one a lane, found 1"));
 }
 
 TEST(ForeignMessage, ABodyThatIsMissingIsRefused) {

@@ -66,6 +66,20 @@ TEST(AsyncUnit, CountsAParkedPushOnceHoweverOftenItIsTriedOrSentAgain) {
   EXPECT_EQ(bench.unit->counters().parked, 1u);
 }
 
+TEST(AsyncUnit, EntersTheRowsOfEachLaneOnceInWhateverOrderTheyCome) {
+  UnitBench bench(small_job(Mode::kAsync));
+  bench.push(0, push_of({0, 1}, 0, gradient(), 1));
+  bench.push(0, push_of({0, 1}, 0, gradient(), 2));  // already
+  bench.push(1, push_of({1, 2}, 0, gradient(), 1));  // split: lane 2 alone is missing
+  EXPECT_EQ(bench.unit->ledger(), (std::vector<uint64_t>{1000, 1001, 0, 0}));
+
+  bench.push(1, push_of({2}, 1, gradient(), 2));  // parked
+  EXPECT_EQ(bench.unit->ledger()[2], 0u);
+  bench.push(1, push_of({2}, 0, gradient(), 3));
+
+  EXPECT_EQ(bench.unit->ledger(), (std::vector<uint64_t>{1000, 1001, 1002 + 2002, 0}));
+}
+
 TEST(AsyncUnit, AnswersEarlyBeyondItsRoomForParkedPushes) {
   UnitBench bench(small_job(Mode::kAsync), {}, /*parked_max=*/1);
   EXPECT_EQ(bench.codes(bench.push(0, push_of({0}, 1, gradient(), 1))), "");
@@ -188,6 +202,7 @@ TEST(AsyncUnit, CarriesItsMarksInItsImage) {
   ASSERT_TRUE(restored.unit->restore(bench.unit->image()).ok());
 
   EXPECT_EQ(restored.unit->marks(), (std::vector<Clock>{1, 0, 1, 0}));
+  EXPECT_EQ(restored.unit->ledger(), (std::vector<uint64_t>{1000, 0, 1002, 0}));
   EXPECT_EQ(bench.codes(restored.push(0, push_of({0, 2}, 0, gradient(8)))), "already");
 }
 

@@ -94,6 +94,19 @@ TEST_F(ShardTest, AnswersARepeatedCheckpointOrderWithThePartItHas) {
   EXPECT_EQ(said<wire::PartDone>()->part.xxh3, hash);
 }
 
+TEST_F(ShardTest, BringsTheLedgerOfUnit0WithItsPart) {
+  start(Mode::kAsync, Durability::kCheckpoint);
+  load();
+  push({0, 2}, 0, 1);
+
+  hear(wire::CheckpointOrder{1, 4});
+  flush();
+
+  ASSERT_NE(said<wire::PartDone>(), nullptr);
+  EXPECT_EQ(said<wire::PartDone>()->part.ledger,
+            (std::vector<LaneLedger>{{1, 1000}, {0, 0}, {1, 1002}, {0, 0}}));
+}
+
 TEST_F(ShardTest, CountsThePartItsEarlierLifeHelpedToCommit) {
   start(Mode::kSync, Durability::kProcess);
   load();

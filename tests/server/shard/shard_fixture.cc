@@ -34,11 +34,17 @@ wire::PushEntry push_of(std::vector<uint32_t> lanes, Clock clock, Buffer gradien
                         uint64_t sequence, Fence fence) {
   wire::PushEntry entry;
   entry.sequence = sequence;
-  for (uint32_t lane : lanes) entry.lanes.push_back({LaneId(lane), fence, clock, 2.0});
+  for (uint32_t lane : lanes) {
+    entry.lanes.push_back({LaneId(lane), fence, clock, 2.0, rows_hash(lane, clock)});
+  }
   entry.node_low = lanes.front();
   entry.node_high = lanes.back() + 1;
   entry.gradient = std::move(gradient);
   return entry;
+}
+
+uint64_t rows_hash(uint32_t lane, Clock clock) {
+  return 1000 * (clock + 1) + lane;
 }
 
 wire::PullEntry pull_of(Clock clock, uint64_t sequence) {

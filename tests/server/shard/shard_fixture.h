@@ -25,6 +25,8 @@ inline const Time kNow{1s};
 // them.
 [[nodiscard]] wire::PushEntry push_of(std::vector<uint32_t> lanes, Clock clock, Buffer gradient,
                                       uint64_t sequence = 1, Fence fence = 1);
+// What a push names the rows of a lane's step by: 1000 * (clock + 1) + lane.
+[[nodiscard]] uint64_t rows_hash(uint32_t lane, Clock clock);
 [[nodiscard]] wire::PullEntry pull_of(Clock clock, uint64_t sequence = 1);
 [[nodiscard]] Peer worker(uint32_t index);
 

@@ -57,6 +57,20 @@ TEST(SyncUnit, CountsARepeatedPushOnce) {
   EXPECT_FLOAT_EQ(values_of(bench.unit->weights().current())[0], before - 1);
 }
 
+TEST(SyncUnit, EntersTheRowsOfAStepIntoItsLedgerOnceWhenItCloses) {
+  UnitBench bench(small_job(Mode::kSync));
+  fill_all_but_lane_3(bench);
+  fill_all_but_lane_3(bench);
+  EXPECT_EQ(bench.unit->ledger(), std::vector<uint64_t>(4, 0)) << "nothing is applied yet";
+
+  bench.push(1, push_of({3}, 0, gradient(2), 2));
+  bench.push(1, push_of({3}, 0, gradient(2), 3));  // its answer got lost
+
+  EXPECT_EQ(bench.unit->ledger(), (std::vector<uint64_t>{1000, 1001, 1002, 1003}));
+  close_step(bench, 1);
+  EXPECT_EQ(bench.unit->ledger(), (std::vector<uint64_t>{3000, 3002, 3004, 3006}));
+}
+
 TEST(SyncUnit, TakesANodeOverItsFilledLeaves) {
   UnitBench bench(small_job(Mode::kSync));
   const float before = values_of(bench.unit->weights().current())[0];
@@ -195,6 +209,40 @@ TEST(SyncUnit, GoesOnFromItsImageWithBothVersions) {
   EXPECT_EQ(bench.codes(restored.pull(0, pull_of(0))), "weights");
   EXPECT_EQ(values_of(restored.unit->weights().current()),
             values_of(bench.unit->weights().current()));
+}
+
+TEST(SyncUnit, GoesOnWithTheLedgerOfItsImage) {
+  UnitBench bench(small_job(Mode::kSync));
+  close_step(bench, 0);
+  UnitBench restored(small_job(Mode::kSync));
+
+  ASSERT_TRUE(restored.unit->restore(bench.unit->image()).ok());
+
+  EXPECT_EQ(restored.unit->ledger(), bench.unit->ledger());
+}
+
+TEST(SyncUnit, KeepsNoLedgerAfterAnImageThatHadNone) {
+  UnitBench bench(small_job(Mode::kSync));
+  UnitImage image = bench.unit->image();
+  image.ledger.clear();
+
+  ASSERT_TRUE(bench.unit->restore(std::move(image)).ok());
+  close_step(bench, 0);
+
+  EXPECT_TRUE(bench.unit->ledger().empty()) << "half of one would be wrong";
+}
+
+TEST(SyncUnit, RefusesTheLedgerOfAnotherNumberOfLanes) {
+  UnitBench bench(small_job(Mode::kSync));
+  UnitImage image = bench.unit->image();
+  image.ledger.pop_back();
+
+  const Status refused = bench.unit->restore(std::move(image));
+
+  EXPECT_EQ(refused.code(), Code::kDataLoss);
+  EXPECT_NE(refused.to_string().find("unit 0: image has the ledger of 3 lanes, expected 4"),
+            std::string::npos)
+      << refused.to_string();
 }
 
 TEST(SyncUnit, RefusesAnImageOfAnotherSize) {

@@ -8,6 +8,7 @@
 
 #include "common/compute/backend.h"
 #include "tests/worker/data/data_fixture.h"
+#include "worker/data/order_ledger.h"
 #include "worker/evaluate_slice.h"
 
 namespace ballast {
@@ -99,6 +100,29 @@ TEST_F(ComputeLoopTest, GivesAStepUpBetweenTwoLayers) {
 
   ASSERT_EQ(reports_.size(), 1u) << "the last layer of the first group";
   EXPECT_EQ(count<session_event::GradientReady>(), 1u);
+}
+
+TEST_F(ComputeLoopTest, NamesTheRowsOfEveryLaneOfAGroupWithEachOfItsLayers) {
+  make();
+  on_report_ = [this] {
+    if (count<session_event::ComputeDone>() > 0) loop_->close();
+  };
+  loop_->push(session_effect::Compute{
+      .job = 1, .clock = 5, .groups = {{{0, 2}, {LaneId(0), LaneId(1)}}, {{3, 4}, {LaneId(3)}}}});
+
+  loop_->run();
+
+  const auto named = [&](uint32_t lane) {
+    const LaneId id(lane);
+    return step_hash(id, 5, loader_->take({&id, 1}, 5).value().row_ids);
+  };
+  ASSERT_EQ(count<session_event::GradientReady>(), 4u) << "two groups of two layers";
+  for (const SessionEvent& event : reports_) {
+    const auto* ready = std::get_if<session_event::GradientReady>(&event);
+    if (ready == nullptr) continue;
+    EXPECT_EQ(ready->rows_hashes, ready->group == 0 ? std::vector<uint64_t>({named(0), named(1)})
+                                                    : std::vector<uint64_t>({named(3)}));
+  }
 }
 
 TEST_F(ComputeLoopTest, DropsOrdersThatWaitWhenItIsClosed) {

@@ -115,6 +115,13 @@ class SessionTest : public ::testing::Test {
     }
   }
 
+  static uint64_t hash_of(LaneId lane, Clock clock) { return 1000 * clock + lane.value() + 1; }
+  static std::vector<uint64_t> hashes_of(const LaneGroup& group, Clock clock) {
+    std::vector<uint64_t> hashes;
+    for (LaneId lane : group.lanes) hashes.push_back(hash_of(lane, clock));
+    return hashes;
+  }
+
   // The computing side does what it was last told.
   void compute() {
     const auto jobs = all<session_effect::Compute>();
@@ -123,7 +130,10 @@ class SessionTest : public ::testing::Test {
     for (size_t group = 0; group < job.groups.size(); ++group) {
       for (uint32_t p = 0; p < parameters_.size(); ++p) {
         const size_t bytes = parameters_[p].element_count() * sizeof(float);
-        handle(session_event::GradientReady{job.job, group, {{p, Buffer::allocate(bytes)}}});
+        handle(session_event::GradientReady{job.job,
+                                            group,
+                                            {{p, Buffer::allocate(bytes)}},
+                                            hashes_of(job.groups[group], job.clock)});
       }
     }
     handle(session_event::ComputeDone{.job = job.job, .loss_sum = 1, .weight_sum = 2});
@@ -205,6 +215,21 @@ TEST_F(SessionTest, SendsTheSumOfAnAlignedRangeAsOneNode) {
   ASSERT_EQ(pushes_[UnitId(0)].size(), 2u);
   EXPECT_EQ(pushes_[UnitId(0)][0].node_high, 2u) << "lanes 0 and 1 travel as their sum";
   EXPECT_EQ(pushes_[UnitId(0)][0].lanes.size(), 2u);
+}
+
+TEST_F(SessionTest, NamesTheRowsOfEachLaneItPushes) {
+  start(Mode::kSync);
+  hear(wire::Assign{1, {{LaneId(0), 1, 1, 0}, {LaneId(1), 1, 1, 0}}, 0});
+  bring_weights(0);
+
+  compute();
+
+  for (const auto& [unit, entries] : pushes_) {
+    ASSERT_EQ(entries.size(), 1u);
+    for (const wire::LaneStamp& stamp : entries[0].lanes) {
+      EXPECT_EQ(stamp.rows_hash, hash_of(stamp.lane, 0)) << "unit " << unit.value();
+    }
+  }
 }
 
 TEST_F(SessionTest, BeginsItsFirstStepWithAllLanesOfAnAssignment) {
