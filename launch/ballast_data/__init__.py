@@ -7,14 +7,15 @@ manifest. numpy, flatbuffers and xxhash are all it needs; it runs without the C+
     commit(folder, receipts)                 # in the driver
 
 Read in this order: columns (what a row is), writer (the story of a partition), receipt (what is
-handed over), commit; container has the bytes, files the writing.
+handed over), commit; container has the bytes, files the writing. arrow and parquet need pyarrow and
+are the launcher's.
 """
 
 from .columns import Column
 from .commit import Committed, clean, commit
-from .errors import DataError
+from .errors import DataError, DiskError
 from .receipt import BlockReceipt, ChunkReceipt, PartitionReceipt
 from .writer import ChunkWriter
 
 __all__ = ["BlockReceipt", "ChunkReceipt", "ChunkWriter", "Column", "Committed", "DataError",
-           "PartitionReceipt", "clean", "commit"]
+           "DiskError", "PartitionReceipt", "clean", "commit"]

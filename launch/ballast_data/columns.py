@@ -95,7 +95,8 @@ def checked_array(column, values):
     if array.dtype != column.dtype:
         way = ('make one array of its rows with numpy.stack' if array.dtype == object
                else f'convert it with .astype("{column.dtype.name}")')
-        raise DataError(f'column "{column.name}": {column.type} expected, {array.dtype} found; {way}')
+        raise DataError(f'column "{column.name}": {column.type} expected, {array.dtype} found; '
+                        f"{way}")
     if array.shape[1:] != column.shape or array.ndim == 0:
         raise DataError(f'column "{column.name}": arrays of shape [rows'
                         f'{"".join(f", {extent}" for extent in column.shape)}] expected, '

@@ -2,6 +2,7 @@
 
 The driver's half. A reader sees the data set as it was, or with all of the rows."""
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -29,7 +30,8 @@ def commit(folder, receipts, *, partitions=None, overwrite=False):
     """Writes the manifest. `receipts`: PartitionReceipts or their JSON, in any order; rows stand in
     the order of the partitions' numbers. A partition that ran twice may be there twice with equal
     rows; with different ones it is refused. `partitions`: how many there must be, numbered from 0.
-    Committing the same again changes nothing; another data set in the folder needs `overwrite`."""
+    Committing the same again changes nothing; another data set in the folder needs `overwrite`, and
+    its chunks are removed when it is replaced."""
     folder = str(folder)
     chosen = _one_for_each_partition(receipts)
     if partitions is not None:
@@ -41,7 +43,9 @@ def commit(folder, receipts, *, partitions=None, overwrite=False):
     for receipt, chunk in chunks:
         _check_chunk(folder, receipt, chunk)
     manifest = _manifest(chosen[0], [chunk for _, chunk in chunks])
-    _replace_manifest(folder, container.seal(manifest, 0, container.MANIFEST_MAGIC), overwrite)
+    replaced = _replace_manifest(folder, container.seal(manifest, 0, container.MANIFEST_MAGIC),
+                                 overwrite)
+    _remove(folder, replaced - {chunk.name for _, chunk in chunks})
     return Committed(sum(receipt.rows for receipt in chosen), len(chosen), len(chunks),
                      f"{container.xxh3(manifest):016x}")
 
@@ -54,8 +58,7 @@ def clean(folder):
     path = os.path.join(folder, MANIFEST)
     with told(f"read {path}; a committed data set expected"):
         with open(path, "rb") as file:
-            stored = container.manifest_chunks(file.read(), f"manifest {path}")
-    named = {container.chunk_name(int(chunk["footer_xxh3"])) for chunk in stored}
+            named = _named(file.read(), path)
     with told(f"clean {folder}"):
         names = sorted(name for name in os.listdir(folder) if name not in named and
                        (CHUNK_NAME.fullmatch(name) or name.startswith(TEMPORARY)))
@@ -64,11 +67,20 @@ def clean(folder):
     return names
 
 
+def is_there(folder, chunk):
+    """Whether a chunk of a receipt is in the folder and as long as it should be."""
+    try:
+        return os.stat(os.path.join(folder, chunk.name)).st_size == chunk.bytes
+    except FileNotFoundError:
+        return False
+
+
 def _one_for_each_partition(receipts):
     """Sorted by partition, each once."""
     chosen = {}
     for given in receipts:
-        receipt = given if isinstance(given, PartitionReceipt) else PartitionReceipt.from_json(given)
+        is_receipt = isinstance(given, PartitionReceipt)
+        receipt = given if is_receipt else PartitionReceipt.from_json(given)
         first = chosen.setdefault(receipt.partition, receipt)
         if first != receipt:
             raise DataError(
@@ -139,14 +151,33 @@ def _manifest(first, chunks):
 
 
 def _replace_manifest(folder, sealed, overwrite):
+    """-> the names of the chunks that the manifest before named"""
+    path = os.path.join(folder, MANIFEST)
     try:
-        with open(os.path.join(folder, MANIFEST), "rb") as file:
+        with open(path, "rb") as file:
             found = file.read()
     except FileNotFoundError:
         found = None
     if found == sealed:
-        return
+        return set()
+    replaced = set()
     if found is not None and not overwrite:
         raise DataError(f"{folder} already holds another data set: choose another folder, or "
                         "replace it with overwrite")
+    if found is not None:
+        with contextlib.suppress(DataError):  # a damaged one names nothing
+            replaced = _named(found, path)
     replace_file(folder, MANIFEST, sealed)
+    return replaced
+
+
+def _named(manifest_file, path):
+    stored = container.manifest_chunks(manifest_file, f"manifest {path}")
+    return {container.chunk_name(int(chunk["footer_xxh3"])) for chunk in stored}
+
+
+def _remove(folder, names):
+    """A chunk that cannot be removed costs space, nothing else: nobody names it any more."""
+    for name in names:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(folder, name))

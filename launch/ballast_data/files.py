@@ -5,9 +5,10 @@ import errno
 import os
 import tempfile
 
-from .errors import DataError
+from .errors import DataError, DiskError
 
 NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
+NOT_THE_USERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE)
 TEMPORARY = ".new-"  # how the name begins where the file system has no O_TMPFILE
 
 
@@ -17,7 +18,8 @@ def told(attempted):
     try:
         yield
     except OSError as error:
-        raise DataError(f"{attempted}: {os.strerror(error.errno)}") from error
+        kind = DiskError if error.errno in NOT_THE_USERS else DataError
+        raise kind(f"{attempted}: {os.strerror(error.errno)}") from error
 
 
 def make_folder(folder):

@@ -17,10 +17,11 @@ from .receipt import BlockReceipt, ChunkReceipt, PartitionReceipt
 class ChunkWriter:
     """Owned by one task. `columns`: {"pixels": ("u8", (28, 28)), "label": "i32"}; `label`: the
     integer column whose values each block counts; `partition`: the place of these rows among those
-    of the other tasks; `block_bytes`, `chunk_bytes`: targets, a row that is larger gets its own."""
+    of the other tasks; `block_bytes`, `chunk_bytes`: targets, a row that is larger gets its own;
+    `row_name`(row): what messages call a row of this partition."""
 
     def __init__(self, folder, columns, label=None, partition=0, *, block_bytes=2 << 20,
-                 chunk_bytes=32 << 20, allow_nonfinite=False):
+                 chunk_bytes=32 << 20, allow_nonfinite=False, row_name=None):
         self._columns = columns_of(columns)
         self._label = label or ""
         if label and label not in [column.name for column in self._columns]:
@@ -28,6 +29,7 @@ class ChunkWriter:
                             f'{", ".join(column.name for column in self._columns)}')
         self._folder, self._partition = str(folder), int(partition)
         self._chunk_bytes, self._allow_nonfinite = chunk_bytes, allow_nonfinite
+        self._row_name = row_name or (lambda row: f"row {row} of partition {self._partition}")
         row_bytes = sum(column.row_bytes for column in self._columns)
         self._block_rows = min(max(block_bytes // row_bytes, 1), container.BLOCK_ROWS_MAX)
         self.rows = 0
@@ -45,7 +47,8 @@ class ChunkWriter:
         """{column: array [rows, *shape]}; all columns, equal rows, exactly the types declared."""
         if self._receipt:
             raise DataError("write() after close()")
-        arrays = checked_arrays(self._columns, values, self._allow_nonfinite, self._row_name)
+        arrays = checked_arrays(self._columns, values, self._allow_nonfinite,
+                                lambda row: self._row_name(self.rows + row))
         with self._unless_failed():
             self._stage(arrays)
 
@@ -99,9 +102,6 @@ class ChunkWriter:
             self.rows += count
             if self._staged_rows == self._block_rows:
                 self._close_block(self._block, self._staged)
-
-    def _row_name(self, row):
-        return f"row {self.rows + row} of partition {self._partition}"
 
     def _new_block(self, rows):
         """-> (bytes of a block of zeros, one array [rows, *shape] a column inside them)"""

@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 
-from . import bench, compare, run, smoke, status
+from . import bench, compare, convert, run, smoke, status
 from .binaries import binary, find_bin_dir
 from .errors import BUG, DONE, FAILED, STOPPED_NOW, LauncherError, ToolError
 
@@ -156,6 +156,8 @@ def check_no_empty(words):
 def dispatch(words):
     check_no_empty(words)
     for_tool = tool_words(words)
+    if for_tool and convert.is_parquet(for_tool[1]):
+        return convert.convert(for_tool[1][2:])
     if for_tool:
         tool = binary(find_bin_dir(for_tool[0]), "ballast-tool")
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it; `| head` is no failure

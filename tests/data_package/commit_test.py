@@ -116,7 +116,7 @@ class Attempts(CommitTest):
             clean(self.out)
         self.assertEqual(len(self.files_of(self.out)), 2)
 
-    def test_committing_again_changes_nothing_and_another_data_set_needs_overwrite(self):
+    def test_committing_again_changes_nothing_and_another_data_set_is_replaced_if_asked(self):
         first, other = self.task(0, 0, 10), self.task(0, 0, 20)
         once = commit(self.out, [first])
 
@@ -126,7 +126,7 @@ class Attempts(CommitTest):
         replaced = commit(self.out, [other], overwrite=True)
 
         self.assertEqual(once, again)
-        self.assertEqual((replaced.rows, len(clean(self.out))), (20, 1))
+        self.assertEqual((replaced.rows, len(self.files_of(self.out))), (20, 2))
 
 
 class Refusals(CommitTest):

@@ -1,7 +1,10 @@
-"""What the tests of ballast_data share: a folder, and what ballast-tool says of the data sets in it."""
+"""What the tests of ballast_data share: a folder, and what ballast-tool says of data sets in it."""
 
+import functools
 import pathlib
 import shutil
+import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -9,6 +12,24 @@ import launching
 from launching import ROOT
 
 TOOL = ROOT / "build/release/bin/ballast-tool"
+
+
+@functools.cache
+def first_python(packages):
+    """The first Python of PATH, if it has all of them."""
+    python = shutil.which("python3") or sys.executable
+    found = subprocess.run([python, "-c", f"import {', '.join(packages)}"], capture_output=True,
+                           text=True, check=False)
+    return None if found.returncode else python
+
+
+def python_with(*packages):
+    """The same; without them the test is skipped."""
+    python = first_python(packages)
+    if python:
+        return python
+    raise unittest.SkipTest(f"{packages[0]}: not in the first python3 of PATH, or not all it needs "
+                            f"({', '.join(packages[1:])})")
 
 
 class DataTest(unittest.TestCase):

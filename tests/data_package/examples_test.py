@@ -3,27 +3,13 @@ in PATH. Each partition is committed exactly once, whatever became of its tasks.
 
 import json
 import os
-import shutil
 import subprocess
-import sys
-import unittest
 
 from ballast_data import clean
-from data_case import ROOT, DataTest
+from data_case import ROOT, DataTest, python_with
 
 HERE = ROOT / "tests/data_package"
 ROWS = 4000
-
-
-def python_with(*packages):
-    """The first Python of PATH, if it has all of them."""
-    python = shutil.which("python3") or sys.executable
-    found = subprocess.run([python, "-c", f"import {', '.join(packages)}"], capture_output=True,
-                           text=True, check=False)
-    if found.returncode:
-        raise unittest.SkipTest(f"{packages[0]}: not in the first python3 of PATH, or not all it "
-                                f"needs ({', '.join(packages[1:])})")
-    return python
 
 
 class Examples(DataTest):

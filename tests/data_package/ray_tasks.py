@@ -1,5 +1,5 @@
-"""Run by examples_test.py in a Python that has ray: the example as it is, with a task that fails once
-after it has written, and with all tasks run twice at once. Prints what was committed."""
+"""Run by examples_test.py in a Python that has ray: the example as it is, with a task that fails
+once after it has written, and with all tasks run twice at once. Prints what was committed."""
 
 import json
 import pathlib

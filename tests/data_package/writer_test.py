@@ -170,8 +170,9 @@ class Refusals(DataTest):
         half = golden_rows()["half"]
         for bad in (numpy.nan, numpy.inf, -numpy.inf):
             half[3, 1] = bad
-            self.assertIn(f'column "half", row 6 of partition 2, value 1: a finite number expected, '
-                          f"{bad} found; training refuses it", self.write_changed(half=half))
+            self.assertIn('column "half", row 6 of partition 2, value 1: a finite number '
+                          f"expected, {bad} found; training refuses it",
+                          self.write_changed(half=half))
 
     def test_what_is_not_finite_is_kept_if_asked_for(self):
         with ChunkWriter(self.out, {"x": "f32"}, allow_nonfinite=True) as writer:
