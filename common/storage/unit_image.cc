@@ -117,10 +117,11 @@ Result<Prelude> verified_prelude(std::span<const std::byte> bytes) {
 }  // namespace
 
 std::vector<LaneLedger> lane_ledgers_of(const UnitImage& image) {
-  BALLAST_CHECK(image.marks.empty() || image.ledger.size() <= image.marks.size());
+  const bool sync = image.marks.empty();
+  const size_t count =
+      sync ? image.ledger.size() : std::min(image.ledger.size(), image.marks.size());
   std::vector<LaneLedger> lanes;
-  for (size_t lane = 0; lane < image.ledger.size(); ++lane) {
-    const bool sync = image.marks.empty();
+  for (size_t lane = 0; lane < count; ++lane) {
     lanes.push_back({sync ? image.version : image.marks[lane], image.ledger[lane]});
   }
   return lanes;

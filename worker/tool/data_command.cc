@@ -12,6 +12,7 @@
 #include "worker/data/convert/idx.h"
 #include "worker/data/dataset.h"
 #include "worker/data/examine.h"
+#include "worker/tool/replay_command.h"
 #include "worker/tool/row_counter.h"
 
 namespace ballast {
@@ -231,6 +232,7 @@ void add_data_command(CLI::App& tool, Status& outcome) {
   add_convert(*data, outcome);
   add_examiners(*data, outcome);
   add_statistics(*data, outcome);
+  add_replay_command(*data, outcome);
 }
 
 }  // namespace ballast
