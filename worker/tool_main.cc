@@ -2,6 +2,7 @@
 // command is a file in worker/tool. One thread, but for what a command says of itself.
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdio>
 
 #include "common/base/status.h"
@@ -65,5 +66,6 @@ int run(int argc, char** argv) {
 }  // namespace ballast
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond `ulimit -f` is an error like a full disk
   return ballast::run(argc, argv);
 }

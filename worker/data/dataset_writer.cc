@@ -50,19 +50,6 @@ Status check_columns(const std::vector<ColumnSpec>& columns) {
   return {};
 }
 
-// Of `folder` and those above it, the ones that do not exist, innermost first.
-std::vector<std::string> missing_folders(const std::string& folder) {
-  namespace fs = std::filesystem;
-  std::vector<std::string> missing;
-  std::error_code ignored;
-  fs::path path = fs::absolute(folder).lexically_normal();
-  if (!path.has_filename()) path = path.parent_path();  // "out/"
-  for (; path.has_relative_path() && !fs::exists(path, ignored); path = path.parent_path()) {
-    missing.push_back(path.string());
-  }
-  return missing;
-}
-
 // What the folder holds now; empty when it is no data set.
 Manifest manifest_in(const std::string& folder) {
   const auto dataset = Dataset::open(folder);
@@ -103,7 +90,9 @@ DatasetWriter::DatasetWriter(std::string folder, std::vector<ColumnSpec> columns
 DatasetWriter::~DatasetWriter() {
   if (committed_) return;
   file_.reset();  // a named temporary file would be in the way
-  if (!manifest_.chunks.empty()) remove_chunks(manifest_, manifest_in(folder_));
+  if (!manifest_.chunks.empty()) {
+    remove_chunks(folder_, chunk_names(manifest_), manifest_in(folder_));
+  }
   std::error_code ignored;  // not empty: somebody else put something there
   for (const std::string& folder : made_folders_) std::filesystem::remove(folder, ignored);
 }
@@ -127,8 +116,15 @@ Status DatasetWriter::commit() {
   const std::vector<std::byte> sealed = seal(encode(manifest_), 0, kManifestMagic);
   BALLAST_RETURN_IF_ERROR(replace_file(folder_, std::string(kManifestName), sealed));
   committed_ = true;
-  remove_chunks(replaced, manifest_);
+  remove_chunks(folder_, chunk_names(replaced), manifest_);
   return {};
+}
+
+Result<Manifest> DatasetWriter::finish() {
+  BALLAST_RETURN_IF_ERROR(close_block());
+  BALLAST_RETURN_IF_ERROR(close_chunk());
+  committed_ = true;
+  return manifest_;
 }
 
 Status DatasetWriter::close_block() {
@@ -166,6 +162,7 @@ Status DatasetWriter::close_chunk() {
   const std::vector<std::byte> encoded = encode(footer_);
   BALLAST_RETURN_IF_ERROR(file_->append(seal(encoded, file_->size(), kChunkMagic)));
   const uint64_t name = xxh3(std::span(encoded));
+  if (options_.before_naming) BALLAST_RETURN_IF_ERROR(options_.before_naming(name));
   BALLAST_RETURN_IF_ERROR(file_->publish(hex64(name) + ".blc"));
   manifest_.chunks.push_back({name, file_->size(), footer_.rows()});
   footer_.blocks.clear();
@@ -188,14 +185,31 @@ std::vector<LabelCount> DatasetWriter::count_labels() const {
   return labels;
 }
 
-// A chunk that cannot be removed costs space, nothing else: nobody names it any more.
-void DatasetWriter::remove_chunks(const Manifest& of, const Manifest& but) const {
-  std::set<uint64_t> named;
-  for (const ManifestChunk& chunk : but.chunks) named.insert(chunk.footer_xxh3);
-  for (const ManifestChunk& chunk : of.chunks) {
-    if (named.contains(chunk.footer_xxh3)) continue;
+std::vector<std::string> missing_folders(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> missing;
+  std::error_code ignored;
+  fs::path path = fs::absolute(folder).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();  // "out/"
+  for (; path.has_relative_path() && !fs::exists(path, ignored); path = path.parent_path()) {
+    missing.push_back(path.string());
+  }
+  return missing;
+}
+
+std::set<uint64_t> chunk_names(const Manifest& manifest) {
+  std::set<uint64_t> names;
+  for (const ManifestChunk& chunk : manifest.chunks) names.insert(chunk.footer_xxh3);
+  return names;
+}
+
+void remove_chunks(const std::string& folder, const std::set<uint64_t>& chunks,
+                   const Manifest& kept) {
+  const std::set<uint64_t> named = chunk_names(kept);
+  for (const uint64_t chunk : chunks) {
+    if (named.contains(chunk)) continue;
     std::error_code ignored;
-    std::filesystem::remove(fmt::format("{}/{}.blc", folder_, hex64(chunk.footer_xxh3)), ignored);
+    std::filesystem::remove(fmt::format("{}/{}.blc", folder, hex64(chunk)), ignored);
   }
 }
 

@@ -6,7 +6,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +24,8 @@ struct DatasetWriterOptions {
   uint64_t chunk_bytes = 32u << 20;  // target
   std::string label;                 // integer column whose values each block counts; may be empty
   bool overwrite = false;            // replace a data set that stands in the folder
+  // Told of each chunk before it gets its name; an error stops the writer.
+  std::function<Status(uint64_t footer_xxh3)> before_naming = {};
 };
 
 class DatasetWriter {
@@ -42,6 +46,9 @@ class DatasetWriter {
   [[nodiscard]] Status add_row(std::span<const std::byte> row);
   // Writes what is left and the manifest; removes chunks only the replaced manifest named.
   [[nodiscard]] Status commit();
+  // In place of commit() where several writers make one data set: what this one adds to the
+  // manifest. The chunks are the caller's from now on.
+  Result<Manifest> finish();
 
   [[nodiscard]] uint64_t rows() const { return rows_; }
   [[nodiscard]] const Manifest& manifest() const { return manifest_; }
@@ -54,7 +61,6 @@ class DatasetWriter {
   [[nodiscard]] Status open_chunk();
   [[nodiscard]] Status close_chunk();
   [[nodiscard]] std::vector<LabelCount> count_labels() const;
-  void remove_chunks(const Manifest& of, const Manifest& but) const;
 
   std::string folder_;
   DatasetWriterOptions options_;
@@ -70,5 +76,14 @@ class DatasetWriter {
   ChunkFooter footer_;
   Manifest manifest_;
 };
+
+// Of `folder` and those above it, the ones that do not exist, innermost first.
+[[nodiscard]] std::vector<std::string> missing_folders(const std::string& folder);
+
+// Removes these chunks from the folder but for those that `kept` names. One that cannot be removed
+// costs space, nothing else: nobody names it any more.
+void remove_chunks(const std::string& folder, const std::set<uint64_t>& chunks,
+                   const Manifest& kept);
+[[nodiscard]] std::set<uint64_t> chunk_names(const Manifest& manifest);
 
 }  // namespace ballast

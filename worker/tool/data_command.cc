@@ -8,133 +8,14 @@
 #include <vector>
 
 #include "common/base/hash.h"
-#include "worker/data/convert/csv.h"
-#include "worker/data/convert/idx.h"
 #include "worker/data/dataset.h"
 #include "worker/data/examine.h"
+#include "worker/tool/convert_command.h"
 #include "worker/tool/replay_command.h"
-#include "worker/tool/row_counter.h"
 
 namespace ballast {
 
 namespace {
-
-struct ConvertArguments {
-  std::string format;
-  std::vector<std::string> sources;
-  std::string out;
-  std::optional<std::string> features;
-  std::optional<std::string> features_type;
-  std::optional<std::string> label;
-  std::optional<std::string> label_type;
-  std::vector<std::string> own_columns;
-  uint64_t block_kib = 2048;
-  uint64_t chunk_mib = 32;
-  std::string separator = ",";
-  CsvOptions csv;
-};
-
-// "country:i32" or "3": a column that is not joined with the others.
-Result<OwnColumn> parse_own_column(const std::string& text) {
-  const size_t colon = text.rfind(':');
-  OwnColumn own{text.substr(0, colon)};
-  if (colon == std::string::npos) return own;
-  BALLAST_ASSIGN(own.type, parse_column_type(text.substr(colon + 1)));
-  return own;
-}
-
-Result<uint64_t> convert_csv_files(ConvertArguments& arguments, const ConvertProgress& progress) {
-  CsvOptions& csv = arguments.csv;
-  BALLAST_ASSIGN(csv.features_type, parse_column_type(arguments.features_type.value_or("f32")));
-  BALLAST_ASSIGN(csv.label_type, parse_column_type(arguments.label_type.value_or("i32")));
-  csv.features = arguments.features.value_or("features");
-  csv.label = arguments.label.value_or("-1");
-  csv.separator = arguments.separator == "tab" ? '\t' : arguments.separator[0];
-  for (const std::string& text : arguments.own_columns) {
-    BALLAST_ASSIGN(OwnColumn own, parse_own_column(text));
-    csv.own_columns.push_back(std::move(own));
-  }
-  return convert_csv(arguments.sources, arguments.out, csv, progress);
-}
-
-Result<uint64_t> convert_idx_files(const ConvertArguments& arguments,
-                                   const ConvertProgress& progress) {
-  if (arguments.sources.size() != 2) {
-    return Status(Code::kInvalidInput,
-                  fmt::format("data convert --format idx: the images' file and the labels' file "
-                              "expected, {} files found",
-                              arguments.sources.size()));
-  }
-  if (arguments.features_type) {
-    return Status(Code::kInvalidInput,
-                  "data convert --format idx: the features keep the type they have in the file; "
-                  "leave out --features-type");
-  }
-  IdxOptions idx;
-  idx.writer = arguments.csv.writer;
-  idx.features = arguments.features.value_or(idx.features);
-  idx.label = arguments.label.value_or(idx.label);
-  if (arguments.label_type) {
-    BALLAST_ASSIGN(idx.label_type, parse_column_type(*arguments.label_type));
-  }
-  return convert_idx(arguments.sources[0], arguments.sources[1], arguments.out, idx, progress);
-}
-
-Status convert(ConvertArguments& arguments) {
-  arguments.csv.writer.block_bytes = arguments.block_kib << 10;
-  arguments.csv.writer.chunk_bytes = arguments.chunk_mib << 20;
-  uint64_t rows = 0;
-  {
-    RowCounter counter;
-    const ConvertProgress progress = [&](uint64_t done) { counter(done); };
-    BALLAST_ASSIGN(rows, arguments.format == "csv" ? convert_csv_files(arguments, progress)
-                                                   : convert_idx_files(arguments, progress));
-  }
-  fmt::print("{}: {} rows\n", arguments.out, rows);
-  return {};
-}
-
-void add_convert(CLI::App& data, Status& outcome) {
-  auto arguments = std::make_shared<ConvertArguments>();  // shared: lives as long as the callback
-  CLI::App* command = data.add_subcommand("convert", "turn files into a data set");
-  command
-      ->add_option(
-          "sources", arguments->sources,
-          "csv: any number of files of one layout; idx: the images' file, the labels' file")
-      ->required();
-  command->add_option("--format", arguments->format, "csv or idx; gzip is unpacked")
-      ->required()
-      ->check(CLI::IsMember({"csv", "idx"}));
-  command->add_option("--out", arguments->out, "folder of the data set")->required();
-  CsvOptions& csv = arguments->csv;
-  command->add_flag("--overwrite", csv.writer.overwrite, "replace a data set that is there");
-  command->add_option("--features", arguments->features,
-                      "name of the feature column (csv: features, idx: pixels)");
-  command->add_option("--features-type", arguments->features_type,
-                      "csv: u8, i32, i64, f16 or f32 (f32)");
-  command->add_option("--label", arguments->label,
-                      "csv: the label's name, or number from 0, negative from the end (-1); idx: "
-                      "name of the label column (label)");
-  command->add_option("--label-type", arguments->label_type, "csv: i32; idx: as in the file");
-  command->add_option("--shape", csv.shape, "csv: shape of the features, such as 8,8")
-      ->delimiter(',');
-  command->add_flag("--header", csv.header, "csv: the first line names the columns");
-  command
-      ->add_option("--column", arguments->own_columns,
-                   "csv: NAME[:TYPE], a column that stays by itself (i32); may be repeated")
-      ->allow_extra_args(false);
-  command->add_option("--separator", arguments->separator, "csv: one character, or tab")
-      ->check([](const std::string& text) {
-        return text.size() == 1 || text == "tab" ? "" : "one character or tab expected";
-      });
-  command->add_flag("--allow-nonfinite", csv.allow_nonfinite,
-                    "csv: keep NaN and Inf, which training refuses");
-  command->add_option("--block-kib", arguments->block_kib, "size of a block")
-      ->check(CLI::Range(uint64_t{4}, uint64_t{1} << 20));
-  command->add_option("--chunk-mib", arguments->chunk_mib, "size of a chunk")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 16));
-  command->callback([arguments, &outcome] { outcome = convert(*arguments); });
-}
 
 // A folder's path, shared with the callback that uses it.
 std::shared_ptr<std::string> add_folder(CLI::App& command) {
@@ -229,7 +110,7 @@ void add_examiners(CLI::App& data, Status& outcome) {
 void add_data_command(CLI::App& tool, Status& outcome) {
   CLI::App* data = tool.add_subcommand("data", "make and examine data sets");
   data->require_subcommand(1);
-  add_convert(*data, outcome);
+  add_convert_command(*data, outcome);
   add_examiners(*data, outcome);
   add_statistics(*data, outcome);
   add_replay_command(*data, outcome);

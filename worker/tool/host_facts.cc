@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "common/base/system_cores.h"
 #include "common/base/system_memory.h"
 
 namespace ballast {
@@ -24,13 +24,6 @@ fs::path nearest_existing(fs::path path) {
     path = path.parent_path();
   }
   return path;
-}
-
-uint32_t usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return static_cast<uint32_t>(CPU_COUNT(&set));
 }
 
 bool port_is_free(const std::string& host, uint32_t port) {

@@ -1,3 +1,5 @@
+#include "worker/data/convert/convert.h"
+
 #include <gmock/gmock.h>
 #include <zlib.h>
 
@@ -14,11 +16,21 @@ using testing::HasSubstr;
 
 class ConvertTest : public DataFixture {
  protected:
+  Result<uint64_t> convert_to(const std::string& folder,
+                              const Result<std::unique_ptr<Format>>& format,
+                              bool overwrite = true) {
+    if (!format.ok()) return format.status();
+    ConvertOptions options;
+    options.writer.overwrite = overwrite;
+    options.threads = 2;
+    return convert(**format, folder, options);
+  }
+  Result<uint64_t> csv_files(const std::vector<std::string>& sources,
+                             const CsvOptions& options = {}) {
+    return convert_to(path("out"), open_csv(sources, options));
+  }
   Status csv(const std::string& text, const CsvOptions& options = {}) {
-    CsvOptions replacing = options;
-    replacing.writer.overwrite = true;
-    const auto rows = convert_csv({write_text("t.csv", text)}, path("out"), replacing, {});
-    return rows.ok() ? Status() : rows.status();
+    return csv_files({write_text("t.csv", text)}, options).status();
   }
   std::string out_text() {
     return head_text(*Dataset::open(path("out")).value(), 100, 100).value();
@@ -38,11 +50,9 @@ class ConvertTest : public DataFixture {
     return text;
   }
   Status idx(const std::string& images, const std::string& labels, const IdxOptions& options = {}) {
-    IdxOptions replacing = options;
-    replacing.writer.overwrite = true;
-    const auto rows =
-        convert_idx(write_text("i", images), write_text("l", labels), path("out"), replacing, {});
-    return rows.ok() ? Status() : rows.status();
+    return convert_to(path("out"),
+                      open_idx(write_text("i", images), write_text("l", labels), options))
+        .status();
   }
   // Two images of 2 x 1, labels 7 and 8.
   const std::string images_ = big(0x803) + big(2) + big(2) + big(1) + "\x01\x02\x03\x04";
@@ -55,7 +65,7 @@ TEST_F(ConvertTest, ReadsTheBundledDigitsAsTheyAre) {
   options.features_type = ColumnType::kU8;
   options.shape = {8, 8};
 
-  const auto rows = convert_csv({BALLAST_TEST_DATA "/optdigits.tra.gz"}, path("out"), options, {});
+  const auto rows = csv_files({BALLAST_TEST_DATA "/optdigits.tra.gz"}, options);
 
   ASSERT_TRUE(rows.ok()) << rows.status().to_string();
   EXPECT_EQ(*rows, 3823u);
@@ -86,8 +96,8 @@ TEST_F(ConvertTest, JoinsFeaturesAndKeepsColumnsOfTheirOwn) {
 TEST_F(ConvertTest, ReadsSeveralFilesAsOneWithTheirHeaders) {
   CsvOptions options;
   options.header = true;
-  const auto rows = convert_csv({write_text("1", "a,y\n1,0\n"), write_gzip("2", "a,y\n2,1\n")},
-                                path("out"), options, {});
+  const auto rows =
+      csv_files({write_text("1", "a,y\n1,0\n"), write_gzip("2", "a,y\n2,1\n")}, options);
 
   ASSERT_TRUE(rows.ok()) << rows.status().to_string();
   EXPECT_EQ(out_text(), "row 0\n  features: 1\n  y: 0\nrow 1\n  features: 2\n  y: 1\n");
@@ -99,23 +109,21 @@ TEST_F(ConvertTest, LeavesTheByteOrderMarkOfEachFileOut) {
   options.header = true;
   options.own_columns = {{"a", ColumnType::kI32}};
 
-  const auto rows =
-      convert_csv({write_text("1", mark + "a,y\n1,0\n"), write_gzip("2", mark + "a,y\n2,1\n"),
-                   write_text("3", "a,y\n3,1\n")},
-                  path("out"), options, {});
+  const auto rows = csv_files({write_text("1", mark + "a,y\n1,0\n"),
+                               write_gzip("2", mark + "a,y\n2,1\n"), write_text("3", "a,y\n3,1\n")},
+                              options);
 
   ASSERT_TRUE(rows.ok()) << rows.status().to_string();
   EXPECT_EQ(Dataset::open(path("out")).value()->columns()[0].name, "a");
   options.header = false;
   options.own_columns.clear();
-  options.writer.overwrite = true;
-  EXPECT_EQ(convert_csv({write_text("4", mark + "1,0\n")}, path("out"), options, {}).value(), 1u);
-  EXPECT_FALSE(convert_csv({write_text("5", mark)}, path("out"), options, {}).ok()) << "no rows";
+  EXPECT_EQ(csv_files({write_text("4", mark + "1,0\n")}, options).value(), 1u);
+  EXPECT_FALSE(csv_files({write_text("5", mark)}, options).ok()) << "no rows";
 }
 
 TEST_F(ConvertTest, RefusesUtf16AndSaysHowToConvertIt) {
   for (const std::string mark : {"\xFF\xFE", "\xFE\xFF"}) {
-    const auto rows = convert_csv({write_text("wide.csv", mark + "1")}, path("out"), {}, {});
+    const auto rows = csv_files({write_text("wide.csv", mark + "1")});
 
     EXPECT_EQ(exit_code(rows.status()), 2);
     EXPECT_THAT(rows.status().to_string(), HasSubstr("wide.csv: UTF-8 text expected, a byte order "
@@ -172,8 +180,8 @@ TEST_F(ConvertTest, TakesTheFoldersWithItThatItMadeAndNoOther) {
   std::filesystem::create_directory(path("mine"));
   const std::string bad = write_text("bad.csv", "1,2\nx,2\n");
 
-  EXPECT_FALSE(convert_csv({bad}, path("mine/new/deep/"), {}, {}).ok());
-  EXPECT_FALSE(convert_csv({bad}, path("mine"), {}, {}).ok());
+  EXPECT_FALSE(convert_to(path("mine/new/deep/"), open_csv({bad}, {})).ok());
+  EXPECT_FALSE(convert_to(path("mine"), open_csv({bad}, {})).ok());
 
   EXPECT_TRUE(std::filesystem::is_directory(path("mine")));
   EXPECT_TRUE(std::filesystem::is_empty(path("mine")));
@@ -225,7 +233,7 @@ TEST_F(ConvertTest, NamesADamagedGzip) {
   const std::string file = write_gzip("t.gz", rows);
   flip_bit(file, std::filesystem::file_size(file) / 2, 2);
 
-  const auto converted = convert_csv({file}, path("out"), {}, {});
+  const auto converted = csv_files({file});
 
   EXPECT_FALSE(converted.ok());
   EXPECT_THAT(converted.status().to_string(), HasSubstr(file));
@@ -237,7 +245,7 @@ TEST_F(ConvertTest, NamesATruncatedGzip) {
   const std::string file = write_gzip("t.gz", rows);
   std::filesystem::resize_file(file, std::filesystem::file_size(file) / 2);
 
-  const auto converted = convert_csv({file}, path("out"), {}, {});
+  const auto converted = csv_files({file});
 
   ASSERT_EQ(converted.status().code(), Code::kDataLoss);
   EXPECT_THAT(converted.status().to_string(),
@@ -275,7 +283,7 @@ TEST_F(ConvertTest, NamesFileByteExpectedAndFoundForMalformedIdx) {
               HasSubstr("/l at byte 4: 2 items expected as in"));
   EXPECT_THAT(idx(images_, images_).to_string(),
               HasSubstr("one whole number an item expected as label, u8 [2, 1] found"));
-  EXPECT_THAT(convert_idx(path("none"), path("none"), path("out"), {}, {}).status().to_string(),
+  EXPECT_THAT(open_idx(path("none"), path("none"), {}).status().to_string(),
               HasSubstr("open " + path("none")));
 }
 

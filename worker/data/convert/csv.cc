@@ -9,14 +9,12 @@
 #include <utility>
 
 #include "common/config/nearest.h"
-#include "worker/data/convert/byte_source.h"
+#include "worker/data/convert/line_range.h"
 #include "worker/data/convert/number.h"
 
 namespace ballast {
 
 namespace {
-
-constexpr uint64_t kProgressRows = 10'000;
 
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
@@ -72,8 +70,19 @@ std::optional<std::string> unquoted(std::string_view line, size_t& at) {
   }
 }
 
+// The usual line: no quotes.
+void split_plain(std::string_view line, char separator, std::vector<std::string_view>& fields) {
+  fields.clear();
+  for (;;) {
+    const size_t end = std::min(line.find(separator), line.size());
+    fields.push_back(trimmed(line.substr(0, end)));
+    if (end == line.size()) return;
+    line.remove_prefix(end + 1);
+  }
+}
+
 // Where each field of a line goes in the row.
-struct Layout {
+struct CsvLayout {
   std::vector<std::string> names;  // of the fields; their numbers when there is no header
   std::vector<ColumnType> types;
   std::vector<size_t> offsets;  // of the field's value in the row
@@ -136,12 +145,12 @@ std::string separator_hint(std::string_view line, char separator) {
 }
 
 // Columns: the joined features, the columns of their own, the label.
-Result<Layout> make_layout(const CsvOptions& options, std::vector<std::string> names,
-                           const std::string& path) {
+Result<CsvLayout> make_layout(const CsvOptions& options, std::vector<std::string> names,
+                              const std::string& path) {
   BALLAST_ASSIGN(const size_t label, find_field(options.label, names, path, options.header));
   constexpr size_t kJoined = ~size_t{0};
   std::vector<size_t> column_of(names.size(), kJoined);
-  Layout layout;
+  CsvLayout layout;
   layout.types.assign(names.size(), options.features_type);
   for (const OwnColumn& own : options.own_columns) {
     BALLAST_ASSIGN(const size_t field, find_field(own.which, names, path, options.header));
@@ -179,121 +188,117 @@ Result<Layout> make_layout(const CsvOptions& options, std::vector<std::string> n
   return layout;
 }
 
-// Reads the lines of all files one after another; the first line fixes the layout.
-class CsvReader {
- public:
-  CsvReader(const std::string& folder, const CsvOptions& options, const ConvertProgress& progress)
-      : folder_(folder), options_(options), progress_(progress) {}
+// The fields of a line: views into it, or into `quoted` for those in quotes.
+struct CsvLine {
+  std::vector<std::string_view> values;
+  std::vector<std::string> quoted;
+};
 
-  [[nodiscard]] Status read(const std::string& path) {
-    BALLAST_ASSIGN(ByteSource bytes, ByteSource::open(path));
-    LineSource lines(std::move(bytes));
-    bool header_due = options_.header;
-    for (;;) {
-      BALLAST_ASSIGN(const std::optional<std::string_view> line, lines.next());
-      if (!line) return {};
-      if (trimmed(*line).empty()) continue;
-      BALLAST_RETURN_IF_ERROR(take_fields(lines, *line));
-      if (!writer_) BALLAST_RETURN_IF_ERROR(start(lines, *line));
-      BALLAST_RETURN_IF_ERROR(check_fields(lines, *line));
-      if (std::exchange(header_due, false)) continue;
-      BALLAST_RETURN_IF_ERROR(write_row(lines));
-    }
+[[nodiscard]] Status split_line(const LineRange& lines, std::string_view line, char separator,
+                                CsvLine& fields) {
+  if (std::memchr(line.data(), '\0', line.size()) != nullptr) {
+    return lines.refused("text in UTF-8 expected, a zero byte found: is it a CSV file?");
   }
+  if (std::memchr(line.data(), '"', line.size()) == nullptr) {
+    split_plain(line, separator, fields.values);
+    return {};
+  }
+  const char* wrong = split(line, separator, fields.values, fields.quoted);
+  return wrong == nullptr ? Status() : lines.refused(wrong);
+}
 
-  Result<uint64_t> finish(const std::vector<std::string>& sources) {
-    if (!writer_) {
-      return Status(Code::kInvalidInput, fmt::format("{}: at least one line expected, none found",
-                                                     fmt::join(sources, ", ")));
+// The first line fixes how many columns there are and what they are called.
+Result<CsvLayout> layout_of(const LineRange& lines, std::string_view line, const std::string& path,
+                            const CsvOptions& options) {
+  CsvLine fields;
+  BALLAST_RETURN_IF_ERROR(split_line(lines, line, options.separator, fields));
+  if (fields.values.size() == 1) {
+    const std::string hint = separator_hint(line, options.separator);
+    if (!hint.empty()) return lines.refused("one column found" + hint);
+  }
+  std::vector<std::string> names;
+  for (size_t i = 0; i < fields.values.size(); ++i) {
+    names.push_back(options.header ? std::string(fields.values[i]) : std::to_string(i));
+  }
+  BALLAST_RETURN_IF_ERROR(check_names(names, path));
+  return make_layout(options, std::move(names), path);
+}
+
+class CsvFormat : public Format {
+ public:
+  CsvFormat(TextFiles files, const CsvOptions& options, CsvLayout layout)
+      : files_(std::move(files)), options_(options), layout_(std::move(layout)) {
+    for (const ColumnSpec& column : layout_.columns) row_bytes_ += column.row_bytes();
+  }
+  [[nodiscard]] Status estimate() { return files_.estimate(row_bytes_); }
+
+  const std::vector<ColumnSpec>& columns() const override { return layout_.columns; }
+  const std::string& label() const override { return layout_.columns.back().name; }
+  const std::vector<std::string>& files() const override { return files_.paths(); }
+  const std::vector<Extent>& extents() const override { return files_.extents(); }
+
+  Status read(const SourceRange& range, RowSink& rows) const override {
+    BALLAST_ASSIGN(LineRange lines, files_.read(range));
+    CsvLine fields;
+    std::vector<std::byte> row(row_bytes_);
+    bool header_due = options_.header && range.begin == 0;
+    bool is_first = !options_.header && range.begin == 0;
+    for (std::string_view line; lines.next(line);) {
+      if (trimmed(line).empty()) continue;
+      BALLAST_RETURN_IF_ERROR(split_line(lines, line, options_.separator, fields));
+      if (fields.values.size() != layout_.names.size()) return wrong_count(lines, line, fields);
+      if (std::exchange(header_due, false)) continue;
+      BALLAST_RETURN_IF_ERROR(parse(lines, fields, is_first, row));
+      BALLAST_RETURN_IF_ERROR(rows.add(row));
+      is_first = false;
     }
-    if (writer_->rows() == 0) {
-      return Status(Code::kInvalidInput,
-                    fmt::format("data set {}: at least one row expected, none found in the files "
-                                "given",
-                                folder_));
-    }
-    BALLAST_RETURN_IF_ERROR(writer_->commit());
-    return writer_->rows();
+    return lines.status();
   }
 
  private:
-  [[nodiscard]] Status take_fields(const LineSource& lines, std::string_view line) {
-    const auto refused = [&](const char* what) {
-      return Status(Code::kInvalidInput,
-                    fmt::format("{} line {}: {}", lines.path(), lines.number(), what));
-    };
-    if (line.find('\0') != std::string_view::npos) {
-      return refused("text in UTF-8 expected, a zero byte found: is it a CSV file?");
-    }
-    const char* wrong = split(line, options_.separator, fields_, quoted_);
-    return wrong == nullptr ? Status() : refused(wrong);
+  Status wrong_count(const LineRange& lines, std::string_view line, const CsvLine& fields) const {
+    return lines.refused(fmt::format("{} columns expected, {} found{}", layout_.names.size(),
+                                     fields.values.size(),
+                                     separator_hint(line, options_.separator)));
   }
 
-  [[nodiscard]] Status start(const LineSource& lines, std::string_view line) {
-    if (fields_.size() == 1) {
-      const std::string hint = separator_hint(line, options_.separator);
-      if (!hint.empty()) {
-        return Status(Code::kInvalidInput, fmt::format("{} line {}: one column found{}",
-                                                       lines.path(), lines.number(), hint));
-      }
-    }
-    std::vector<std::string> names;
-    for (size_t i = 0; i < fields_.size(); ++i) {
-      names.push_back(options_.header ? std::string(fields_[i]) : std::to_string(i));
-    }
-    BALLAST_RETURN_IF_ERROR(check_names(names, lines.path()));
-    BALLAST_ASSIGN(layout_, make_layout(options_, std::move(names), lines.path()));
-    DatasetWriterOptions writer = options_.writer;
-    writer.label = layout_.columns.back().name;
-    BALLAST_ASSIGN(writer_, DatasetWriter::create(folder_, layout_.columns, writer));
-    row_.resize(writer_->row_bytes());
-    return {};
-  }
-
-  [[nodiscard]] Status check_fields(const LineSource& lines, std::string_view line) const {
-    if (fields_.size() == layout_.names.size()) return {};
-    return Status(Code::kInvalidInput,
-                  fmt::format("{} line {}: {} columns expected, {} found{}", lines.path(),
-                              lines.number(), layout_.names.size(), fields_.size(),
-                              separator_hint(line, options_.separator)));
-  }
-
-  [[nodiscard]] Status write_row(const LineSource& lines) {
-    for (size_t i = 0; i < fields_.size(); ++i) {
-      if (parse_number(fields_[i], layout_.types[i], options_.allow_nonfinite,
-                       row_.data() + layout_.offsets[i])) {
+  [[nodiscard]] Status parse(const LineRange& lines, const CsvLine& fields, bool is_first,
+                             std::span<std::byte> row) const {
+    for (size_t i = 0; i < fields.values.size(); ++i) {
+      if (parse_number(fields.values[i], layout_.types[i], options_.allow_nonfinite,
+                       row.data() + layout_.offsets[i])) {
         continue;
       }
-      return Status(Code::kInvalidInput,
-                    fmt::format("{} line {}, column {}: {} expected, \"{}\" found{}", lines.path(),
-                                lines.number(), layout_.names[i], expected_number(layout_.types[i]),
-                                fields_[i].substr(0, 60),
-                                writer_->rows() == 0 && !options_.header
-                                    ? "; if the first line names the columns, add --header"
-                                    : ""));
+      return Status(
+          Code::kInvalidInput,
+          fmt::format("{}, column {}: {} expected, \"{}\" found{}", lines.place(), layout_.names[i],
+                      expected_number(layout_.types[i]), fields.values[i].substr(0, 60),
+                      is_first ? "; if the first line names the columns, add --header" : ""));
     }
-    BALLAST_RETURN_IF_ERROR(writer_->add_row(row_));
-    if (progress_ && writer_->rows() % kProgressRows == 0) progress_(writer_->rows());
     return {};
   }
 
-  const std::string& folder_;
-  const CsvOptions& options_;
-  const ConvertProgress& progress_;
-  std::vector<std::string_view> fields_;
-  std::vector<std::string> quoted_;
-  Layout layout_;
-  std::optional<DatasetWriter> writer_;
-  std::vector<std::byte> row_;
+  TextFiles files_;
+  CsvOptions options_;
+  CsvLayout layout_;
+  uint64_t row_bytes_ = 0;
 };
 
 }  // namespace
 
-Result<uint64_t> convert_csv(const std::vector<std::string>& sources, const std::string& folder,
-                             const CsvOptions& options, const ConvertProgress& progress) {
-  CsvReader reader(folder, options, progress);
-  for (const std::string& source : sources) BALLAST_RETURN_IF_ERROR(reader.read(source));
-  return reader.finish(sources);
+Result<std::unique_ptr<Format>> open_csv(std::vector<std::string> sources,
+                                         const CsvOptions& options) {
+  BALLAST_ASSIGN(TextFiles files, TextFiles::open(std::move(sources)));
+  CsvLayout layout;
+  const auto take_layout = [&](const LineRange& lines, std::string_view line) -> Status {
+    BALLAST_ASSIGN(layout, layout_of(lines, line, files.paths().front(), options));
+    return {};
+  };
+  BALLAST_ASSIGN(const bool found, files.visit_first_line(take_layout));
+  if (!found) return files.nothing_found();
+  auto format = std::make_unique<CsvFormat>(std::move(files), options, std::move(layout));
+  BALLAST_RETURN_IF_ERROR(format->estimate());
+  return std::unique_ptr<Format>(std::move(format));
 }
 
 Result<ColumnType> parse_column_type(const std::string& name) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -13,8 +14,6 @@ namespace ballast {
 
 namespace {
 
-constexpr uint64_t kProgressRows = 10'000;
-
 uint32_t big_endian(std::span<const std::byte> bytes) {
   uint32_t value = 0;
   for (std::byte byte : bytes.first(4)) value = value << 8 | static_cast<uint32_t>(byte);
@@ -22,10 +21,18 @@ uint32_t big_endian(std::span<const std::byte> bytes) {
 }
 
 struct IdxFile {
-  ByteSource source;
+  std::string path;
+  bool packed;
   ColumnType type;
   uint32_t items;
   std::vector<uint32_t> shape;  // of an item
+  uint64_t head_bytes;
+
+  [[nodiscard]] uint64_t item_bytes() const { return ColumnSpec{"", type, shape}.row_bytes(); }
+  // Behind the head and the items before `item`.
+  Result<ByteSource> open_at(uint64_t item) const {
+    return ByteSource::open(path, packed ? 0 : head_bytes + item * item_bytes());
+  }
 };
 
 Result<ColumnType> idx_type(uint32_t code, const std::string& path) {
@@ -38,7 +45,8 @@ Result<ColumnType> idx_type(uint32_t code, const std::string& path) {
                             path, code));
 }
 
-Result<IdxFile> open_idx(const std::string& path) {
+Result<IdxFile> open_idx_file(const std::string& path) {
+  BALLAST_ASSIGN(const SourceFile file, inspect_source(path));
   BALLAST_ASSIGN(ByteSource source, ByteSource::open(path));
   std::vector<std::byte> head(4);
   BALLAST_RETURN_IF_ERROR(source.read_all(head, "an IDX header"));
@@ -58,25 +66,24 @@ Result<IdxFile> open_idx(const std::string& path) {
   }
   const uint32_t items = shape.front();
   shape.erase(shape.begin());
-  return IdxFile{std::move(source), type, items, std::move(shape)};
+  return IdxFile{path, file.packed, type, items, std::move(shape), source.offset()};
 }
 
 Status check_pair(const IdxFile& images, const IdxFile& labels) {
   if (!labels.shape.empty() || !is_integer(labels.type)) {
-    return Status(Code::kInvalidInput,
-                  fmt::format("{}: one whole number an item expected as label, {} [{}] found",
-                              labels.source.path(), column_type_name(labels.type),
-                              fmt::join(labels.shape, ", ")));
-  }
-  if (images.items != labels.items) {
     return Status(
         Code::kInvalidInput,
-        fmt::format("{} at byte 4: {} items expected as in {}, {} found", labels.source.path(),
-                    images.items, images.source.path(), labels.items));
+        fmt::format("{}: one whole number an item expected as label, {} [{}] found", labels.path,
+                    column_type_name(labels.type), fmt::join(labels.shape, ", ")));
+  }
+  if (images.items != labels.items) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("{} at byte 4: {} items expected as in {}, {} found", labels.path,
+                              images.items, images.path, labels.items));
   }
   if (images.items == 0) {
     return Status(Code::kInvalidInput,
-                  fmt::format("{} at byte 4: at least one item expected", images.source.path()));
+                  fmt::format("{} at byte 4: at least one item expected", images.path));
   }
   uint64_t bytes = 1;
   for (uint32_t extent : images.shape) {
@@ -84,7 +91,7 @@ Status check_pair(const IdxFile& images, const IdxFile& labels) {
     if (bytes > 0 && bytes < (1u << 30)) continue;
     return Status(Code::kInvalidInput,
                   fmt::format("{} at byte 8: items of 1 to 2^30 values expected, shape [{}] found",
-                              images.source.path(), fmt::join(images.shape, ", ")));
+                              images.path, fmt::join(images.shape, ", ")));
   }
   return {};
 }
@@ -115,62 +122,91 @@ bool store_label(std::span<const std::byte> stored, ColumnType from, ColumnType 
   });
 }
 
-Status copy_rows(IdxFile& images, IdxFile& labels, ColumnType label_type, DatasetWriter& writer,
-                 const ConvertProgress& progress) {
-  std::vector<std::byte> row(writer.row_bytes());
-  std::vector<std::byte> label(element_bytes(labels.type));
-  const std::span pixels = std::span(row).first(row.size() - element_bytes(label_type));
-  for (uint32_t item = 0; item < images.items; ++item) {
-    const std::string what = fmt::format("item {}", item);
-    BALLAST_RETURN_IF_ERROR(images.source.read_all(pixels, what));
-    to_little_endian(pixels, images.type);
-    const uint64_t label_offset = labels.source.offset();
-    BALLAST_RETURN_IF_ERROR(labels.source.read_all(label, what));
-    to_little_endian(label, labels.type);
-    if (!store_label(label, labels.type, label_type, row.data() + pixels.size())) {
-      return Status(Code::kInvalidInput,
-                    fmt::format("{} at byte {}: a label that fits {} expected, {} found",
-                                labels.source.path(), label_offset, column_type_name(label_type),
-                                value_text(labels.type, label, 0)));
-    }
-    BALLAST_RETURN_IF_ERROR(writer.add_row(row));
-    if (progress && writer.rows() % kProgressRows == 0) progress(writer.rows());
-  }
-  return {};
-}
-
-Status check_end(IdxFile& file) {
-  const uint64_t end = file.source.offset();
+Status check_end(ByteSource& source, uint32_t items) {
+  const uint64_t end = source.offset();
   std::byte more;
-  BALLAST_ASSIGN(const size_t got, file.source.read(std::span(&more, 1)));
+  BALLAST_ASSIGN(const size_t got, source.read(std::span(&more, 1)));
   if (got == 0) return {};
   return Status(
       Code::kInvalidInput,
       fmt::format("{} at byte {}: the end of the file expected after {} items, more found",
-                  file.source.path(), end, file.items));
+                  source.path(), end, items));
 }
+
+class IdxFormat : public Format {
+ public:
+  IdxFormat(IdxFile images, IdxFile labels, const IdxOptions& options)
+      : images_(std::move(images)),
+        labels_(std::move(labels)),
+        label_type_(options.label_type.value_or(labels_.type)),
+        columns_{{options.features, images_.type, images_.shape}, {options.label, label_type_, {}}},
+        files_{images_.path, labels_.path} {
+    const uint64_t row_bytes = columns_[0].row_bytes() + columns_[1].row_bytes();
+    const bool packed = images_.packed || labels_.packed;
+    extents_ = {{images_.items, images_.items * row_bytes, !packed}};
+  }
+
+  const std::vector<ColumnSpec>& columns() const override { return columns_; }
+  const std::string& label() const override { return columns_.back().name; }
+  const std::vector<std::string>& files() const override { return files_; }
+  const std::vector<Extent>& extents() const override { return extents_; }
+
+  Status read(const SourceRange& range, RowSink& rows) const override {
+    BALLAST_ASSIGN(ByteSource images, images_.open_at(range.begin));
+    BALLAST_ASSIGN(ByteSource labels, labels_.open_at(range.begin));
+    if (images_.packed) BALLAST_RETURN_IF_ERROR(skip_head(images, images_));
+    if (labels_.packed) BALLAST_RETURN_IF_ERROR(skip_head(labels, labels_));
+    const uint64_t pixel_bytes = columns_[0].row_bytes();
+    std::vector<std::byte> row(pixel_bytes + columns_[1].row_bytes());
+    const std::span pixels = std::span(row).first(pixel_bytes);
+    for (uint64_t item = range.begin; item < range.end; ++item) {
+      BALLAST_RETURN_IF_ERROR(images.read_all(pixels, fmt::format("item {}", item)));
+      to_little_endian(pixels, images_.type);
+      BALLAST_RETURN_IF_ERROR(read_label(labels, item, row.data() + pixel_bytes));
+      BALLAST_RETURN_IF_ERROR(rows.add(row));
+    }
+    if (range.end < images_.items) return {};
+    BALLAST_RETURN_IF_ERROR(check_end(images, images_.items));
+    return check_end(labels, labels_.items);
+  }
+
+ private:
+  static Status skip_head(ByteSource& source, const IdxFile& file) {
+    std::vector<std::byte> head(file.head_bytes);
+    return source.read_all(head, "the IDX header");
+  }
+
+  Status read_label(ByteSource& labels, uint64_t item, std::byte* out) const {
+    std::array<std::byte, 8> bytes;
+    const auto stored = std::span(bytes).first(element_bytes(labels_.type));
+    const uint64_t offset = labels.offset();
+    BALLAST_RETURN_IF_ERROR(labels.read_all(stored, fmt::format("item {}", item)));
+    to_little_endian(stored, labels_.type);
+    if (store_label(stored, labels_.type, label_type_, out)) return {};
+    return Status(
+        Code::kInvalidInput,
+        fmt::format("{} at byte {}: a label that fits {} expected, {} found", labels_.path, offset,
+                    column_type_name(label_type_), value_text(labels_.type, stored, 0)));
+  }
+
+  IdxFile images_;
+  IdxFile labels_;
+  ColumnType label_type_;
+  std::vector<ColumnSpec> columns_;
+  std::vector<std::string> files_;
+  std::vector<Extent> extents_;
+};
 
 }  // namespace
 
-Result<uint64_t> convert_idx(const std::string& images_path, const std::string& labels_path,
-                             const std::string& folder, const IdxOptions& options,
-                             const ConvertProgress& progress) {
-  BALLAST_ASSIGN(IdxFile images, open_idx(images_path));
-  BALLAST_ASSIGN(IdxFile labels, open_idx(labels_path));
+Result<std::unique_ptr<Format>> open_idx(const std::string& images_path,
+                                         const std::string& labels_path,
+                                         const IdxOptions& options) {
+  BALLAST_ASSIGN(IdxFile images, open_idx_file(images_path));
+  BALLAST_ASSIGN(IdxFile labels, open_idx_file(labels_path));
   BALLAST_RETURN_IF_ERROR(check_pair(images, labels));
-  const ColumnType label_type = options.label_type.value_or(labels.type);
-  DatasetWriterOptions writer_options = options.writer;
-  writer_options.label = options.label;
-  BALLAST_ASSIGN(
-      DatasetWriter writer,
-      DatasetWriter::create(
-          folder, {{options.features, images.type, images.shape}, {options.label, label_type, {}}},
-          writer_options));
-  BALLAST_RETURN_IF_ERROR(copy_rows(images, labels, label_type, writer, progress));
-  BALLAST_RETURN_IF_ERROR(check_end(images));
-  BALLAST_RETURN_IF_ERROR(check_end(labels));
-  BALLAST_RETURN_IF_ERROR(writer.commit());
-  return writer.rows();
+  return std::unique_ptr<Format>(
+      std::make_unique<IdxFormat>(std::move(images), std::move(labels), options));
 }
 
 }  // namespace ballast

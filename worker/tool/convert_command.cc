@@ -1,0 +1,185 @@
+#include "worker/tool/convert_command.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/system_cores.h"
+#include "worker/data/convert/convert.h"
+#include "worker/data/convert/csv.h"
+#include "worker/data/convert/idx.h"
+#include "worker/tool/status_line.h"
+
+namespace ballast {
+
+namespace {
+
+struct ConvertArguments {
+  std::string format;
+  std::vector<std::string> sources;
+  std::string out;
+  std::optional<std::string> features;
+  std::optional<std::string> features_type;
+  std::optional<std::string> label;
+  std::optional<std::string> label_type;
+  std::vector<std::string> columns;
+  uint64_t block_kib = 2048;
+  uint64_t chunk_mib = 32;
+  std::string separator = ",";
+  CsvOptions csv;
+  ConvertOptions convert;
+};
+
+// "country:i32" or "3": a column that is not joined with the others.
+Result<OwnColumn> parse_own_column(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  OwnColumn own{text.substr(0, colon)};
+  if (colon == std::string::npos) return own;
+  BALLAST_ASSIGN(own.type, parse_column_type(text.substr(colon + 1)));
+  return own;
+}
+
+Result<std::unique_ptr<Format>> open_csv_files(ConvertArguments& arguments) {
+  CsvOptions& csv = arguments.csv;
+  BALLAST_ASSIGN(csv.features_type, parse_column_type(arguments.features_type.value_or("f32")));
+  BALLAST_ASSIGN(csv.label_type, parse_column_type(arguments.label_type.value_or("i32")));
+  csv.features = arguments.features.value_or("features");
+  csv.label = arguments.label.value_or("-1");
+  const bool tabs = arguments.format == "tsv" || arguments.separator == "tab";
+  csv.separator = tabs ? '\t' : arguments.separator[0];
+  for (const std::string& text : arguments.columns) {
+    BALLAST_ASSIGN(OwnColumn own, parse_own_column(text));
+    csv.own_columns.push_back(std::move(own));
+  }
+  return open_csv(arguments.sources, csv);
+}
+
+Result<std::unique_ptr<Format>> open_idx_files(ConvertArguments& arguments) {
+  if (arguments.sources.size() != 2) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("data convert --format idx: the images' file and the labels' file "
+                              "expected, {} files found",
+                              arguments.sources.size()));
+  }
+  if (arguments.features_type) {
+    return Status(Code::kInvalidInput,
+                  "data convert --format idx: the features keep the type they have in the file; "
+                  "leave out --features-type");
+  }
+  IdxOptions idx;
+  idx.features = arguments.features.value_or(idx.features);
+  idx.label = arguments.label.value_or(idx.label);
+  if (arguments.label_type) {
+    BALLAST_ASSIGN(idx.label_type, parse_column_type(*arguments.label_type));
+  }
+  return open_idx(arguments.sources[0], arguments.sources[1], idx);
+}
+
+using OpenFormat = Result<std::unique_ptr<Format>> (*)(ConvertArguments& arguments);
+
+// Every format there is, by the name that --format takes.
+const std::map<std::string, OpenFormat>& formats() {
+  static const std::map<std::string, OpenFormat> all = {
+      {"csv", open_csv_files}, {"tsv", open_csv_files}, {"idx", open_idx_files}};
+  return all;
+}
+
+Status convert_files(ConvertArguments& arguments) {
+  ConvertOptions& options = arguments.convert;
+  options.writer.block_bytes = arguments.block_kib << 10;
+  options.writer.chunk_bytes = arguments.chunk_mib << 20;
+  BALLAST_ASSIGN(const std::unique_ptr<Format> format, formats().at(arguments.format)(arguments));
+  uint64_t rows = 0;
+  {
+    StatusLine line;
+    options.progress = [&](const ConvertProgress& progress) { line.show(progress_text(progress)); };
+    options.note = [&](const std::string& text) { line.note(text); };
+    line.show(fmt::format("{} threads, at most {} MiB", options.threads,
+                          convert_memory_bytes(*format, options) >> 20));
+    BALLAST_ASSIGN(rows, convert(*format, arguments.out, options));
+  }
+  fmt::print("{}: {} rows\n", arguments.out, rows);
+  return {};
+}
+
+// What fixes the result, as text: every option that was given but those that do not.
+std::string settings_of(const CLI::App& command) {
+  std::string text;
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string name = option->get_single_name();
+    if (option->empty() || name == "sources" || name == "out" || name == "threads" ||
+        name == "overwrite") {
+      continue;
+    }
+    text += fmt::format("{}={} ", name, fmt::join(option->results(), ","));
+  }
+  return text;
+}
+
+void add_layout_options(CLI::App& command, ConvertArguments& arguments) {
+  CsvOptions& csv = arguments.csv;
+  command.add_option("--features", arguments.features,
+                     "name of the feature column (csv, tsv: features, idx: pixels)");
+  command.add_option("--features-type", arguments.features_type,
+                     "csv, tsv: u8, i32, i64, f16 or f32 (f32)");
+  command.add_option("--label", arguments.label,
+                     "csv, tsv: the label's name, or number from 0, negative from the end (-1); "
+                     "idx: name of the label column (label)");
+  command.add_option("--label-type", arguments.label_type, "csv, tsv: i32; idx: as in the file");
+  command.add_option("--shape", csv.shape, "csv, tsv: shape of the features, such as 8,8")
+      ->delimiter(',');
+  command.add_flag("--header", csv.header, "csv, tsv: the first line names the columns");
+  command
+      .add_option("--column", arguments.columns,
+                  "csv, tsv: NAME[:TYPE], a column that stays by itself (i32); may be repeated")
+      ->allow_extra_args(false);
+  command.add_option("--separator", arguments.separator, "csv: one character, or tab")
+      ->check([](const std::string& text) {
+        return text.size() == 1 || text == "tab" ? "" : "one character or tab expected";
+      });
+  command.add_flag("--allow-nonfinite", csv.allow_nonfinite,
+                   "csv, tsv: keep NaN and Inf, which training refuses");
+}
+
+void add_writer_options(CLI::App& command, ConvertArguments& arguments) {
+  ConvertOptions& convert = arguments.convert;
+  command.add_flag("--overwrite", convert.writer.overwrite, "replace a data set that is there");
+  convert.threads = usable_cores();
+  command.add_option("--threads", convert.threads, "how many convert (the cores there are)")
+      ->check(CLI::Range(1u, 1024u));
+  command.add_option("--block-kib", arguments.block_kib, "size of a block")
+      ->check(CLI::Range(uint64_t{4}, uint64_t{1} << 20));
+  command.add_option("--chunk-mib", arguments.chunk_mib, "size of a chunk")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 16));
+}
+
+}  // namespace
+
+void add_convert_command(CLI::App& data, Status& outcome) {
+  auto arguments = std::make_shared<ConvertArguments>();  // shared: lives as long as the callback
+  CLI::App* command = data.add_subcommand(
+      "convert", "turn files into a data set; cut short, the same command goes on");
+  command
+      ->add_option("sources", arguments->sources,
+                   "csv, tsv: any number of files of one layout; idx: the images' file, the "
+                   "labels' file; gzip is unpacked")
+      ->required();
+  std::vector<std::string> names;
+  for (const auto& [name, open] : formats()) names.push_back(name);
+  command->add_option("--format", arguments->format, fmt::format("{}", fmt::join(names, ", ")))
+      ->required()
+      ->check(CLI::IsMember(names));
+  command->add_option("--out", arguments->out, "folder of the data set")->required();
+  add_layout_options(*command, *arguments);
+  add_writer_options(*command, *arguments);
+  command->callback([arguments, command, &outcome] {
+    arguments->convert.settings = settings_of(*command);
+    outcome = convert_files(*arguments);
+  });
+}
+
+}  // namespace ballast
