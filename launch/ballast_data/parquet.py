@@ -86,6 +86,8 @@ def make_plan(sources, out, settings):
             groups += _row_groups(source, file.metadata)
         about = os.stat(source)
         files.append([os.path.abspath(source), about.st_size, about.st_mtime_ns])
+    if not any(group.rows for group in groups):
+        raise DataError(f"{', '.join(map(str, sources))}: no rows")
     described = json.dumps([files, [dataclasses.astuple(column) for column in columns],
                             dataclasses.asdict(settings)], sort_keys=True)
     row_bytes = sum(column.row_bytes for column in columns)

@@ -3,8 +3,6 @@
 Chunks are named by their content and appear whole, so a task may fail, be tried again or run twice
 at once: equal rows give equal files, and what no manifest names is not part of any data set."""
 
-import contextlib
-
 import numpy
 
 from . import container
@@ -47,18 +45,26 @@ class ChunkWriter:
         """{column: array [rows, *shape]}; all columns, equal rows, exactly the types declared."""
         if self._receipt:
             raise DataError("write() after close()")
+        self._check_not_failed()
         arrays = checked_arrays(self._columns, values, self._allow_nonfinite,
                                 lambda row: self._row_name(self.rows + row))
-        with self._unless_failed():
+        try:
             self._stage(arrays)
+        except BaseException:
+            self._fail()
+            raise
 
     def close(self):
         """Writes what is left. -> PartitionReceipt; calling again returns the same."""
         if self._receipt is None:
-            with self._unless_failed():
+            self._check_not_failed()
+            try:
                 if self._staged_rows:
                     self._close_short_block()
                 self._close_chunk()
+            except BaseException:
+                self._fail()
+                raise
             self._receipt = PartitionReceipt(self._partition, self._columns, self._label,
                                              tuple(self._chunks))
         return self._receipt
@@ -70,23 +76,16 @@ class ChunkWriter:
         if kind is None:
             self.close()
         else:
-            self._failed = True
-            self._drop_chunk()
+            self._fail()
 
-    @contextlib.contextmanager
-    def _unless_failed(self):
-        """After a disk that was full there is no way on: rows are missing in the chunk."""
+    def _check_not_failed(self):
         if self._failed:
             raise DataError(f"the writer of partition {self._partition} failed before; start the "
                             "partition again with a new one")
-        try:
-            yield
-        except BaseException:
-            self._failed = True
-            self._drop_chunk()
-            raise
 
-    def _drop_chunk(self):
+    def _fail(self):
+        """There is no way on: rows may be missing in the chunk. It has no name and goes away."""
+        self._failed = True
         if self._file:
             self._file.close()
             self._file = None

@@ -172,6 +172,11 @@ class Refusals(ParquetTest):
                          "other.parquet: other columns than in rows.parquet: a i64 [], b i64 [] "
                          "expected, a i64 [], b f32 [] found")
 
+    def test_files_without_rows_are_named(self):
+        self.make('pa.table({"a": pa.array([], pa.int32())})')
+
+        self.assertEqual(self.refusal("rows.parquet"), "rows.parquet: no rows")
+
     def test_files_that_are_none_or_damaged_are_named(self):
         (self.folder / "text").write_text("a,b\n1,2\n" * 9)
         self.make('pa.table({"a": np.arange(9000)})')

@@ -1,9 +1,11 @@
 """ChunkWriter: the bytes of the C++ writer, every type and shape, and what it refuses."""
 
+import errno
 import os
 import resource
 import subprocess
 import sys
+import unittest.mock
 
 import numpy
 
@@ -224,6 +226,54 @@ class Refusals(DataTest):
         self.assertIn("failed before", self.refusal(writer.close))
         self.assertEqual(self.files_of(self.out), {})
 
+
+class Crashes(DataTest):
+    def test_kill_9_leaves_whole_chunks_or_nothing_and_the_task_can_run_again(self):
+        random = numpy.random.default_rng(3)
+        for _ in range(6):
+            task = subprocess.Popen([sys.executable, "-c", ENDLESS, str(self.out)],
+                                    stdout=subprocess.PIPE, text=True,
+                                    env=dict(os.environ, PYTHONPATH=str(ROOT / "launch")))
+            for _ in range(int(random.integers(1, 300))):
+                task.stdout.readline()
+            task.kill()
+            task.communicate()
+        left = set(self.files_of(self.out))
+
+        with ChunkWriter(self.out, {"x": "i64"}, block_bytes=4096, chunk_bytes=30000) as writer:
+            writer.write({"x": numpy.arange(50000)})
+        commit(self.out, [writer.close()])
+
+        self.assertTrue(all(name.endswith(".blc") for name in left), left)
+        self.assertEqual(self.column(self.out, "x"), list(range(50000)))
+        named = {chunk.name for chunk in writer.close().chunks}
+        self.assertLessEqual(left, named)  # cut at the same rows: the same chunks
+
+    def test_without_nameless_files_a_hidden_one_is_named_at_the_end(self):
+        def no_tmpfile(path, flags, *mode):
+            if flags & os.O_TMPFILE == os.O_TMPFILE:
+                raise OSError(errno.EOPNOTSUPP, "not here")
+            return opened(path, flags, *mode)
+
+        opened = os.open
+        with unittest.mock.patch("os.open", no_tmpfile):
+            writer = ChunkWriter(self.out, GOLDEN, "label", block_bytes=75)
+            writer.write(golden_rows())
+            hidden = [name.startswith(".new-") for name in os.listdir(self.out)]
+            commit(self.out, [writer.close()])
+
+        self.assertEqual(hidden, [True])
+        self.assertEqual(self.files_of(self.out), self.files_of(ROOT / "tests/data/golden"))
+
+
+ENDLESS = """
+import sys, numpy
+from ballast_data import ChunkWriter
+writer = ChunkWriter(sys.argv[1], {"x": "i64"}, block_bytes=4096, chunk_bytes=30000)
+for k in range(500):
+    writer.write({"x": numpy.arange(100 * k, 100 * k + 100)})
+    print(k, flush=True)
+"""
 
 FULL_DISK = """
 import sys, numpy
