@@ -8,33 +8,35 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
-#include "common/base/buffer.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/base/time.h"
-#include "worker/data/source/http_source.h"
+#include "worker/data/source/http_settings.h"
+#include "worker/data/source/http_transfer.h"
 
-using CURL = void;
 using CURLM = void;
 
 namespace ballast {
 
-// A range of an object, or only its size.
-struct HttpRequest {
-  std::string url;
-  uint64_t offset = 0;
-  std::span<std::byte> into = {};
-  uint64_t* size = nullptr;  // not null: the size is asked for
-  Source::Done done;
+// One request, its attempts so far, and the transfers that are at it: the first, and perhaps the
+// one beside it.
+struct HttpTask {
+  HttpRequest request;
+  std::optional<Time> begun;  // the first attempt
+  uint32_t attempts = 0;      // that failed
+  bool hedged = false;
+  bool fresh = false;  // the last connection was slow or broke
+  std::list<std::unique_ptr<HttpTransfer>> transfers;
 };
 
 class HttpLoop {
  public:
-  static Result<std::unique_ptr<HttpLoop>> create(const HttpLimits& limits);
+  // kExhausted: libcurl has no memory.
+  static Result<std::unique_ptr<HttpLoop>> create(const HttpAccess& access, HttpDialect dialect,
+                                                  const HttpLimits& limits);
   ~HttpLoop();
   HttpLoop(const HttpLoop&) = delete;
   HttpLoop& operator=(const HttpLoop&) = delete;
@@ -48,44 +50,44 @@ class HttpLoop {
   void run();
 
  private:
-  struct Transfer;
-  // One request, its attempts so far, and the transfers that are at it: the first, and perhaps the
-  // one beside it.
-  struct Task {
-    HttpRequest request;
-    Time asked;
-    Time due;  // not before
-    uint32_t attempts = 0;
-    bool hedged = false;
-    std::list<std::unique_ptr<Transfer>> transfers;
-  };
-  // What is known of an object since its first answer.
-  struct Pin {
-    std::string etag;  // empty: the server gives none
-  };
+  using TaskPointer = std::unique_ptr<HttpTask>;
 
-  explicit HttpLoop(const HttpLimits& limits, CURLM* multi);
+  HttpLoop(const HttpAccess& access, HttpDialect dialect, const HttpLimits& limits, CURLM* multi);
 
   void take_asked();
   void start_due(Time now);
-  void start_transfer(Task& task, bool beside);
+  void start_transfer(HttpTask& task, bool beside, Time now);
   void hedge_slow(Time now);
+  [[nodiscard]] bool may_hedge(const HttpTask& task) const;
+  void expire(Time now);
   void read_results(Time now);
-  void on_result(Transfer& transfer, int result, Time now);
-  void succeed(Task& task, Transfer& winner, Time now);
-  void fail_attempt(Task& task, Transfer& transfer, Status why, bool may_pass, Time now);
-  void drop_transfers(Task& task);
-  void end(Task& task, Status status);
+  void on_result(HttpTransfer& transfer, int result, Time now);
+  void succeed(HttpTask& task, HttpTransfer& winner, Time now);
+  void fail_attempt(HttpTask& task, HttpTransfer& transfer, HttpVerdict verdict, Time now);
+  void slow_down(const HttpTransfer& transfer, Time now);
+  void say_trouble(const HttpTask& task, const Status& why, Time now);
+  void drop_transfers(HttpTask& task);
+  [[nodiscard]] TaskPointer take_active(HttpTask& task);
+  void end(TaskPointer task, Status status);
   [[nodiscard]] Duration until_next(Time now) const;
+  [[nodiscard]] bool has_room() const;
   [[nodiscard]] std::optional<Duration> slow_after() const;
-  [[nodiscard]] size_t under_way() const;
 
+  const HttpAccess access_;
+  const HttpDialect dialect_;
   const HttpLimits limits_;
   CURLM* const multi_;
-  std::list<Task> tasks_;
-  std::map<std::string, Pin> pins_;  // by url
-  std::deque<Duration> last_taken_;  // of the last good answers
+  std::multimap<Time, TaskPointer> waiting_;  // by when they are due; equal times in their order
+  std::list<TaskPointer> active_;             // at most reads_most
+  size_t transfers_ = 0;                      // of all active ones
+  size_t hedges_ = 0;                         // of them, beside another
+  std::map<std::string, HttpPin> pins_;       // by url
+  std::deque<Duration> last_taken_;           // of the last good answers
   double reads_at_once_ = 8;
+  Time slowed_down_;  // answers to what began before say nothing new
+  Time last_good_;
+  Time last_said_;
+  Status last_trouble_;
   uint64_t hedged_bytes_ = 0;
   Random random_;
 

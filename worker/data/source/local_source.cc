@@ -37,6 +37,10 @@ ssize_t read_fully(int descriptor, std::span<std::byte> into, uint64_t offset) {
   return static_cast<ssize_t>(filled);
 }
 
+Status stopped() {
+  return Status(Code::kStopped, "the loader ends");
+}
+
 }  // namespace
 
 LocalSource::OpenFile::~OpenFile() {
@@ -58,7 +62,7 @@ LocalSource::~LocalSource() {
   }
   asked_.notify_all();
   threads_.clear();
-  for (Request& request : dropped) request.done(Status(Code::kStopped, "the loader ends"));
+  for (Request& request : dropped) request.done(stopped());
 }
 
 std::string LocalSource::name_of(const std::string& object) const {
@@ -68,7 +72,11 @@ std::string LocalSource::name_of(const std::string& object) const {
 void LocalSource::read(const std::string& object, uint64_t offset, std::span<std::byte> into,
                        Done done) {
   {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    if (stopping_) {
+      lock.unlock();
+      return done(stopped());
+    }
     requests_.push_back({object, offset, into, std::move(done)});
     while (threads_.size() < threads_wanted_) threads_.emplace_back([this] { work(); });
   }

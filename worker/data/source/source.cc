@@ -23,7 +23,10 @@ Result<std::unique_ptr<Source>> open_source(const std::string& location, const R
   if (scheme.empty()) {
     return std::unique_ptr<Source>(std::make_unique<LocalSource>(location, reading));
   }
-  if (scheme == "http" || scheme == "https") return HttpSource::open(location);
+  if (scheme == "http" || scheme == "https") {
+    BALLAST_ASSIGN(std::unique_ptr<HttpSource> source, HttpSource::open(location));
+    return std::unique_ptr<Source>(std::move(source));
+  }
   return Status(Code::kInvalidInput,
                 fmt::format("data set {}: a folder or an address that begins with http:// or "
                             "https:// expected, {}:// found",

@@ -1,0 +1,60 @@
+// What an HttpSource can be told: how long it waits, how it reaches the server, and what the server
+// speaks beyond plain http (S3 signs its requests and explains its refusals). Values.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/base/time.h"
+
+namespace ballast {
+
+struct HttpLimits {
+  Duration connect = 5s;
+  Duration stall = 5s;       // without any byte
+  Duration deadline = 120s;  // of one read, all attempts together
+  Duration pause_most = 8s;  // between two attempts, unless the server asks for more
+  uint32_t reads_most = 64;  // at a time
+};
+
+struct HttpAccess {
+  std::string ca_file = {};  // certificates to trust, PEM; empty: those of the system
+  std::string proxy = {};    // "http://host:port"; empty: none, whatever the environment says
+};
+
+// What one attempt came to.
+struct HttpVerdict {
+  Status status = {};       // OK: all bytes are there
+  bool may_pass = false;    // with time
+  bool overloaded = false;  // the server, or the way to it: read less at a time
+  bool fresh = false;       // not on this connection again
+  Duration wait = 0s;       // the server asks for this long a pause
+};
+
+struct HttpDialect {
+  // How messages name the place; empty: by its url.
+  std::string name;
+  // Header lines for a GET of `url`; asked for each attempt, because they carry the time.
+  std::function<std::vector<std::string>(const std::string& url)> headers;
+  // What an answer that is no data means; nullopt: what http says. `at`: what was tried.
+  std::function<std::optional<HttpVerdict>(const std::string& at, long answer,
+                                           std::string_view text)>
+      explain;
+  bool follows = true;  // redirections; a signature is good for one address only
+};
+
+struct HttpCounters {
+  uint64_t requests = 0;
+  uint64_t retries = 0;
+  uint64_t hedges = 0;
+  uint64_t hedges_won = 0;
+  uint64_t connections = 0;
+  uint64_t bytes = 0;  // delivered
+};
+
+}  // namespace ballast
