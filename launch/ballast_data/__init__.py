@@ -7,8 +7,8 @@ manifest. numpy, flatbuffers and xxhash are all it needs; it runs without the C+
     commit(folder, receipts)                 # in the driver
 
 Read in this order: columns (what a row is), writer (the story of a partition), receipt (what is
-handed over), commit; container has the bytes, files the writing. arrow and parquet need pyarrow and
-are the launcher's.
+handed over), commit; container has the bytes, files the writing. arrow, parquet and conversion are
+`ballast data convert --format parquet`.
 """
 
 from .columns import Column

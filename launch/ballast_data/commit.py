@@ -67,6 +67,17 @@ def clean(folder):
     return names
 
 
+def remove_chunks(folder, names):
+    """Removes these chunks but for those that the manifest in the folder names. One that cannot be
+    removed costs space, nothing else."""
+    path = os.path.join(folder, MANIFEST)
+    kept = set()
+    if os.path.exists(path):
+        with told(f"read {path}"), open(path, "rb") as file:
+            kept = _named(file.read(), path)
+    _remove(folder, {name for name in names if CHUNK_NAME.fullmatch(name)} - kept)
+
+
 def is_there(folder, chunk):
     """Whether a chunk of a receipt is in the folder and as long as it should be."""
     try:

@@ -1,39 +1,22 @@
-"""Parquet files -> a data set: row groups are converted in processes, a batch of rows at a time.
+"""Parquet files as partitions of a data set. A partition is one row group, or several small ones in
+a row; it is read a batch of rows at a time, whatever the size of the row groups."""
 
-A partition is one row group, or several small ones in a row. Its receipt is kept as JSON in
-OUT/.receipts when its chunks are on disk, so a conversion that was stopped goes on from there; the
-folder goes away with the commit. Memory: for each process a batch and a block, whatever the size
-of the row groups."""
-
-import concurrent.futures
 import contextlib
-import ctypes
 import dataclasses
 import hashlib
 import json
-import multiprocessing
 import os
-import pathlib
-import shutil
-import signal
 
 import pyarrow
 from pyarrow import parquet
 
 from .arrow import column_of_field, values_of
-from .commit import MANIFEST, commit, is_there
-from .errors import DataError, DiskError
-from .files import make_folder, replace_file, told
-from .receipt import PartitionReceipt
-from .writer import ChunkWriter
+from .errors import DataError
+from .files import told
 
-RECEIPTS = ".receipts"
-PLAN = "plan.json"
 BATCH_BYTES = 4 << 20
 BATCH_ROWS_MAX = 1 << 16
 READ_AHEAD_BYTES = 256 << 10  # of each column
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None)  # loaded before any fork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +51,25 @@ class Plan:
     def rows(self):
         return sum(group.rows for groups in self.partitions for group in groups)
 
-    @property
-    def receipts(self):
-        return os.path.join(self.out, RECEIPTS)
+    def row_name(self, number, row):
+        """"rows.parquet, row group 2, row 17": both numbers from 0, the row's in its file."""
+        for group in self.partitions[number]:
+            if row < group.rows:
+                return f"{group.path}, row group {group.number}, row {group.first_row + row}"
+            row -= group.rows
+        raise IndexError(row)
+
+    def batches(self, number):
+        """The rows of a partition as {column: array}, a few MiB at a time."""
+        row_bytes = sum(column.row_bytes for column in self.columns)
+        batch_rows = min(max(BATCH_BYTES // row_bytes, 1), BATCH_ROWS_MAX)
+        done = 0
+        for group in self.partitions[number]:
+            for batch in _batches(group, self.columns, batch_rows):
+                yield {column.name: values_of(batch.column(column.name), column, self.settings.null,
+                                              lambda row: self.row_name(number, done + row))
+                       for column in self.columns}
+                done += len(batch)
 
 
 def make_plan(sources, out, settings):
@@ -93,43 +92,6 @@ def make_plan(sources, out, settings):
     row_bytes = sum(column.row_bytes for column in columns)
     return Plan(str(out), columns, settings, _partitions(groups, row_bytes, settings.chunk_bytes),
                 hashlib.sha256(described.encode()).hexdigest())
-
-
-def convert(plan, processes, overwrite=False, progress=lambda done, rows: None):
-    """-> Committed. progress(rows done, rows in all) is called as partitions are done."""
-    if not overwrite and os.path.exists(os.path.join(plan.out, MANIFEST)):
-        raise DataError(f"{plan.out} already holds a data set: choose another folder, or replace "
-                        "it with --overwrite")
-    receipts = _begin(plan)
-    progress(sum(receipt.rows for receipt in receipts), plan.rows)
-    done = {receipt.partition for receipt in receipts}
-    waiting = [number for number in range(len(plan.partitions)) if number not in done]
-    for receipt in _converted(plan, waiting, processes):
-        receipts.append(receipt)
-        progress(sum(receipt.rows for receipt in receipts), plan.rows)
-    committed = commit(plan.out, receipts, partitions=len(plan.partitions), overwrite=overwrite)
-    shutil.rmtree(plan.receipts, ignore_errors=True)
-    return committed
-
-
-def convert_partition(plan, number):
-    """What a process does -> its receipt, also kept in the folder."""
-    groups = plan.partitions[number]
-    settings = plan.settings
-    row_bytes = sum(column.row_bytes for column in plan.columns)
-    batch_rows = min(max(BATCH_BYTES // row_bytes, 1), BATCH_ROWS_MAX)
-    with ChunkWriter(plan.out, plan.columns, settings.label, number,
-                     block_bytes=settings.block_bytes, chunk_bytes=settings.chunk_bytes,
-                     allow_nonfinite=settings.allow_nonfinite,
-                     row_name=lambda row: _row_name(groups, row)) as writer:
-        for group in groups:
-            for batch in _batches(group, plan.columns, batch_rows):
-                writer.write({column.name: values_of(
-                    batch.column(column.name), column, settings.null,
-                    lambda row: _row_name(groups, writer.rows + row)) for column in plan.columns})
-    receipt = writer.close()
-    replace_file(plan.receipts, f"{number}.json", receipt.to_json().encode())
-    return receipt
 
 
 @contextlib.contextmanager
@@ -180,65 +142,8 @@ def _text(columns):
     return ", ".join(f"{column.name} {column.type} {list(column.shape)}" for column in columns)
 
 
-def _begin(plan):
-    """The receipts of this very plan whose chunks are there; those of another one are dropped."""
-    folder = pathlib.Path(plan.receipts)
-    make_folder(plan.out)
-    kept = folder / PLAN
-    if not kept.exists() or kept.read_text(encoding="utf-8") != plan.identity:
-        shutil.rmtree(folder, ignore_errors=True)
-        make_folder(folder)
-        replace_file(str(folder), PLAN, plan.identity.encode())
-    receipts = []
-    for number in range(len(plan.partitions)):
-        with contextlib.suppress(FileNotFoundError, DataError):
-            receipt = PartitionReceipt.from_json((folder / f"{number}.json").read_text("utf-8"))
-            if all(is_there(plan.out, chunk) for chunk in receipt.chunks):
-                receipts.append(receipt)
-    return receipts
-
-
-def _converted(plan, waiting, processes):
-    """Receipts as they come. Processes and not threads: much of the work is Python's."""
-    if not waiting:
-        return
-    context = multiprocessing.get_context("fork")
-    pool = concurrent.futures.ProcessPoolExecutor(min(processes, len(waiting)), context,
-                                                  _become_child, (os.getpid(),))
-    try:
-        for task in concurrent.futures.as_completed(
-                [pool.submit(convert_partition, plan, number) for number in waiting]):
-            yield task.result()
-    except concurrent.futures.BrokenExecutor:
-        raise DiskError("a process of the conversion was killed, for lack of memory maybe; the "
-                        "same command goes on from there; fewer --processes take less") from None
-    except BaseException:  # what is unfinished has no name yet, and goes with the process
-        for child in multiprocessing.active_children():
-            child.kill()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _become_child(parent):
-    """Ends with the launcher, and leaves Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
 def _batches(group, columns, batch_rows):
     with _opened(group.path) as file:
         yield from file.iter_batches(batch_rows, row_groups=[group.number],
                                      columns=[column.name for column in columns],
                                      use_threads=False)
-
-
-def _row_name(groups, row):
-    """"data.parquet, row group 2, row 17": both numbers from 0, the row's in its file."""
-    for group in groups:
-        if row < group.rows:
-            return f"{group.path}, row group {group.number}, row {group.first_row + row}"
-        row -= group.rows
-    raise IndexError(row)

@@ -16,10 +16,12 @@ class ChunkWriter:
     """Owned by one task. `columns`: {"pixels": ("u8", (28, 28)), "label": "i32"}; `label`: the
     integer column whose values each block counts; `partition`: the place of these rows among those
     of the other tasks; `block_bytes`, `chunk_bytes`: targets, a row that is larger gets its own;
-    `row_name`(row): what messages call a row of this partition."""
+    `row_name`(row): what messages call a row of this partition; `before_naming`(name): told of each
+    chunk before it gets its name."""
 
     def __init__(self, folder, columns, label=None, partition=0, *, block_bytes=2 << 20,
-                 chunk_bytes=32 << 20, allow_nonfinite=False, row_name=None):
+                 chunk_bytes=32 << 20, allow_nonfinite=False, row_name=None,
+                 before_naming=None):
         self._columns = columns_of(columns)
         self._label = label or ""
         if label and label not in [column.name for column in self._columns]:
@@ -39,6 +41,7 @@ class ChunkWriter:
         self._chunks = []
         self._receipt = None
         self._failed = False
+        self._before_naming = before_naming or (lambda name: None)
         make_folder(self._folder)
 
     def write(self, values):
@@ -151,6 +154,7 @@ class ChunkWriter:
         footer = container.encode_footer(self._columns, self._footer)
         self._file.append(container.seal(footer, self._file.size, container.CHUNK_MAGIC))
         chunk = ChunkReceipt(container.xxh3(footer), self._file.size, tuple(self._written))
+        self._before_naming(chunk.name)
         self._file.publish(chunk.name)
         self._file.close()
         self._file, self._footer, self._written = None, [], []

@@ -42,8 +42,9 @@ def build_parser():
                         help="size of a block (2048)")
     parser.add_argument("--chunk-mib", type=whole(1, 1 << 16), default=32, metavar="N",
                         help="size of a chunk (32)")
-    parser.add_argument("--processes", type=whole(1, 1024), metavar="N",
-                        default=len(os.sched_getaffinity(0)), help="default: one a core")
+    parser.add_argument("--threads", type=whole(1, 1024), metavar="N",
+                        default=len(os.sched_getaffinity(0)),
+                        help="how many convert, each a process (the cores there are)")
     return parser
 
 
@@ -72,9 +73,9 @@ def names_of(words):
 
 
 def load():
-    """-> (ballast_data, its parquet module), or what to install."""
+    """-> ballast_data with its modules for this, or what to install."""
     try:
-        import ballast_data
+        import ballast_data.conversion
         import ballast_data.parquet
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
@@ -87,7 +88,7 @@ def load():
             "--format parquet needs pyarrow, which Debian does not have: python3 -m venv "
             "--system-site-packages arrow && arrow/bin/pip install pyarrow, then arrow/bin/python "
             f"{os.path.relpath(sys.argv[0])} data convert ...") from None
-    return ballast_data, ballast_data.parquet
+    return ballast_data
 
 
 def show(done, rows):
@@ -104,13 +105,15 @@ def convert(words):
     if options.columns and options.skip:
         raise LauncherError("--columns and --skip: only one of them expected")
     shapes = shapes_of(options.shape)
-    ballast_data, parquet = load()
-    settings = parquet.Settings(
+    ballast_data = load()
+    settings = ballast_data.parquet.Settings(
         options.label, names_of(options.columns), names_of(options.skip), shapes, options.null,
         options.block_kib << 10, options.chunk_mib << 20, options.allow_nonfinite)
     try:
-        plan = parquet.make_plan(options.sources, options.out, settings)
-        committed = parquet.convert(plan, options.processes, options.overwrite, show)
+        plan = ballast_data.parquet.make_plan(options.sources, options.out, settings)
+        committed = ballast_data.conversion.convert(
+            plan, options.threads, overwrite=options.overwrite, progress=show,
+            note=lambda text: print(text, file=sys.stderr, flush=True))
     except ballast_data.DataError as error:
         kind = FAILED if isinstance(error, ballast_data.DiskError) else BAD_INPUT
         raise LauncherError(str(error), kind) from error

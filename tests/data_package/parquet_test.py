@@ -38,10 +38,10 @@ class ParquetTest(DataTest):
         return subprocess.run(self.command(*words, out=out), cwd=self.folder, capture_output=True,
                               text=True, check=False, timeout=120)
 
-    def converted(self, *words, out="out"):
+    def converted(self, *words, out="out", note=""):
         """-> the rows, as ballast-tool reads them"""
         done = self.convert(*words, out=out)
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual((done.returncode, done.stderr), (0, note))
         self.assertFalse((self.folder / out / ".receipts").exists())
         return self.rows_of(self.folder / out)
 
@@ -49,7 +49,7 @@ class ParquetTest(DataTest):
         done = self.convert(*words)
         self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
-        self.assertFalse((self.out / "manifest").exists())
+        self.assertFalse(self.out.exists())
         return done.stderr.removeprefix("ballast: ").strip()
 
 
@@ -105,7 +105,7 @@ class Values(ParquetTest):
             with self.subTest(processes=processes):
                 out = f"p{processes}"
 
-                self.converted(*names, "--label", "label", "--processes", processes, "--chunk-mib",
+                self.converted(*names, "--label", "label", "--threads", processes, "--chunk-mib",
                                1, "--block-kib", 64, out=out)
 
                 self.assertEqual(self.column(self.folder / out, "id"), list(range(90000)))
@@ -201,17 +201,33 @@ class Refusals(ParquetTest):
         self.assertEqual((len(replaced), len(self.files_of(self.out))), (5, 2))
 
 
+BEHIND_MANIFEST = """
+import shutil
+from ballast_data import conversion, parquet
+shutil.rmtree = lambda *words, **named: None
+settings = parquet.Settings(block_bytes=64 << 10, chunk_bytes=1 << 20)
+conversion.convert(parquet.make_plan(["rows.parquet"], "out", settings), 1)
+"""
+
+
 class Stopped(ParquetTest):
+    launcher = None
+
+    def tearDown(self):
+        if self.launcher and self.launcher.poll() is None:
+            self.launcher.kill()
+            self.launcher.communicate()
+
     def start(self):
         """A conversion of many partitions by one process, killed after the third."""
         self.make('pa.table({"id": np.arange(3_000_000)})', row_group_size=1 << 17)
-        words = ("rows.parquet", "--processes", 1, "--chunk-mib", 1, "--block-kib", 64)
-        launcher = subprocess.Popen(self.command(*words), cwd=self.folder, text=True,
-                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                    start_new_session=True)
+        words = ("rows.parquet", "--threads", 1, "--chunk-mib", 1, "--block-kib", 64)
+        self.launcher = subprocess.Popen(self.command(*words), cwd=self.folder, text=True,
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                         start_new_session=True)
         receipts = self.out / ".receipts"
         launching.wait_until(lambda: (receipts / "2.json").exists(), "three partitions", 60)
-        return launcher, receipts, words
+        return self.launcher, receipts, words
 
     def test_after_kill_9_the_same_command_goes_on_and_gives_the_same_data_set(self):
         launcher, receipts, words = self.start()
@@ -223,7 +239,8 @@ class Stopped(ParquetTest):
         self.assertFalse((self.out / "manifest").exists())
         self.assertLess(len(kept), 23)
 
-        self.converted(*words)
+        told = f"out: goes on; {len(kept)} of 23 pieces were finished before\n"
+        self.converted(*words, note=told)
 
         for path in self.out.glob("*.blc"):
             self.assertEqual(chunks.get(path.name, path.stat().st_ino), path.stat().st_ino)
@@ -243,11 +260,34 @@ class Stopped(ParquetTest):
         launcher.kill()
         launcher.communicate()
 
-        self.converted(*words[:-1], 128)
+        self.converted(*words[:-1], 128, note="out: starts over what an earlier run began: the "
+                       "sources or the options have changed\n")
         self.converted(*words[:-1], 128, out="whole")
 
-        self.assertEqual((self.out / "manifest").read_bytes(),
-                         (self.folder / "whole/manifest").read_bytes())
+        self.assertEqual(self.files_of(self.out), self.files_of(self.folder / "whole"))
+
+    def test_stopped_behind_the_manifest_only_the_end_is_left_to_do(self):
+        launcher, receipts, words = self.start()
+        launcher.kill()
+        launcher.communicate()
+        self.converted(*words, out="whole")
+        whole = self.files_of(self.folder / "whole")
+        commands = f"import sys; sys.path.insert(0, {str(ROOT / 'launch')!r})\n" + BEHIND_MANIFEST
+        subprocess.run([self.python, "-c", commands], cwd=self.folder, check=True)
+        self.assertTrue((self.out / "manifest").exists() and receipts.exists())
+
+        self.converted(*words, note="out: goes on; 23 of 23 pieces were finished before\n")
+
+        self.assertEqual(self.files_of(self.out), whole)
+
+    def test_two_conversions_into_one_folder_do_not_meet(self):
+        _, _, words = self.start()
+
+        done = self.convert(*words)
+
+        self.assertIsNone(self.launcher.poll())
+        self.assertEqual((done.returncode, done.stderr), (
+            2, "ballast: out: another conversion into it runs; wait for its end\n"))
 
     def test_a_full_disk_is_one_line_and_exit_code_3(self):
         self.make('pa.table({"id": np.arange(100_000)})')
@@ -256,8 +296,8 @@ class Stopped(ParquetTest):
                                   resource.RLIMIT_FSIZE, (20000, 20000)))
 
         self.assertEqual(done.returncode, 3, done.stderr)
-        self.assertRegex(done.stderr,
-                         r"^ballast: write a file in out at byte \d+: File too large\n$")
+        self.assertRegex(done.stderr, r"^ballast: write a file in out at byte \d+: File too large; "
+                         r"what is converted stays: the same command again goes on from there\n$")
 
 
 class Memory(ParquetTest):
@@ -272,7 +312,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10)
         values = f"np.random.default_rng(1).random({rows} * 40, np.float32)"
         self.make(f'pa.table({{"x": pa.FixedSizeListArray.from_arrays(pa.array({values}), 40)}})',
                   row_group_size=rows)
-        command = self.command("rows.parquet", "--processes", 1, "--overwrite")
+        command = self.command("rows.parquet", "--threads", 1, "--overwrite")
         done = subprocess.run([sys.executable, "-c", self.PEAK, *command], cwd=self.folder,
                               capture_output=True, text=True, check=True)
         return int(done.stdout)
