@@ -33,7 +33,8 @@ void check_name(const JobConfig& job, Problems& out) {
 
 void check_columns(const DataConfig& data, Problems& out) {
   if (data.train.empty()) {
-    out.push_back({{"data.train"}, "data.train is empty; expected the folder or the address of a data set"});
+    out.push_back(
+        {{"data.train"}, "data.train is empty; expected the folder or the address of a data set"});
   }
   if (data.label.empty()) {
     out.push_back({{"data.label"}, "data.label is empty; expected a column"});

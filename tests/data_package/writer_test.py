@@ -1,6 +1,7 @@
 """ChunkWriter: the bytes of the C++ writer, every type and shape, and what it refuses."""
 
 import errno
+import gzip
 import os
 import resource
 import subprocess
@@ -50,8 +51,9 @@ class SameBytes(DataTest):
         names = ",".join([*(f"f{k}" for k in range(40)), "id", "label"])
         text = "\n".join(",".join(map(str, [*x.reshape(-1).astype(int), i, y]))
                          for x, i, y in zip(rows["features"], rows["id"], rows["label"]))
-        (self.folder / "rows.csv").write_text(f"{names}\n{text}\n")
-        self.tool("convert", "--format", "csv", "rows.csv", "--header", "--label", "label",
+        with gzip.open(self.folder / "rows.csv.gz", "wt", 1) as file:  # one piece: one C++ writer
+            file.write(f"{names}\n{text}\n")
+        self.tool("convert", "--format", "csv", "rows.csv.gz", "--header", "--label", "label",
                   "--shape", "2,20", "--column", "id:i64", "--out", "cc", "--block-kib", 4,
                   "--chunk-mib", 1)
 

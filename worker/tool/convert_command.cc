@@ -170,7 +170,11 @@ void add_convert_command(CLI::App& data, Status& outcome) {
       ->required();
   std::vector<std::string> names;
   for (const auto& [name, open] : formats()) names.push_back(name);
-  command->add_option("--format", arguments->format, fmt::format("{}", fmt::join(names, ", ")))
+  command
+      ->add_option("--format", arguments->format,
+                   fmt::format("{}; parquet is the launcher's: `ballast data convert --format "
+                               "parquet --help`",
+                               fmt::join(names, ", ")))
       ->required()
       ->check(CLI::IsMember(names));
   command->add_option("--out", arguments->out, "folder of the data set")->required();
