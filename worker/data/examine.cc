@@ -127,18 +127,21 @@ std::string values_text(const ColumnSpec& spec, std::span<const std::byte> row,
 
 }  // namespace
 
-std::vector<Status> verify_dataset(const std::string& folder) {
+std::vector<Status> verify_chunk(const Dataset& dataset, uint32_t chunk) {
+  const auto reader = ChunkReader::open(dataset, chunk);
+  if (!reader.ok()) return {reader.status()};
   std::vector<Status> problems;
+  if (Status head = reader->verify_head(); !head.ok()) problems.push_back(head);
+  for (const BlockPlace& block : dataset.blocks_of(chunk)) verify_block(*reader, block, problems);
+  return problems;
+}
+
+std::vector<Status> verify_dataset(const std::string& folder) {
   const auto dataset = Dataset::open(folder);
   if (!dataset.ok()) return {dataset.status()};
+  std::vector<Status> problems;
   for (uint32_t c = 0; c < (*dataset)->manifest().chunks.size(); ++c) {
-    const auto chunk = ChunkReader::open(**dataset, c);
-    if (!chunk.ok()) {
-      problems.push_back(chunk.status());
-      continue;
-    }
-    if (Status head = chunk->verify_head(); !head.ok()) problems.push_back(head);
-    for (const BlockPlace& block : (*dataset)->blocks_of(c)) verify_block(*chunk, block, problems);
+    for (Status& problem : verify_chunk(**dataset, c)) problems.push_back(std::move(problem));
   }
   return problems;
 }

@@ -16,6 +16,8 @@ namespace ballast {
 // Reads every byte and compares every hash. One status for each thing that is wrong, in the order
 // of the data; empty: all is well.
 [[nodiscard]] std::vector<Status> verify_dataset(const std::string& folder);
+// The same for one chunk.
+[[nodiscard]] std::vector<Status> verify_chunk(const Dataset& dataset, uint32_t chunk);
 
 // Every chunk is there, of the size the manifest says, with its head and its footer whole; what
 // lies between is not read. One status for each chunk that is not, in the order of the data.

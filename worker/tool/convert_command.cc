@@ -10,8 +10,11 @@
 
 #include "common/base/system_cores.h"
 #include "worker/data/convert/convert.h"
+#include "worker/data/convert/criteo.h"
 #include "worker/data/convert/csv.h"
 #include "worker/data/convert/idx.h"
+#include "worker/data/convert/npy.h"
+#include "worker/data/convert/svm.h"
 #include "worker/tool/status_line.h"
 
 namespace ballast {
@@ -30,9 +33,19 @@ struct ConvertArguments {
   uint64_t block_kib = 2048;
   uint64_t chunk_mib = 32;
   std::string separator = ",";
+  std::optional<std::string> categories_type;
   CsvOptions csv;
+  CriteoOptions criteo;
+  SvmOptions svm;
   ConvertOptions convert;
 };
+
+// Leaves `type` as it is where the option was not given.
+Status take_type(const std::optional<std::string>& option, ColumnType& type) {
+  if (!option) return {};
+  BALLAST_ASSIGN(type, parse_column_type(*option));
+  return {};
+}
 
 // "country:i32" or "3": a column that is not joined with the others.
 Result<OwnColumn> parse_own_column(const std::string& text) {
@@ -79,12 +92,73 @@ Result<std::unique_ptr<Format>> open_idx_files(ConvertArguments& arguments) {
   return open_idx(arguments.sources[0], arguments.sources[1], idx);
 }
 
+Result<CriteoOptions> criteo_options(const ConvertArguments& arguments) {
+  CriteoOptions criteo = arguments.criteo;
+  criteo.features = arguments.features.value_or(criteo.features);
+  criteo.label = arguments.label.value_or(criteo.label);
+  BALLAST_RETURN_IF_ERROR(take_type(arguments.features_type, criteo.features_type));
+  BALLAST_RETURN_IF_ERROR(take_type(arguments.categories_type, criteo.categories_type));
+  BALLAST_RETURN_IF_ERROR(take_type(arguments.label_type, criteo.label_type));
+  return criteo;
+}
+
+Result<std::unique_ptr<Format>> open_criteo_tsv_files(ConvertArguments& arguments) {
+  BALLAST_ASSIGN(const CriteoOptions criteo, criteo_options(arguments));
+  return open_criteo_tsv(arguments.sources, criteo);
+}
+
+Result<std::unique_ptr<Format>> open_criteo_bin_files(ConvertArguments& arguments) {
+  BALLAST_ASSIGN(const CriteoOptions criteo, criteo_options(arguments));
+  return open_criteo_bin(arguments.sources, criteo);
+}
+
+// "pixels=x_train.npy".
+Result<NpyColumn> parse_npy_column(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals != std::string::npos && equals > 0) {
+    return NpyColumn{text.substr(0, equals), text.substr(equals + 1)};
+  }
+  return Status(Code::kInvalidInput,
+                "data convert --format npy --column " + text + ": NAME=FILE.npy expected");
+}
+
+Result<std::unique_ptr<Format>> open_npy_files(ConvertArguments& arguments) {
+  if (!arguments.sources.empty()) {
+    return Status(Code::kInvalidInput, "data convert --format npy: " + arguments.sources[0] +
+                                           ": give each array as --column NAME=FILE.npy");
+  }
+  NpyOptions npy;
+  npy.allow_nonfinite = arguments.csv.allow_nonfinite;
+  for (const std::string& text : arguments.columns) {
+    BALLAST_ASSIGN(NpyColumn column, parse_npy_column(text));
+    if (column.name == "label") npy.label = "label";
+    npy.columns.push_back(std::move(column));
+  }
+  npy.label = arguments.label.value_or(npy.label);
+  return open_npy(npy);
+}
+
+Result<std::unique_ptr<Format>> open_libsvm_files(ConvertArguments& arguments) {
+  SvmOptions& svm = arguments.svm;
+  svm.features = arguments.features.value_or(svm.features);
+  svm.label = arguments.label.value_or(svm.label);
+  svm.allow_nonfinite = arguments.csv.allow_nonfinite;
+  BALLAST_RETURN_IF_ERROR(take_type(arguments.features_type, svm.features_type));
+  BALLAST_RETURN_IF_ERROR(take_type(arguments.label_type, svm.label_type));
+  return open_libsvm(arguments.sources, svm);
+}
+
 using OpenFormat = Result<std::unique_ptr<Format>> (*)(ConvertArguments& arguments);
 
 // Every format there is, by the name that --format takes.
 const std::map<std::string, OpenFormat>& formats() {
-  static const std::map<std::string, OpenFormat> all = {
-      {"csv", open_csv_files}, {"tsv", open_csv_files}, {"idx", open_idx_files}};
+  static const std::map<std::string, OpenFormat> all = {{"csv", open_csv_files},
+                                                        {"tsv", open_csv_files},
+                                                        {"idx", open_idx_files},
+                                                        {"criteo-tsv", open_criteo_tsv_files},
+                                                        {"criteo-bin", open_criteo_bin_files},
+                                                        {"npy", open_npy_files},
+                                                        {"libsvm", open_libsvm_files}};
   return all;
 }
 
@@ -92,6 +166,11 @@ Status convert_files(ConvertArguments& arguments) {
   ConvertOptions& options = arguments.convert;
   options.writer.block_bytes = arguments.block_kib << 10;
   options.writer.chunk_bytes = arguments.chunk_mib << 20;
+  if (arguments.sources.empty() && arguments.format != "npy") {
+    return Status(Code::kInvalidInput,
+                  fmt::format("data convert --format {}: files to convert expected, none found",
+                              arguments.format));
+  }
   BALLAST_ASSIGN(const std::unique_ptr<Format> format, formats().at(arguments.format)(arguments));
   uint64_t rows = 0;
   {
@@ -123,26 +202,43 @@ std::string settings_of(const CLI::App& command) {
 void add_layout_options(CLI::App& command, ConvertArguments& arguments) {
   CsvOptions& csv = arguments.csv;
   command.add_option("--features", arguments.features,
-                     "name of the feature column (csv, tsv: features, idx: pixels)");
+                     "name of the feature column (features; idx: pixels; criteo: dense)");
   command.add_option("--features-type", arguments.features_type,
-                     "csv, tsv: u8, i32, i64, f16 or f32 (f32)");
+                     "u8, i32, i64, f16 or f32 (f32); idx, npy: as in the file");
   command.add_option("--label", arguments.label,
                      "csv, tsv: the label's name, or number from 0, negative from the end (-1); "
-                     "idx: name of the label column (label)");
-  command.add_option("--label-type", arguments.label_type, "csv, tsv: i32; idx: as in the file");
+                     "npy: which column it is; others: name of the label column (label)");
+  command.add_option("--label-type", arguments.label_type, "i32; idx, npy: as in the file");
   command.add_option("--shape", csv.shape, "csv, tsv: shape of the features, such as 8,8")
       ->delimiter(',');
   command.add_flag("--header", csv.header, "csv, tsv: the first line names the columns");
   command
-      .add_option("--column", arguments.columns,
-                  "csv, tsv: NAME[:TYPE], a column that stays by itself (i32); may be repeated")
+      .add_option(
+          "--column", arguments.columns,
+          "csv, tsv: NAME[:TYPE], a column that stays by itself (i32); npy: NAME=FILE.npy; may be "
+          "repeated")
       ->allow_extra_args(false);
   command.add_option("--separator", arguments.separator, "csv: one character, or tab")
       ->check([](const std::string& text) {
         return text.size() == 1 || text == "tab" ? "" : "one character or tab expected";
       });
   command.add_flag("--allow-nonfinite", csv.allow_nonfinite,
-                   "csv, tsv: keep NaN and Inf, which training refuses");
+                   "keep NaN and Inf, which training refuses");
+}
+
+void add_sparse_options(CLI::App& command, ConvertArguments& arguments) {
+  command.add_option("--categories-type", arguments.categories_type,
+                     "criteo: i32 keeps the 32 bits as they are, i64 has no negative ids (i32)");
+  command.add_option("--missing", arguments.criteo.missing,
+                     "criteo-tsv: in place of an empty whole number (0)");
+  command
+      .add_option("--missing-category", arguments.criteo.missing_category,
+                  "criteo-tsv: in place of an empty category (0)")
+      ->check(no_minus);
+  command.add_option("--width", arguments.svm.width, "libsvm: how many features a row has")
+      ->check(no_minus);
+  command.add_flag("--zero-based", arguments.svm.zero_based, "libsvm: indices count from 0, not 1");
+  command.add_flag("--qid", arguments.svm.qid, "libsvm: keep qid as a column, i64");
 }
 
 void add_writer_options(CLI::App& command, ConvertArguments& arguments) {
@@ -163,11 +259,9 @@ void add_convert_command(CLI::App& data, Status& outcome) {
   auto arguments = std::make_shared<ConvertArguments>();  // shared: lives as long as the callback
   CLI::App* command = data.add_subcommand(
       "convert", "turn files into a data set; cut short, the same command goes on");
-  command
-      ->add_option("sources", arguments->sources,
-                   "csv, tsv: any number of files of one layout; idx: the images' file, the "
-                   "labels' file; gzip is unpacked")
-      ->required();
+  command->add_option("sources", arguments->sources,
+                      "any number of files of one layout; idx: the images' file, the labels' file; "
+                      "npy: none. gzip is unpacked");
   std::vector<std::string> names;
   for (const auto& [name, open] : formats()) names.push_back(name);
   command
@@ -179,6 +273,7 @@ void add_convert_command(CLI::App& data, Status& outcome) {
       ->check(CLI::IsMember(names));
   command->add_option("--out", arguments->out, "folder of the data set")->required();
   add_layout_options(*command, *arguments);
+  add_sparse_options(*command, *arguments);
   add_writer_options(*command, *arguments);
   command->callback([arguments, command, &outcome] {
     arguments->convert.settings = settings_of(*command);

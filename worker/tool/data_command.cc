@@ -10,6 +10,7 @@
 #include "common/base/hash.h"
 #include "worker/data/dataset.h"
 #include "worker/data/examine.h"
+#include "worker/data/repair.h"
 #include "worker/tool/convert_command.h"
 #include "worker/tool/replay_command.h"
 
@@ -44,16 +45,52 @@ Status inspect(const std::string& folder) {
 }
 
 // All problems are shown; the first decides the exit code.
-Status verify(const std::string& folder) {
-  const std::vector<Status> problems = verify_dataset(folder);
+Status show(const std::vector<Status>& problems) {
   for (size_t i = 1; i < problems.size(); ++i) {
     fmt::print(stderr, "ballast-tool: {}\n", problems[i].to_string());
   }
-  if (!problems.empty()) return problems.front();
+  return problems.empty() ? Status() : problems.front();
+}
+
+Status show_whole(const std::string& folder) {
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
   fmt::print("{}: {} rows in {} blocks verified\n", folder, dataset->rows(),
              dataset->block_count());
+  for (const std::string& name : unnamed_files(*dataset)) {
+    fmt::print("note: {}/{} is no part of the data set\n", folder, name);
+  }
   return {};
+}
+
+Status verify(const std::string& folder) {
+  BALLAST_RETURN_IF_ERROR(show(verify_dataset(folder)));
+  return show_whole(folder);
+}
+
+void print_lost(const LostChunk& chunk) {
+  if (!chunk.why_not_fetched.ok()) {
+    fmt::print(stderr, "ballast-tool: {}\n", chunk.why_not_fetched.to_string());
+  }
+  fmt::print(
+      "lost: rows {} to {} in {}{}\n", chunk.first_row, chunk.first_row + chunk.rows - 1,
+      chunk.name,
+      chunk.set_aside.empty() ? ", which is gone" : ", whose file is now " + chunk.set_aside);
+}
+
+Status repair(const std::string& folder, const RepairOptions& options) {
+  BALLAST_ASSIGN(const RepairReport report, repair_dataset(folder, options));
+  for (const Status& problem : report.problems) {
+    fmt::print(stderr, "ballast-tool: {}\n", problem.to_string());
+  }
+  for (const std::string& name : report.restored) {
+    fmt::print("restored: {} from {}\n", name, options.from);
+  }
+  for (const LostChunk& chunk : report.lost) print_lost(chunk);
+  if (report.is_whole()) return show_whole(folder);
+  return Status(Code::kDataLoss,
+                fmt::format("{}: {} chunks are lost; repair it with --from and the place of a "
+                            "copy, convert the sources again, or leave their rows out with --drop",
+                            folder, report.lost.size()));
 }
 
 Status print_head(const std::string& folder, uint64_t rows) {
@@ -90,13 +127,24 @@ void add_statistics(CLI::App& data, Status& outcome) {
   });
 }
 
+void add_verify(CLI::App& data, Status& outcome) {
+  CLI::App* command = data.add_subcommand("verify", "read every byte, compare every hash");
+  auto options = std::make_shared<RepairOptions>();  // shared: lives as long as the callback
+  CLI::Option* repairs = command->add_flag(
+      "--repair", "fetch what is damaged or gone again, or set it aside and say what is lost");
+  command->add_option("--from", options->from, "a copy of the data set: folder or address")
+      ->needs(repairs);
+  command->add_flag("--drop", options->drop, "leave the rows that stay lost out of the data set")
+      ->needs(repairs);
+  command->callback([folder = add_folder(*command), options, repairs, &outcome] {
+    outcome = *repairs ? repair(*folder, *options) : verify(*folder);
+  });
+}
+
 void add_examiners(CLI::App& data, Status& outcome) {
   CLI::App* inspecting = data.add_subcommand("inspect", "columns, sizes and labels");
   inspecting->callback(
       [folder = add_folder(*inspecting), &outcome] { outcome = inspect(*folder); });
-
-  CLI::App* verifying = data.add_subcommand("verify", "read every byte, compare every hash");
-  verifying->callback([folder = add_folder(*verifying), &outcome] { outcome = verify(*folder); });
 
   CLI::App* heading = data.add_subcommand("head", "the first rows as text");
   auto rows = std::make_shared<uint64_t>(5);  // shared: lives as long as the callback
@@ -112,6 +160,7 @@ void add_data_command(CLI::App& tool, Status& outcome) {
   data->require_subcommand(1);
   add_convert_command(*data, outcome);
   add_examiners(*data, outcome);
+  add_verify(*data, outcome);
   add_statistics(*data, outcome);
   add_replay_command(*data, outcome);
 }

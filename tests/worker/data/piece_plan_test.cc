@@ -41,7 +41,7 @@ TEST(PiecePlan, CoversEveryUnitOnceForAnySizes) {
           plan_pieces(std::vector<Extent>{{units, stored, true}, {units, stored, true}}, 1000);
 
       SourceRange last{0, 0, 0};
-      for (const Piece& piece : pieces) {
+      for (const SourcePiece& piece : pieces) {
         for (const SourceRange& range : piece.ranges) {
           EXPECT_EQ(range.begin, range.source == last.source ? last.end : 0);
           EXPECT_LT(range.begin, range.end);

@@ -127,7 +127,7 @@ class Conversion {
   const std::string& folder_;
   const ConvertOptions& options_;
   uint64_t row_bytes_ = 0;
-  std::vector<Piece> pieces_;
+  std::vector<SourcePiece> pieces_;
   std::vector<std::string> made_folders_;
   std::optional<FolderHold> hold_;
   ConvertRecord record_;
@@ -206,7 +206,7 @@ Status Conversion::begin() {
       static_cast<uint64_t>(kPieceOfChunk * static_cast<double>(options_.writer.chunk_bytes));
   pieces_ = plan_pieces(format_.extents(), piece_bytes);
   parts_.resize(pieces_.size());
-  for (const Piece& piece : pieces_) stored_all_ += piece.stored_bytes;
+  for (const SourcePiece& piece : pieces_) stored_all_ += piece.stored_bytes;
   BALLAST_RETURN_IF_ERROR(make_folder(folder_));
   BALLAST_ASSIGN(FolderHold hold, FolderHold::take(folder_));
   hold_.emplace(std::move(hold));

@@ -14,15 +14,15 @@ uint64_t share(uint64_t bytes, uint64_t part, uint64_t whole) {
 
 }  // namespace
 
-std::vector<Piece> plan_pieces(std::span<const Extent> extents, uint64_t piece_bytes) {
-  std::vector<Piece> pieces;
-  Piece piece;
+std::vector<SourcePiece> plan_pieces(std::span<const Extent> extents, uint64_t piece_bytes) {
+  std::vector<SourcePiece> pieces;
+  SourcePiece piece;
   const auto take = [&](const SourceRange& range, uint64_t bytes) {
     piece.ranges.push_back(range);
     piece.stored_bytes += bytes;
     if (piece.stored_bytes < piece_bytes) return;
     pieces.push_back(std::move(piece));
-    piece = Piece();
+    piece = SourcePiece();
   };
   for (uint32_t source = 0; source < extents.size(); ++source) {
     const Extent& extent = extents[source];
