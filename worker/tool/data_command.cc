@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <iostream>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -11,7 +13,9 @@
 #include "worker/data/dataset.h"
 #include "worker/data/examine.h"
 #include "worker/data/repair.h"
+#include "worker/data/resolve_shapes.h"
 #include "worker/tool/convert_command.h"
+#include "worker/tool/data_plan.h"
 #include "worker/tool/replay_command.h"
 
 namespace ballast {
@@ -101,11 +105,23 @@ Status print_head(const std::string& folder, uint64_t rows) {
   return {};
 }
 
-Status print_statistics(const std::string& folder, std::optional<bool> per_value) {
+// The lines of `text` that are no comments: what a job file takes.
+std::string without_comments(const std::string& text) {
+  std::istringstream lines(text);
+  std::string kept;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with('#')) kept += line + "\n";
+  }
+  return kept;
+}
+
+Status print_statistics(const std::string& folder, std::optional<bool> per_value, bool toml_only) {
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
   BALLAST_ASSIGN(const std::vector<ColumnStatistics> columns, measure_columns(*dataset));
-  fmt::print("# {}: {} rows\n{}", folder, dataset->rows(),
-             statistics_text(columns, dataset->manifest().label, per_value));
+  const std::string text =
+      fmt::format("# {}: {} rows\n{}", folder, dataset->rows(),
+                  statistics_text(columns, dataset->manifest().label, per_value));
+  fmt::print("{}", toml_only ? without_comments(text) : text);
   return {};
 }
 
@@ -120,18 +136,53 @@ void add_statistics(CLI::App& data, Status& outcome) {
   CLI::Option* each = command->add_flag("--per-value", each_text);
   CLI::Option* whole = command->add_flag("--whole", whole_text);
   whole->excludes(each);
-  command->callback([folder = add_folder(*command), each, whole, &outcome] {
+  const std::string toml_text = "only the [[data.transform]] tables, for a job file";
+  CLI::Option* toml = command->add_flag("--toml", toml_text);
+  command->callback([folder = add_folder(*command), each, whole, toml, &outcome] {
     std::optional<bool> per_value;
     if (*each || *whole) per_value = bool(*each);
-    outcome = print_statistics(*folder, per_value);
+    outcome = print_statistics(*folder, per_value, bool(*toml));
   });
+}
+
+struct PlanArguments {
+  ResolveOptions job;
+  double samples_per_second = 0;
+  std::string run_dir;
+};
+
+Status print_plan(const PlanArguments& arguments) {
+  double rate = arguments.samples_per_second;
+  if (!arguments.run_dir.empty()) {
+    BALLAST_ASSIGN(rate, measured_rate(arguments.run_dir));
+  }
+  return run_data_plan(arguments.job, resolve_shapes, rate, std::cout);
+}
+
+void add_plan(CLI::App& data, Status& outcome) {
+  CLI::App* command =
+      data.add_subcommand("plan", "memory, disk, requests and MB/s of a job, before it starts");
+  auto arguments = std::make_shared<PlanArguments>();  // shared: lives as long as the callback
+  command->add_option("job", arguments->job.job_path, "the job file, in TOML")->required();
+  command
+      ->add_option("--set", arguments->job.overrides,
+                   "key=value in place of the job file's; repeatable")
+      ->allow_extra_args(false);
+  CLI::Option* rate = command
+                          ->add_option("--samples-per-second", arguments->samples_per_second,
+                                       "what the job is to train")
+                          ->check(CLI::PositiveNumber);
+  command->add_option("--run", arguments->run_dir, "a run that has ended, whose rate is taken")
+      ->excludes(rate);
+  command->callback([arguments, &outcome] { outcome = print_plan(*arguments); });
 }
 
 void add_verify(CLI::App& data, Status& outcome) {
   CLI::App* command = data.add_subcommand("verify", "read every byte, compare every hash");
   auto options = std::make_shared<RepairOptions>();  // shared: lives as long as the callback
-  CLI::Option* repairs = command->add_flag(
-      "--repair", "fetch what is damaged or gone again, or set it aside and say what is lost");
+  const std::string text =
+      "fetch what is damaged or gone again, or set it aside and say what is lost";
+  CLI::Option* repairs = command->add_flag("--repair", text);
   command->add_option("--from", options->from, "a copy of the data set: folder or address")
       ->needs(repairs);
   command->add_flag("--drop", options->drop, "leave the rows that stay lost out of the data set")
@@ -161,6 +212,7 @@ void add_data_command(CLI::App& tool, Status& outcome) {
   add_convert_command(*data, outcome);
   add_examiners(*data, outcome);
   add_verify(*data, outcome);
+  add_plan(*data, outcome);
   add_statistics(*data, outcome);
   add_replay_command(*data, outcome);
 }

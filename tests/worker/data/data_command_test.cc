@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "tests/worker/data/data_fixture.h"
 #include "worker/data/dataset.h"
@@ -108,6 +109,99 @@ TEST_F(DataCommandTest, ReportsDataLossWithCode2ForEveryKindOfDamage) {
   const Outcome outcome = run("verify " + folder);
   EXPECT_EQ(outcome.code, 2);
   EXPECT_THAT(outcome.text, HasSubstr(chunk + " is cut short or grown: " + std::to_string(bytes)));
+}
+
+TEST_F(DataCommandTest, ConvertsEveryFormatByItsName) {
+  const std::string in = BALLAST_TEST_DATA "/convert/";
+  for (const std::string& arguments :
+       {"tsv " + in + "rows.tsv --header", "criteo-tsv " + in + "criteo.tsv --missing -1",
+        "criteo-bin " + in + "criteo.bin --categories-type i64",
+        "npy --column x=" + in + "x.npy --column label=" + in + "y.npy",
+        "libsvm " + in + "rows.svm --width 3 --qid --threads 2"}) {
+    const Outcome outcome =
+        run("convert --overwrite --out " + path("d") + " --format " + arguments);
+
+    EXPECT_EQ(outcome.code, 0) << arguments << '\n' << outcome.text;
+    EXPECT_THAT(run("verify " + path("d")).text, HasSubstr("rows in 1 blocks verified"));
+  }
+}
+
+TEST_F(DataCommandTest, RefusesOptionsThatTheFormatCannotUse) {
+  const std::string in = BALLAST_TEST_DATA "/convert/";
+  const auto refused = [&](const std::string& arguments) {
+    const Outcome outcome = run("convert --out " + path("d") + " --format " + arguments);
+    EXPECT_EQ(outcome.code, 2) << arguments;
+    return outcome.text;
+  };
+
+  EXPECT_THAT(refused("libsvm " + in + "rows.svm"), HasSubstr("--width N expected"));
+  EXPECT_THAT(refused("npy " + in + "x.npy"), HasSubstr("--column NAME=FILE.npy"));
+  EXPECT_THAT(refused("npy --column x"), HasSubstr("NAME=FILE.npy expected"));
+  EXPECT_THAT(refused("csv"), HasSubstr("files to convert expected, none found"));
+  EXPECT_THAT(refused("criteo-tsv " + in + "criteo.tsv --categories-type f32"),
+              HasSubstr("--categories-type f32: i32 or i64 expected"));
+}
+
+TEST_F(DataCommandTest, GoesOnAfterAKillAndSaysSo) {
+  std::string rows;
+  for (int i = 0; i < 200'000; ++i) rows += std::to_string(i) + ",1\n";
+  const std::string file = write_text("rows.csv", rows);
+  const std::string command = "convert --format csv " + file + " --chunk-mib 1 --threads 1 --out ";
+  ASSERT_EQ(run(command + path("whole")).code, 0);
+  const std::string killed = "sh -c '" BALLAST_TOOL " data " + command + path("d") +
+                             " & pid=$!; while ! ls " + path("d") +
+                             "/*.blc >/dev/null 2>&1; do kill -0 $pid || exit; done; kill -9 $pid'";
+  (void)std::system((killed + " >/dev/null 2>&1").c_str());
+
+  const Outcome outcome = run(command + path("d"));
+
+  if (outcome.code != 0) {  // it was done before the kill
+    EXPECT_THAT(outcome.text, HasSubstr("already holds a data set"));
+  } else {
+    EXPECT_THAT(outcome.text, HasSubstr("goes on; "));
+  }
+  EXPECT_EQ(read_file(path("d/manifest")), read_file(path("whole/manifest")));
+  EXPECT_FALSE(std::filesystem::exists(path("d/convert.state")));
+}
+
+TEST_F(DataCommandTest, RepairsFromACopyAndElseSaysWhatIsLost) {
+  const std::string folder = write_pixels("d", 1000, 16);
+  std::filesystem::copy(folder, path("copy"));
+  const std::string chunk = Dataset::open(folder).value()->chunk_path(1);
+  flip_bit(chunk, 4100);
+
+  const Outcome lost = run("verify --repair " + folder);
+  EXPECT_EQ(lost.code, 2);
+  EXPECT_THAT(lost.text, HasSubstr("lost: rows "));
+  EXPECT_THAT(lost.text, HasSubstr("--from and the place of a copy"));
+  const Outcome repaired = run("verify --repair --from " + path("copy") + " " + folder);
+  EXPECT_EQ(repaired.code, 0) << repaired.text;
+  EXPECT_THAT(repaired.text, HasSubstr("restored: "));
+  EXPECT_THAT(repaired.text, HasSubstr(".damaged is no part of the data set"));
+  EXPECT_EQ(run("verify --drop " + folder).code, 2);
+}
+
+TEST_F(DataCommandTest, PrintsOnlyTheTablesForAJobFileWhenAsked) {
+  const std::string text = run("stats --toml " + write_pixels("d", 100, 2)).text;
+
+  EXPECT_TRUE(text.starts_with("[[data.transform]]\nkind = \"standardize\"\n")) << text;
+  EXPECT_EQ(text.find('#'), std::string::npos);
+}
+
+TEST_F(DataCommandTest, PlansAJobBeforeItStarts) {
+  const std::string job = write_text(
+      "job.toml", "[job]\nname = \"p\"\n[data]\ntrain = \"" + write_pixels("d", 1000, 16) +
+                      "\"\nfeatures = [\"pixels\"]\nlabel = \"label\"\norder = \"strip\"\n"
+                      "[model]\nloss = \"softmax_cross_entropy\"\n[[layer]]\nkind = \"dense\"\n"
+                      "units = 10\n[train]\nbatch = 100\nlanes = 4\n");
+
+  const Outcome outcome = run("plan " + job + " --samples-per-second 50000");
+
+  EXPECT_EQ(outcome.code, 0) << outcome.text;
+  EXPECT_THAT(outcome.text, HasSubstr("order           strip, window "));
+  EXPECT_THAT(outcome.text, HasSubstr("MB/s at 50000 samples/s"));
+  EXPECT_THAT(outcome.text, HasSubstr("requests, one a block"));
+  EXPECT_THAT(outcome.text, HasSubstr("memory of a worker"));
 }
 
 TEST_F(DataCommandTest, ShowsEveryProblemAndNotOnlyTheFirst) {
