@@ -13,6 +13,7 @@
 #include "worker/data/convert/criteo.h"
 #include "worker/data/convert/csv.h"
 #include "worker/data/convert/idx.h"
+#include "worker/data/convert/mds.h"
 #include "worker/data/convert/npy.h"
 #include "worker/data/convert/svm.h"
 #include "worker/tool/status_line.h"
@@ -148,6 +149,19 @@ Result<std::unique_ptr<Format>> open_libsvm_files(ConvertArguments& arguments) {
   return open_libsvm(arguments.sources, svm);
 }
 
+Result<std::unique_ptr<Format>> open_mds_folder(ConvertArguments& arguments) {
+  if (arguments.sources.size() != 1) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("data convert --format mds: one folder with index.json expected, {} "
+                              "found",
+                              arguments.sources.size()));
+  }
+  MdsOptions mds;
+  mds.label = arguments.label.value_or(mds.label);
+  mds.allow_nonfinite = arguments.csv.allow_nonfinite;
+  return open_mds(arguments.sources[0], mds);
+}
+
 using OpenFormat = Result<std::unique_ptr<Format>> (*)(ConvertArguments& arguments);
 
 // Every format there is, by the name that --format takes.
@@ -157,6 +171,7 @@ const std::map<std::string, OpenFormat>& formats() {
                                                         {"idx", open_idx_files},
                                                         {"criteo-tsv", open_criteo_tsv_files},
                                                         {"criteo-bin", open_criteo_bin_files},
+                                                        {"mds", open_mds_folder},
                                                         {"npy", open_npy_files},
                                                         {"libsvm", open_libsvm_files}};
   return all;
@@ -204,11 +219,11 @@ void add_layout_options(CLI::App& command, ConvertArguments& arguments) {
   command.add_option("--features", arguments.features,
                      "name of the feature column (features; idx: pixels; criteo: dense)");
   command.add_option("--features-type", arguments.features_type,
-                     "u8, i32, i64, f16 or f32 (f32); idx, npy: as in the file");
+                     "u8, i32, i64, f16 or f32 (f32); idx, npy, mds: as in the file");
   command.add_option("--label", arguments.label,
                      "csv, tsv: the label's name, or number from 0, negative from the end (-1); "
-                     "npy: which column it is; others: name of the label column (label)");
-  command.add_option("--label-type", arguments.label_type, "i32; idx, npy: as in the file");
+                     "npy, mds: which column it is; others: name of the label column (label)");
+  command.add_option("--label-type", arguments.label_type, "i32; idx, npy, mds: as in the file");
   command.add_option("--shape", csv.shape, "csv, tsv: shape of the features, such as 8,8")
       ->delimiter(',');
   command.add_flag("--header", csv.header, "csv, tsv: the first line names the columns");
@@ -261,7 +276,7 @@ void add_convert_command(CLI::App& data, Status& outcome) {
       "convert", "turn files into a data set; cut short, the same command goes on");
   command->add_option("sources", arguments->sources,
                       "any number of files of one layout; idx: the images' file, the labels' file; "
-                      "npy: none. gzip is unpacked");
+                      "mds: the folder; npy: none. gzip is unpacked");
   std::vector<std::string> names;
   for (const auto& [name, open] : formats()) names.push_back(name);
   command

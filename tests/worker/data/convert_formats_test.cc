@@ -1,11 +1,13 @@
 // Each format against a file made by hand and what it must become (tests/data/convert), and one
 // refusal for each kind of malformed input.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "tests/worker/data/data_fixture.h"
 #include "worker/data/convert/convert.h"
 #include "worker/data/convert/criteo.h"
 #include "worker/data/convert/csv.h"
+#include "worker/data/convert/mds.h"
 #include "worker/data/convert/npy.h"
 #include "worker/data/convert/svm.h"
 #include "worker/data/dataset.h"
@@ -240,6 +242,66 @@ TEST_F(ConvertFormatsTest, NamesTheLineOfMalformedLibsvm) {
   qid.qid = true;
   EXPECT_THAT(refusal(open_libsvm({write_text("q", "1 qid:1 1:1\n1 1:1\n")}, qid)),
               HasSubstr("q line 2: qid:N expected behind the label, none found"));
+}
+
+TEST_F(ConvertFormatsTest, ReadsMdsShards) {
+  EXPECT_EQ(rows_of(open_mds(golden("mds"), {})), text_of(golden("mds.expected")));
+
+  const auto dataset = Dataset::open(path("out")).value();
+  EXPECT_EQ(dataset->columns()[0].to_string(), "id i32 []");
+  EXPECT_EQ(dataset->columns()[2].to_string(), "pixels f32 [2, 2]");
+  EXPECT_EQ(dataset->manifest().label, "label");
+}
+
+TEST_F(ConvertFormatsTest, NamesShardColumnOrByteOfMalformedMds) {
+  const std::string good = text_of(golden("mds/index.json"));
+  const std::string bytes = text_of(golden("mds/shard.00000.mds"));
+  std::filesystem::copy(golden("mds"), path("m"));
+  const auto refused = [&](const std::string& index) {
+    write_text("m/index.json", index);
+    return refusal(open_mds(path("m"), {}));
+  };
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string index = good;
+    index.replace(index.find(from), from.size(), to);
+    return refused(index);
+  };
+  ASSERT_EQ(refused(good), "ok");
+  EXPECT_THAT(refused(good.substr(0, good.size() - 1)),
+              HasSubstr("m/index.json: JSON expected, byte " + std::to_string(good.size() - 1)));
+  EXPECT_THAT(refused(std::string(100, '[')), HasSubstr("no more than 64 levels"));
+  EXPECT_THAT(refused(""), HasSubstr("JSON expected, byte 0: a value expected"));
+  EXPECT_THAT(refused("{}"), HasSubstr("a list of shards expected"));
+  EXPECT_THAT(with("\"mds\"", "\"csv\""), HasSubstr("format mds, version 2 expected"));
+  for (const char* encoding : {"pkl", "str", "jpeg", "uint64", "ndarray:int32", "ndarray",
+                               "ndarray:float32:2,0", "ndarray:float32:2,x", "ndarray:pkl:2"}) {
+    EXPECT_THAT(with("ndarray:float32:2,2", encoding),
+                HasSubstr("column \"pixels\": int, int8 to int64"));
+  }
+  EXPECT_THAT(with("ndarray:float32:2,2", "pkl"), HasSubstr("a pickle is a program"));
+  EXPECT_THAT(with("\"uint16\"", "\"int16\""), HasSubstr("shard 1: the columns of the first"));
+  EXPECT_THAT(with("\"shard.00000.mds\"", "\"../m/shard.00000.mds\""),
+              HasSubstr("a file beside index.json expected"));
+  EXPECT_THAT(with("\"shard.00000.mds\"", "\"none.mds\""), HasSubstr("open " + path("m/none.mds")));
+  std::string packed = good;
+  packed.replace(packed.find("\"zip_data\": null"), 16, "\"zip_data\": {}");
+  packed.replace(packed.find("shard.00000.mds"), 15, "none.mds");
+  EXPECT_THAT(refused(packed), HasSubstr("none.mds is compressed; unpack the shards first"));
+  EXPECT_THAT(with("\"samples\": 2", "\"samples\": 3"),
+              HasSubstr("shard.00000.mds at byte 0: 3 samples expected by index.json, 2 found"));
+  write_text("m/shard.00000.mds", bytes.substr(0, bytes.size() - 1));
+  EXPECT_THAT(refused(good), HasSubstr(fmt::format("{} bytes expected by index.json, {} found",
+                                                   bytes.size(), bytes.size() - 1)));
+  std::string wrong = bytes;
+  wrong[4] = static_cast<char>(wrong[4] + 1);
+  write_text("m/shard.00000.mds", wrong);
+  EXPECT_THAT(refused(good), HasSubstr("shard.00000.mds at byte 4: sample 0: 34 bytes inside of "
+                                       "the file expected"));
+  wrong = bytes;
+  wrong.replace(bytes.size() - 8, 8, std::string("\0\0\0\0\0\0\xf8\x7f", 8));
+  write_text("m/shard.00000.mds", wrong);
+  EXPECT_THAT(refused(good), HasSubstr(fmt::format("at byte {}, column \"score\": a finite number",
+                                                   bytes.size() - 8)));
 }
 
 TEST_F(ConvertFormatsTest, GivesTheSameRowsWhereverASourceIsCut) {

@@ -116,7 +116,7 @@ TEST_F(DataCommandTest, ConvertsEveryFormatByItsName) {
   for (const std::string& arguments :
        {"tsv " + in + "rows.tsv --header", "criteo-tsv " + in + "criteo.tsv --missing -1",
         "criteo-bin " + in + "criteo.bin --categories-type i64",
-        "npy --column x=" + in + "x.npy --column label=" + in + "y.npy",
+        "npy --column x=" + in + "x.npy --column label=" + in + "y.npy", "mds " + in + "mds",
         "libsvm " + in + "rows.svm --width 3 --qid --threads 2"}) {
     const Outcome outcome =
         run("convert --overwrite --out " + path("d") + " --format " + arguments);

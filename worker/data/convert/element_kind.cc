@@ -1,10 +1,12 @@
 #include "worker/data/convert/element_kind.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <map>
 
 #include "common/base/check.h"
+#include "worker/data/column_values.h"
 
 namespace ballast {
 
@@ -82,6 +84,17 @@ void convert_elements(const ElementKind& kind, std::span<const std::byte> stored
                  turned.begin() + static_cast<ptrdiff_t>(at + kind.bytes));
   }
   convert_native(kind, turned, out);
+}
+
+std::optional<uint64_t> first_nonfinite(ColumnType type, std::span<const std::byte> values) {
+  if (is_integer(type)) return std::nullopt;
+  return with_type(type, [&](auto kind) -> std::optional<uint64_t> {
+    using Value = decltype(kind);
+    for (uint64_t i = 0; i < values.size() / sizeof(Value); ++i) {
+      if (!std::isfinite(as_double(load_value<Value>(values.data(), i)))) return i;
+    }
+    return std::nullopt;
+  });
 }
 
 }  // namespace ballast

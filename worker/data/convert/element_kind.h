@@ -31,4 +31,8 @@ struct ElementKind {
 void convert_elements(const ElementKind& kind, std::span<const std::byte> stored,
                       std::span<std::byte> out);
 
+// Index of the first value that is NaN or Inf; nothing: all are finite.
+[[nodiscard]] std::optional<uint64_t> first_nonfinite(ColumnType type,
+                                                      std::span<const std::byte> values);
+
 }  // namespace ballast

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -189,18 +188,6 @@ Result<NpyArray> open_array(const NpyColumn& column) {
   BALLAST_RETURN_IF_ERROR(shape_in(head, array));
   BALLAST_RETURN_IF_ERROR(check_size(array));
   return array;
-}
-
-// Index of the first value that is NaN or Inf; nothing: all are finite.
-std::optional<uint64_t> first_nonfinite(ColumnType type, std::span<const std::byte> values) {
-  if (is_integer(type)) return std::nullopt;
-  return with_type(type, [&](auto kind) -> std::optional<uint64_t> {
-    using Value = decltype(kind);
-    for (uint64_t i = 0; i < values.size() / sizeof(Value); ++i) {
-      if (!std::isfinite(as_double(load_value<Value>(values.data(), i)))) return i;
-    }
-    return std::nullopt;
-  });
 }
 
 class NpyFormat : public Format {

@@ -29,9 +29,41 @@ bool parse_integer(std::string_view text, std::byte* value) {
   return parse_whole(text, number) && store(number, value);
 }
 
+// Short numbers, as most are: [-]digits[.digits] whose digits are a whole number of at most 2^24
+// with at most 10 behind the point. Both it and that power of ten are floats without rounding, so
+// one division rounds correctly, to the bits that from_chars gives (Clinger 1990). False: not of
+// this kind. from_chars was 44 % of the time of a CSV conversion.
+bool parse_short_float(std::string_view text, float& number) {
+  constexpr float kPowers[] = {1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f, 1e6f, 1e7f, 1e8f, 1e9f, 1e10f};
+  constexpr size_t kTextMax = 12;  // so that the digits fit 64 bits
+  const char* at = text.data();
+  const char* end = at + text.size();
+  const bool minus = at != end && *at == '-';
+  if (minus) ++at;
+  const char* first = at;
+  const char* point = nullptr;
+  uint64_t digits = 0;
+  if (text.size() > kTextMax) return false;
+  for (; at != end; ++at) {
+    const auto digit = static_cast<unsigned>(*at - '0');
+    if (digit <= 9) {
+      digits = digits * 10 + digit;
+    } else if (*at == '.' && point == nullptr && at != first) {
+      point = at;
+    } else {
+      return false;
+    }
+  }
+  const auto behind = point == nullptr ? 0 : end - point - 1;
+  if (at == first || digits > (1u << 24) || behind > 10) return false;
+  number = static_cast<float>(digits) / kPowers[behind];
+  if (minus) number = -number;
+  return true;
+}
+
 bool parse_float(std::string_view text, ColumnType type, bool allow_nonfinite, std::byte* value) {
   float number = 0;
-  if (!parse_whole(text, number)) return false;
+  if (!parse_short_float(text, number) && !parse_whole(text, number)) return false;
   if (type == ColumnType::kF32)
     return (allow_nonfinite || std::isfinite(number)) && store(number, value);
   const uint16_t half = float_to_half(number);
