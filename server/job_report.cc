@@ -38,6 +38,13 @@ void write_shares(JsonWriter& json, const wire::TimeShares& shares) {
   json.key("pull").value(shares.pull).close();
 }
 
+void write_loader(JsonWriter& json, const wire::LoaderProgress& loader) {
+  json.open().key("batches_ready").value(loader.ready);
+  json.key("batches_waited").value(loader.waited);
+  json.key("blocks_per_batch_mean").value(wire::blocks_mean(loader));
+  json.key("blocks_per_batch_min").value(loader.blocks_min).close();
+}
+
 wire::TimeShares as_fractions(wire::TimeShares shares) {
   const double sum = shares.load + shares.compute + shares.push + shares.wait + shares.pull;
   if (sum <= 0) return shares;
@@ -76,6 +83,8 @@ void write_worker(JsonWriter& json, const WorkerStatus& worker) {
   for (const LaneStatus& lane : worker.lanes) json.value(lane.lane.value());
   json.close_list().key("shares");
   write_shares(json, worker.shares);
+  json.key("loader");
+  write_loader(json, worker.loader);
   json.key("silent_seconds").value(worker.silent_seconds);
   json.key("waiting_for").value(worker.waiting_for);
   json.key("waiting_seconds").value(worker.waiting_seconds).close();
@@ -179,6 +188,8 @@ Status JobReport::write_summary(const JobStatus& status, bool stopped, Time now)
   json.key("lost_pushes").value(totals.lost_pushes).key("restarts").value(totals.restarts);
   json.key("lane_moves").value(totals.lane_moves).key("shares");
   write_shares(json, as_fractions(totals.shares));
+  json.key("loader");
+  write_loader(json, totals.loader);
   uint64_t memory = 0;
   for (const ShardStatus& shard : status.shards) memory += shard.memory_bytes;
   json.key("server_memory_bytes").value(memory);

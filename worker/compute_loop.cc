@@ -130,8 +130,18 @@ Status ComputeLoop::compute(const session_effect::Compute& order) {
   disturb(order.clock, worked);
   BALLAST_RETURN_IF_ERROR(go_on());
   done_.compute_seconds = to_seconds(monotonic_now() - started) - done_.load_seconds;
+  done_.loader = loader_progress();
   report_(done_);
   return Status();
+}
+
+wire::LoaderProgress ComputeLoop::loader_progress() const {
+  const LoaderCounters counters = loader_.counters();
+  return {.ready = counters.batches_ready,
+          .waited = counters.batches_waited + counters.batches_missed,
+          .blocks = counters.blocks,
+          .batches = counters.blocks_batches,
+          .blocks_min = counters.blocks_min};
 }
 
 // Async, ssp: the rows of all lanes are one batch.

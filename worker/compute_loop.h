@@ -67,6 +67,7 @@ class ComputeLoop {
                   const PendingHalves& pending, const GradientSet& last);
   Status evaluate(const session_effect::EvaluateSlices& order);
   [[nodiscard]] GradientSet take_gradients();
+  [[nodiscard]] wire::LoaderProgress loader_progress() const;
   [[nodiscard]] std::string culprit(const Batch& batch) const;
   void disturb(Clock clock, Duration worked);
 

@@ -73,6 +73,7 @@ void WorkerSession::on(session_event::ComputeDone& event, Time, SessionEffects&)
   ++totals_.beat;
   totals_.shares.load += event.load_seconds;
   totals_.shares.compute += event.compute_seconds;
+  totals_.loader = event.loader;
   totals_.busy_seconds += event.load_seconds + event.compute_seconds;
   if (!job_ || job_->number != event.job) return;
   const auto task = tasks_.find(job_->task);

@@ -83,6 +83,7 @@ struct ComputeDone {
   double weight_sum = 0;
   double load_seconds = 0;  // waited for the batch
   double compute_seconds = 0;
+  wire::LoaderProgress loader = {};  // since the worker started
 };
 struct EvaluationDone {
   uint64_t job = 0;

@@ -54,6 +54,20 @@ struct TimeShares {
   double pull = 0;
 };
 
+// How the loader of a worker has done since it started: whether steps find their rows ready, and
+// how well rows are mixed, told by the different blocks that one lane's batch comes from.
+struct LoaderProgress {
+  uint64_t ready = 0;       // batches that were there when they were asked for
+  uint64_t waited = 0;      // the others
+  uint64_t blocks = 0;      // different blocks of each batch counted, added up
+  uint64_t batches = 0;     // counted: whole ones of one lane; of rows in memory a sample
+  uint64_t blocks_min = 0;  // the fewest blocks of a batch; 0: none counted
+};
+// Adds the progress of another worker or life.
+void add(LoaderProgress& sum, const LoaderProgress& other);
+// Different blocks of a batch; 0: none counted.
+[[nodiscard]] double blocks_mean(const LoaderProgress& progress);
+
 // Heartbeat of a worker: sent on a timer by the thread that owns the transport, and at once when a
 // lane ends, crosses an epoch, or stops. `beat` rises with every sign of progress of the
 // computation.
@@ -70,6 +84,7 @@ struct WorkerProgress {
   uint64_t bytes_pushed = 0;
   uint64_t bytes_pulled = 0;
   TimeShares shares;
+  LoaderProgress loader;
   std::string waiting_for;  // empty: not waiting; otherwise for whom and what
   double waiting_seconds = 0;
 };

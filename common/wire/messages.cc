@@ -1,8 +1,26 @@
 #include "common/wire/messages.h"
 
+#include <algorithm>
 #include <array>
 
 namespace ballast::wire {
+
+void add(LoaderProgress& sum, const LoaderProgress& other) {
+  if (other.batches > 0) {
+    sum.blocks_min =
+        sum.batches == 0 ? other.blocks_min : std::min(sum.blocks_min, other.blocks_min);
+  }
+  sum.ready += other.ready;
+  sum.waited += other.waited;
+  sum.blocks += other.blocks;
+  sum.batches += other.batches;
+}
+
+double blocks_mean(const LoaderProgress& progress) {
+  if (progress.batches == 0) return 0;
+  return static_cast<double>(progress.blocks) / static_cast<double>(progress.batches);
+}
+
 namespace {
 
 template <typename M>

@@ -35,6 +35,12 @@ UnitMarks unpack_unit_marks(Unpacker& unpacker, const fb::UnitMarks& table) {
           unpacker.numbers(table.marks(), kLanesMax, "units.marks")};
 }
 
+LoaderProgress unpack_loader(const fb::LoaderProgress* loader) {
+  if (loader == nullptr) return {};
+  return {loader->ready(), loader->waited(), loader->blocks(), loader->batches(),
+          loader->blocks_min()};
+}
+
 fb::CheckpointEntry pack_part_entry(const CheckpointEntry& entry) {
   return fb::CheckpointEntry(entry.unit.value(), entry.offset, entry.bytes, entry.version,
                              entry.xxh3);
@@ -88,10 +94,12 @@ Join unpack(Unpacker& unpacker, const fb::Join& t) {
 Offset<fb::WorkerProgress> pack(Packer& packer, const WorkerProgress& m) {
   const fb::TimeShares shares(m.shares.load, m.shares.compute, m.shares.push, m.shares.wait,
                               m.shares.pull);
+  const fb::LoaderProgress loader(m.loader.ready, m.loader.waited, m.loader.blocks,
+                                  m.loader.batches, m.loader.blocks_min);
   return fb::CreateWorkerProgress(packer.builder(), m.worker.value(), m.incarnation, m.beat,
                                   pack_lanes(packer, m.lanes), m.steps, m.samples, m.loss_sum,
                                   m.weight_sum, m.busy_seconds, m.bytes_pushed, m.bytes_pulled,
-                                  &shares, packer.text(m.waiting_for), m.waiting_seconds);
+                                  &shares, packer.text(m.waiting_for), m.waiting_seconds, &loader);
 }
 
 WorkerProgress unpack(Unpacker& unpacker, const fb::WorkerProgress& t) {
@@ -108,6 +116,7 @@ WorkerProgress unpack(Unpacker& unpacker, const fb::WorkerProgress& t) {
       .bytes_pushed = t.bytes_pushed(),
       .bytes_pulled = t.bytes_pulled(),
       .shares = unpack_shares(t.shares()),
+      .loader = unpack_loader(t.loader()),
       .waiting_for = unpacker.text(t.waiting_for(), "waiting_for"),
       .waiting_seconds = t.waiting_seconds(),
   };

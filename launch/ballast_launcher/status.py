@@ -10,6 +10,7 @@ from .run import command_line
 from .run_directory import RunDirectory, newest, step_of
 
 SHARES = ("load", "compute", "push", "wait", "pull")
+LOADER = ("not ready", "blocks/batch")
 
 
 def find(run_dir):
@@ -49,11 +50,21 @@ def as_ended(status, state):
             "samples_per_second": None}
 
 
+def loader_columns(loader):
+    """The share of batches that a step had to wait for, and the different blocks a lane's batch has."""
+    ready, waited = loader.get("batches_ready", 0), loader.get("batches_waited", 0)
+    late = f"{100 * waited / (ready + waited):.0f} %" if ready + waited else ""
+    least = loader.get("blocks_per_batch_min", 0)
+    mean = text.number(round(loader.get("blocks_per_batch_mean", 0), 1))
+    return [late, f"{mean}, least {least}" if least else ""]
+
+
 def worker_row(worker):
     shares = worker.get("shares") or {}
     row = [worker.get("index", "?"), worker.get("state", "?"), worker.get("clock", "?"),
            text.number(worker.get("samples_per_second", 0))]
-    return row + [f"{100 * shares[name]:.0f} %" if name in shares else "" for name in SHARES]
+    row += [f"{100 * shares[name]:.0f} %" if name in shares else "" for name in SHARES]
+    return row + loader_columns(worker.get("loader") or {})
 
 
 def show(run_dir):
@@ -81,10 +92,10 @@ def show(run_dir):
         print(text.record_line(status["metrics"]))
     workers = status.get("workers") or []
     if workers:
-        columns = ["worker", "state", "clock", "samples/s", *SHARES]
+        columns = ["worker", "state", "clock", "samples/s", *SHARES, *LOADER]
         rows = [worker_row(worker) for worker in workers]
         used = [number for number, column in enumerate(columns)
-                if column not in SHARES or any(row[number] for row in rows)]
+                if column not in (*SHARES, *LOADER) or any(row[number] for row in rows)]
         table.show([columns[number] for number in used],
                    [[row[number] for number in used] for row in rows])
     return DONE

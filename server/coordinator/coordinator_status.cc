@@ -204,6 +204,7 @@ WorkerStatus Coordinator::worker_status(WorkerId worker, Time now) const {
   status.samples = progress->samples;
   status.samples_per_second = board_.speed(worker);
   status.shares = as_shares(progress->shares);
+  status.loader = progress->loader;
   status.waiting_for = progress->waiting_for;
   status.waiting_seconds = progress->waiting_seconds;
   return status;

@@ -44,6 +44,7 @@ struct WorkerStatus {
   double samples_per_second = 0;  // computing speed: samples / busy seconds, lately
   uint64_t lag_steps = 0;         // of its slowest lane behind the furthest lane of the job
   wire::TimeShares shares;        // shares of its time, 0 .. 1, sum 1 or all 0
+  wire::LoaderProgress loader;
   std::string waiting_for;
   double waiting_seconds = 0;
 };
@@ -75,6 +76,7 @@ struct JobTotals {
   uint64_t lane_moves = 0;          // planned ones that were begun
   uint64_t fences_raised = 0;       // lanes taken from a worker
   wire::TimeShares shares;          // seconds of all workers
+  wire::LoaderProgress loader;
 };
 
 struct JobStatus {

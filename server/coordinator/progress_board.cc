@@ -24,6 +24,7 @@ void add(JobTotals& totals, const wire::WorkerProgress& progress) {
   totals.bytes_pushed += progress.bytes_pushed;
   totals.bytes_pulled += progress.bytes_pulled;
   add(totals.shares, progress.shares);
+  wire::add(totals.loader, progress.loader);
 }
 
 double mean_or_nan(double sum, double weight) {
@@ -134,6 +135,7 @@ void ProgressBoard::add_to(JobTotals& totals) const {
   totals.bytes_pushed += earlier_totals_.bytes_pushed;
   totals.bytes_pulled += earlier_totals_.bytes_pulled;
   add(totals.shares, earlier_totals_.shares);
+  wire::add(totals.loader, earlier_totals_.loader);
   add(totals.staleness, earlier_totals_.staleness);
   for (const Worker& worker : workers_) {
     if (worker.last) add(totals, *worker.last);

@@ -33,7 +33,7 @@ class ProgressBoard {
   // after the training it follows), what the last call said. NaN: nothing yet.
   double take_loss();
 
-  // samples, bytes, staleness, shares.
+  // samples, bytes, staleness, shares, loader.
   void add_to(JobTotals& totals) const;
 
   static constexpr Duration kRateWindow = 5s;

@@ -11,7 +11,8 @@ SHAPES = ((1, 1, 1), (2, 1, 2), (2, 3, 1), (3, 1, 1), (4, 2, 2))
 
 SUMMARY_FIELDS = {"mode", "steps", "epochs", "samples", "wall_seconds", "samples_per_second",
                   "metrics", "weights_xxh3", "bytes_pushed", "bytes_pulled", "staleness",
-                  "lost_pushes", "restarts", "job_hash", "order_ledger"}
+                  "lost_pushes", "restarts", "job_hash", "order_ledger",
+                  "loader"}
 
 
 class Modes(ProcessTest):

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 
+import launching
 from process_case import ProcessTest, ROOT, convert
 
 # (workers, servers)
@@ -32,6 +33,11 @@ class Stream(ProcessTest):
             summary = self.finish(f"cluster.workers={workers}", f"cluster.servers={servers}",
                                   run_dir=f"shape-{workers}-{servers}")
             hashes[workers, servers] = summary["weights_xxh3"]
+            # A lane's 30 rows come from a strip of 3 blocks, or from two strips; at a lane's ends
+            # from less, where a block was cut.
+            self.assertEqual(summary["loader"]["blocks_per_batch_min"], 2)
+            self.assertGreaterEqual(summary["loader"]["blocks_per_batch_mean"], 3)
+            self.assertLessEqual(summary["loader"]["blocks_per_batch_mean"], 4)
             self.assertGreater(summary["metrics"]["test_accuracy"], 0.8)
 
         self.assertEqual(len(set(hashes.values())), 1, hashes)
@@ -48,6 +54,16 @@ class Stream(ProcessTest):
 
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.summary()["weights_xxh3"], undisturbed["weights_xxh3"])
+
+    def test_status_says_how_rows_are_mixed_and_whether_the_loader_is_the_brake(self):
+        summary = self.finish("train.epochs=2")
+
+        loader = self.status()["workers"][0]["loader"]
+        self.assertGreater(loader["batches_ready"] + loader["batches_waited"], 60)
+        self.assertEqual(loader["blocks_per_batch_min"], summary["loader"]["blocks_per_batch_min"])
+        shown = launching.run("status", "r", cwd=self.folder).stdout
+        self.assertRegex(shown, r"not ready +blocks/batch")
+        self.assertRegex(shown, r"\d %  +[34]\.?\d*, least 2")
 
     def test_async_counts_each_sample_once(self):
         summary = self.finish("train.mode=async", "cluster.workers=3")

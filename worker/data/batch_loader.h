@@ -31,6 +31,11 @@ struct LoaderCounters {
   uint64_t batches_waited = 0;  // a loader thread was at it; take() made others, then waited
   uint64_t batches_missed = 0;  // not begun; take() gathered by itself
   uint64_t rows = 0;
+  // How well rows are mixed: the different blocks that the batch of one lane comes from, of whole
+  // batches as they are made; where rows are in memory of one step in 16.
+  uint64_t blocks = 0;          // added up
+  uint64_t blocks_batches = 0;  // counted
+  uint64_t blocks_min = 0;      // the fewest; 0: none counted
 };
 
 class BatchLoader {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "common/base/ids.h"
 #include "common/base/status.h"
@@ -19,6 +20,8 @@ struct RowRoom {
   std::span<uint64_t> ids;  // of the data set
   float* features = nullptr;
   float* labels = nullptr;
+  // Where the blocks that the rows come from are added, some more than once; null: nobody asks.
+  std::vector<uint64_t>* blocks = nullptr;
 };
 
 class RowSource {

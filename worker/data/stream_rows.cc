@@ -58,10 +58,10 @@ Status StreamRows::read(uint64_t epoch, LaneId id, uint64_t first, const RowRoom
     const uint64_t end = order->strip_begin(id, strip + 1);
     const uint64_t count = std::min<uint64_t>(left.ids.size(), end - first);
     gather_rows(lane, first - order->strip_begin(id, strip),
-                {left.ids.first(count), left.features, left.labels});
+                {left.ids.first(count), left.features, left.labels, left.blocks});
     first += count;
     left = {left.ids.subspan(count), left.features + count * plan_.width,
-            left.labels + count * plan_.label.width};
+            left.labels + count * plan_.label.width, left.blocks};
   }
   return {};
 }
@@ -108,7 +108,9 @@ Status StreamRows::open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64
         return block.status();
       }
       held =
-          lane.pieces.emplace(share.piece, HeldPiece{std::move(*block), piece.first_row, {}}).first;
+          lane.pieces
+              .emplace(share.piece, HeldPiece{std::move(*block), piece.block, piece.first_row, {}})
+              .first;
       held->second.permuted.resize(piece.rows);
       order.permute_piece(id, share.piece, held->second.permuted);
     }
@@ -135,6 +137,16 @@ void StreamRows::look_ahead(const LaneStrip& lane, LaneId id) {
   }
 }
 
+// A flag a share, not a look a row: a strip has few of them.
+void StreamRows::add_blocks(const LaneStrip& lane, std::span<const StripSample> samples,
+                            std::vector<uint64_t>& blocks) {
+  std::vector<uint8_t> used(lane.shares.size(), 0);
+  for (const StripSample& sample : samples) used[sample.share] = 1;
+  for (size_t share = 0; share < used.size(); ++share) {
+    if (used[share]) blocks.push_back(lane.shares[share]->block_number);
+  }
+}
+
 void StreamRows::gather_rows(const LaneStrip& lane, uint64_t first, const RowRoom& room) const {
   const size_t count = room.ids.size();
   const std::span samples(lane.samples.data() + first, count);
@@ -145,6 +157,7 @@ void StreamRows::gather_rows(const LaneStrip& lane, uint64_t first, const RowRoo
     rows[i] = piece.first_row + piece.permuted[samples[i].place];
     room.ids[i] = piece.block->place().first_row + rows[i];
   }
+  if (room.blocks != nullptr) add_blocks(lane, samples, *room.blocks);
   const auto gather_column = [&](const ColumnPlan& column, size_t index, float* out,
                                  uint64_t stride) {
     const uint64_t row_bytes = column.spec.row_bytes();

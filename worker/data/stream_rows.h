@@ -36,6 +36,7 @@ class StreamRows final : public RowSource {
  private:
   struct HeldPiece {
     std::shared_ptr<const Block> block;
+    uint64_t block_number = 0;       // of the data set
     uint32_t first_row = 0;          // of the piece, in the block
     std::vector<uint32_t> permuted;  // StripOrder::permute_piece
   };
@@ -53,6 +54,8 @@ class StreamRows final : public RowSource {
   std::shared_ptr<const StripOrder> order_of(uint64_t epoch);
   Status open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip);
   void look_ahead(const LaneStrip& lane, LaneId id);
+  static void add_blocks(const LaneStrip& lane, std::span<const StripSample> samples,
+                         std::vector<uint64_t>& blocks);
   void gather_rows(const LaneStrip& lane, uint64_t first, const RowRoom& room) const;
 
   const std::shared_ptr<const Dataset> dataset_;

@@ -155,7 +155,8 @@ void StripOrder::permute_strip(LaneId lane, uint64_t strip, std::span<StripSampl
 uint64_t StripOrder::extra_reads() const {
   uint64_t reads = 0;
   for (const Lane& lane : lanes_) {
-    if (lane.pieces > 0) reads += lane.pieces + window(lane) - 1;
+    reads += lane.pieces;
+    if (lane.pieces > window_) reads += window_ - 1;
   }
   return reads - blocks_.size();
 }

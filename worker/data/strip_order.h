@@ -10,8 +10,11 @@
 // a lane's samples are its strips in order. So a lane holds W pieces at a time, needs one new one a
 // strip, and sample i follows from i alone: nothing else has to be kept to go on.
 //
-// Wrapping around reads the first W - 1 pieces of a lane twice, a cut block is read by two lanes:
-// extra_reads().
+// Wrapping around reads the last W - 1 pieces of a lane twice, once at its beginning, unless it has
+// no more than W and holds them all; a cut block is read by two lanes. So an epoch of B blocks
+// reads
+//   sum over lanes of (P + W - 1 if P > W, else P),  P: the lane's pieces, of which there are B and
+// at most lanes - 1 for the cuts. extra_reads() is that less B.
 #pragma once
 
 #include <cstdint>

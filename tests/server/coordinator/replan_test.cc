@@ -138,6 +138,27 @@ TEST(ProgressBoard, AddsUpAllLives) {
   EXPECT_EQ(totals.bytes_pushed, 520u);
 }
 
+TEST(ProgressBoard, AddsUpLoadersAndKeepsTheFewestBlocksOfAll) {
+  ProgressBoard board(2, 1);
+  wire::WorkerProgress report = progress(1, 5, 100, 1);
+  report.loader = {.ready = 8, .waited = 2, .blocks = 30, .batches = 3, .blocks_min = 9};
+  board.report(report, kStart);
+  report.incarnation = 2;  // the next life has not counted any yet
+  report.loader = {.ready = 1};
+  board.report(report, kStart);
+  report.worker = WorkerId(1);
+  report.loader = {.ready = 1, .waited = 1, .blocks = 7, .batches = 1, .blocks_min = 7};
+  board.report(report, kStart);
+
+  JobTotals totals;
+  board.add_to(totals);
+
+  EXPECT_EQ(totals.loader.ready, 10u);
+  EXPECT_EQ(totals.loader.waited, 3u);
+  EXPECT_EQ(totals.loader.blocks_min, 7u);
+  EXPECT_DOUBLE_EQ(wire::blocks_mean(totals.loader), 37.0 / 4);
+}
+
 TEST(ProgressBoard, IgnoresAReportThatWasOvertaken) {
   ProgressBoard board(1, 1);
   board.report(progress(1, 5, 100, 1), kStart);

@@ -114,6 +114,36 @@ TEST_F(BatchLoaderTest, GivesTheSameStreamedRowsFromOneLoaderAsFromOneALane) {
   }
 }
 
+TEST_F(BatchLoaderTest, CountsTheBlocksThatABatchComesFromInEveryOrder) {
+  for (const Order order : {Order::kNone, Order::kFull, Order::kStrip}) {
+    JobConfig job = config();
+    job.data.order = order;
+    job.data.window = 5;
+    const LaneSchedule schedule(kRows, 1, 40, 1);
+    const auto loader = open(job, schedule);
+    const auto dataset = Dataset::open(job.data.train).value();
+    uint64_t sum = 0, least = 99, batches = 0;
+    const LaneId lane(0);
+    for (Clock clock = 0; clock < schedule.steps(); ++clock) {
+      const Batch batch = loader->take(std::span(&lane, 1), clock).value();
+      if (batch.rows < 40 || (order != Order::kStrip && clock % 16 != 0)) continue;
+      std::set<uint64_t> blocks;
+      for (uint64_t row : batch.row_ids) blocks.insert(dataset->place(row).block);
+      sum += blocks.size();
+      least = std::min<uint64_t>(least, blocks.size());
+      ++batches;
+    }
+
+    const LoaderCounters counters = loader->counters();
+
+    EXPECT_EQ(counters.blocks, sum);
+    EXPECT_EQ(counters.blocks_batches, batches);
+    EXPECT_EQ(counters.blocks_min, least);
+    EXPECT_EQ(batches, order == Order::kStrip ? 18u : 2u);
+    std::filesystem::remove_all(job.data.train);
+  }
+}
+
 TEST_F(BatchLoaderTest, SaysWhichBlockOfAStreamIsDamaged) {
   JobConfig job = config();
   job.data.order = Order::kStrip;

@@ -25,7 +25,7 @@ class StreamRowsTest : public DataFixture {
   void SetUp() override { folder_ = write_pixels("train", kRows, kWidth); }
 
   std::unique_ptr<StreamRows> open(uint32_t slots = kLanes * StreamRows::blocks_per_lane(kWindow),
-                                   bool direct = false) {
+                                   bool direct = false, uint32_t window = kWindow) {
     dataset_ = open_filled_dataset(folder_).value();
     DataConfig config;
     config.features = {feature_};
@@ -36,7 +36,7 @@ class StreamRowsTest : public DataFixture {
     auto store = BlockStore::open(dataset_, plan, std::move(source).value(), slots);
     EXPECT_TRUE(store.ok()) << store.status().to_string();
     return std::make_unique<StreamRows>(dataset_, std::move(plan), std::move(store).value(), kLanes,
-                                        kWindow, /*seed=*/7, kEpochs);
+                                        window, /*seed=*/7, kEpochs);
   }
 
   [[nodiscard]] static uint64_t lane_rows(uint32_t lane) {
@@ -123,14 +123,31 @@ TEST_F(StreamRowsTest, GivesTheSameRowsToManyThreadsAtOnce) {
 }
 
 TEST_F(StreamRowsTest, ReadsEachBlockOnceButForTheCutsAndTheWrap) {
-  const auto stream = open();
   std::vector<uint32_t> block_rows(25, 50);
   block_rows.back() = 30;
-  for (uint32_t lane = 0; lane < kLanes; ++lane) (void)lane_of(*stream, 1, lane, 10);
+  for (const uint32_t window : {1u, 4u, 8u, 9u, 10u, 64u}) {  // lanes have 9 or 10 pieces
+    const auto stream = open(kLanes * StreamRows::blocks_per_lane(window), false, window);
+    for (uint32_t lane = 0; lane < kLanes; ++lane) {
+      (void)lane_of(*stream, 1, lane, 10);
+      stream->forget(LaneId(lane));  // so that no lane finds a cut block of its neighbour
+    }
 
-  const StripOrder order(block_rows, kLanes, kWindow, 7, 1);
-  EXPECT_LE(stream->counters().fetched, block_rows.size() + order.extra_reads());
-  EXPECT_EQ(stream->counters().over_budget, 0u);
+    const StripOrder order(block_rows, kLanes, window, 7, 1);
+    EXPECT_EQ(stream->counters().fetched, block_rows.size() + order.extra_reads())
+        << "window " << window;
+    EXPECT_EQ(stream->counters().over_budget, 0u);
+  }
+}
+
+TEST_F(StreamRowsTest, ReadsNoMoreThanAWindowToGoOnFromAnywhere) {
+  for (uint64_t first = 0; first < lane_rows(1); first += 37) {
+    const auto stream = open();
+
+    (void)read(*stream, 1, 1, first, 1).value();
+
+    EXPECT_LE(stream->counters().fetched, StreamRows::blocks_per_lane(kWindow))
+        << "from place " << first;
+  }
 }
 
 // A worker may be given every lane when the others die: it must go on, if slower.

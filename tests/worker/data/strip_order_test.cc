@@ -109,6 +109,29 @@ TEST(StripOrder, MixesEqualSharesOfWindowBlocksInEveryStrip) {
   }
 }
 
+TEST(StripOrder, DealsEveryPieceInSharesThatAreEqualButForARow) {
+  const uint32_t lanes = 3, window = 7;
+  const StripOrder order(ragged_blocks(90, 400, 6), lanes, window, 3, 1);
+
+  for (uint32_t lane = 0; lane < lanes; ++lane) {
+    const uint64_t pieces = order.piece_count(LaneId(lane));
+    std::vector<uint64_t> dealt(pieces);
+    for (uint64_t strip = 0; strip < pieces; ++strip) {
+      const std::vector<Share> shares = order.shares(LaneId(lane), strip);
+      EXPECT_EQ(shares.size(), window) << "strip " << strip;
+      for (const Share& share : shares) {
+        const uint32_t rows = order.piece(LaneId(lane), share.piece).rows;
+        EXPECT_GE(share.count, rows / window);
+        EXPECT_LE(share.count, rows / window + 1);
+        dealt[share.piece] += share.count;
+      }
+    }
+    for (uint64_t piece = 0; piece < pieces; ++piece) {
+      EXPECT_EQ(dealt[piece], order.piece(LaneId(lane), piece).rows);
+    }
+  }
+}
+
 TEST(StripOrder, NeedsOneNewPieceAStrip) {
   const StripOrder order(equal_blocks(30, 10), 1, 4, 9, 0);
 
@@ -147,6 +170,7 @@ TEST(StripOrder, CountsWhatItReadsTwice) {
   EXPECT_EQ(StripOrder(equal_blocks(100, 10), 1, 4, 1, 0).extra_reads(), 3u);
   EXPECT_EQ(StripOrder(equal_blocks(100, 10), 4, 4, 1, 0).extra_reads(), 12u);
   EXPECT_EQ(StripOrder(equal_blocks(10, 10), 4, 1, 1, 0).extra_reads(), 2u) << "25 rows a lane";
+  EXPECT_EQ(StripOrder(equal_blocks(8, 10), 2, 4, 1, 0).extra_reads(), 0u) << "all are held";
 }
 
 }  // namespace

@@ -217,6 +217,16 @@ TEST_F(SessionTest, SendsTheSumOfAnAlignedRangeAsOneNode) {
   EXPECT_EQ(pushes_[UnitId(0)][0].lanes.size(), 2u);
 }
 
+TEST_F(SessionTest, ReportsWhatTheLoaderSaidLast) {
+  start(Mode::kSync);
+  handle(session_event::ComputeDone{.job = 1, .loader = {5, 2, 90, 6, 12}});
+
+  const wire::LoaderProgress loader = session_->progress(now_).loader;
+
+  EXPECT_EQ(loader.ready, 5u);
+  EXPECT_EQ(loader.blocks_min, 12u);
+}
+
 TEST_F(SessionTest, NamesTheRowsOfEachLaneItPushes) {
   start(Mode::kSync);
   hear(wire::Assign{1, {{LaneId(0), 1, 1, 0}, {LaneId(1), 1, 1, 0}}, 0});
