@@ -42,7 +42,7 @@ struct DataConfig {
   Order order = Order::kAuto;  // kAuto: kFull or kStrip, decided once, when the job is resolved
   uint32_t window = 0;         // order strip: blocks a lane mixes; 0: as many as memory_mib allows
   uint64_t memory_mib = 1024;  // budget of one worker's loader
-  uint32_t threads = 1;        // loader threads of one worker
+  uint32_t threads = 0;        // loader threads of one worker; 0: chosen when resolved
   std::vector<TransformConfig> transforms;
 
   bool operator==(const DataConfig&) const = default;

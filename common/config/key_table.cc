@@ -59,7 +59,8 @@ Section data_section() {
       .integer("memory_mib", &DataConfig::memory_mib, {1, 1 << 24}, "MiB",
                "memory one worker may use for decoded data")
       .fixes_result(false)
-      .integer("threads", &DataConfig::threads, {1, 256}, "threads", "loader threads of one worker")
+      .integer("threads", &DataConfig::threads, {0, 256}, "threads",
+               "loader threads of one worker; 0: half of the cores, shared by the workers, 1 to 8")
       .fixes_result(false)
       .take();
 }

@@ -107,6 +107,7 @@ void choose_order(JobConfig& config) {
   const auto fits = [&] {
     JobConfig alone = config;
     alone.cluster.workers = 1;
+    alone.data.threads = kLoaderThreadsMost;
     return loader_memory(alone, schedule).total() <= budget;
   };
   if (config.data.order == Order::kAuto) {
@@ -116,6 +117,11 @@ void choose_order(JobConfig& config) {
   if (config.data.order != Order::kStrip || config.data.window != 0) return;
   config.data.window = kWindowMost;
   while (config.data.window > kWindowLeast && !fits()) --config.data.window;
+}
+
+void choose_threads(JobConfig& config, uint32_t cores) {
+  if (config.data.threads != 0) return;
+  config.data.threads = std::clamp(cores / (2 * config.cluster.workers), 1u, kLoaderThreadsMost);
 }
 
 }  // namespace ballast

@@ -41,6 +41,12 @@ struct LoaderMemory {
 // Turns data.order auto into full or strip, and data.window 0 into a number, by what fits
 // data.memory_mib if one worker had all lanes: the bits depend on both, so they may not depend on
 // how many workers there are. `config` is resolved otherwise.
+// Nor may they depend on the cores of a machine: it reckons with kLoaderThreadsMost.
 void choose_order(JobConfig& config);
+
+// How many a job takes that leaves data.threads to us.
+inline constexpr uint32_t kLoaderThreadsMost = 8;
+// Turns data.threads 0 into half of the cores, shared by the workers, 1 to kLoaderThreadsMost.
+void choose_threads(JobConfig& config, uint32_t cores);
 
 }  // namespace ballast

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "common/base/process.h"
+#include "common/base/system_cores.h"
 #include "common/compute/backend.h"
 #include "common/config/job_dump.h"
 #include "common/config/job_file.h"
@@ -175,6 +176,7 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
                     job.resolved.train_rows));
   }
   choose_order(job);
+  choose_threads(job, usable_cores());
   BALLAST_RETURN_IF_ERROR(loader_memory(job, schedule_of(job)).check(job.data.memory_mib));
   BALLAST_RETURN_IF_ERROR(
       check_model(job.model, job.resolved.input_width, job.resolved.label_width));

@@ -65,6 +65,36 @@ TEST(ChooseOrder, DoesNotDependOnTheNumberOfWorkers) {
   EXPECT_EQ(one.data.window, four.data.window);
 }
 
+TEST(ChooseOrder, DoesNotDependOnTheNumberOfThreads) {
+  JobConfig one = large_job();
+  one.data.memory_mib = 60;
+  one.resolved.input_width = 20'000;  // a batch is worth several blocks
+  one.data.threads = 1;
+  JobConfig eight = one;
+  eight.data.threads = 8;
+
+  choose_order(one);
+  choose_order(eight);
+
+  EXPECT_EQ(one.data.window, eight.data.window);
+}
+
+TEST(ChooseThreads, SharesHalfOfTheProcessorsAmongTheWorkers) {
+  const auto chosen = [](uint32_t workers, uint32_t processors, uint32_t said = 0) {
+    JobConfig job = large_job();
+    job.cluster.workers = workers;
+    job.data.threads = said;
+    choose_threads(job, processors);
+    return job.data.threads;
+  };
+
+  EXPECT_EQ(chosen(2, 2), 1u);
+  EXPECT_EQ(chosen(2, 16), 4u);
+  EXPECT_EQ(chosen(1, 128), kLoaderThreadsMost);
+  EXPECT_EQ(chosen(64, 16), 1u);
+  EXPECT_EQ(chosen(2, 16, 3), 3u) << "what the user says";
+}
+
 TEST(ChooseOrder, LeavesAloneWhatTheUserHasSaid) {
   JobConfig full = large_job();
   full.data.order = Order::kFull;
