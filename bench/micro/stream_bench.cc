@@ -183,7 +183,7 @@ uint64_t read_blocks(const std::shared_ptr<const Dataset>& dataset, const RowPla
                      const StripOrder& order) {
   constexpr uint64_t kAhead = 4;
   // More than any memory: past the page cache.
-  auto source = open_source(dataset->folder(), {.bytes = ~uint64_t{0}, .threads = 2});
+  auto source = open_source(dataset->folder(), {}, {.bytes = ~uint64_t{0}, .threads = 2});
   BALLAST_CHECK_MSG(source.ok(), source.status().to_string());
   auto store = BlockStore::open(dataset, plan, std::move(*source), 2 + kAhead);
   BALLAST_CHECK_MSG(store.ok(), store.status().to_string());

@@ -34,6 +34,15 @@ struct TransformConfig {
   bool operator==(const TransformConfig&) const = default;
 };
 
+// Where s3:// data sets lie. Credentials come from the environment or a profile (s3_credentials.h).
+struct S3Config {
+  std::string endpoint;  // empty: Amazon's
+  std::string region;    // empty: the profile's, else us-east-1
+  std::string profile;   // empty: AWS_PROFILE or default
+
+  bool operator==(const S3Config&) const = default;
+};
+
 struct DataConfig {
   std::string train;                  // folder of a chunked data set
   std::string test;                   // empty: no evaluation
@@ -43,6 +52,11 @@ struct DataConfig {
   uint32_t window = 0;         // order strip: blocks a lane mixes; 0: as many as memory_mib allows
   uint64_t memory_mib = 1024;  // budget of one worker's loader
   uint32_t threads = 0;        // loader threads of one worker; 0: chosen when resolved
+  std::string cache;  // folder that keeps what came from an address; empty: nothing is kept
+  uint64_t cache_mib = 10240;  // the most it may hold
+  std::string ca_file;         // certificates to trust, PEM; empty: the system's
+  std::string proxy;           // "http://host:port"; empty: none
+  S3Config s3;
   std::vector<TransformConfig> transforms;
 
   bool operator==(const DataConfig&) const = default;

@@ -408,6 +408,8 @@ Result<JobConfig> load_job(const std::string& path, const std::vector<std::strin
   BALLAST_ASSIGN(JobConfig job, parse_job(text, path, overrides));
   make_absolute(job.data.train);
   make_absolute(job.data.test);
+  make_absolute(job.data.cache);
+  make_absolute(job.data.ca_file);
   return job;
 }
 

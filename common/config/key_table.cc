@@ -34,8 +34,8 @@ Section data_section() {
              "data", true, [](JobConfig& job, size_t) -> DataConfig& { return job.data; },
              "what is read; made by `ballast data convert`")
       .text("train", &DataConfig::train,
-            "the training set: a folder, relative to where `ballast` is called, or an http(s) "
-            "address")
+            "the training set: a folder, relative to where `ballast` is called, or an address "
+            "(http://, https://, s3://bucket/prefix)")
       .required()
       .example("\"data/digits/train\"")
       .fixes_result(false)
@@ -62,6 +62,35 @@ Section data_section() {
       .integer("threads", &DataConfig::threads, {0, 256}, "threads",
                "loader threads of one worker; 0: half of the cores, shared by the workers, 1 to 8")
       .fixes_result(false)
+      .text("cache", &DataConfig::cache,
+            "folder in which blocks that came from an address are kept, for all workers of this "
+            "machine and for later jobs; empty: nothing is kept")
+      .fixes_result(false)
+      .integer("cache_mib", &DataConfig::cache_mib, {1, 1 << 30}, "MiB",
+               "the most that data.cache may hold")
+      .fixes_result(false)
+      .text("ca_file", &DataConfig::ca_file,
+            "https: file of certificates to trust, PEM; empty: those of the system")
+      .fixes_result(false)
+      .text("proxy", &DataConfig::proxy,
+            "addresses are reached through this proxy, http://host:port; empty: none, whatever the "
+            "environment says")
+      .fixes_result(false)
+      .take();
+}
+
+Section s3_section() {
+  return SectionBuilder<S3Config>(
+             "data.s3", false, [](JobConfig& job, size_t) -> S3Config& { return job.data.s3; },
+             "how s3:// data sets are reached; credentials are no keys, they come from "
+             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or from a profile in ~/.aws")
+      .text("endpoint", &S3Config::endpoint,
+            "http://host:port of a store that speaks S3; empty: Amazon's")
+      .text("region", &S3Config::region, "empty: the profile's, else us-east-1")
+      .text(
+          "profile", &S3Config::profile,
+          "profile of ~/.aws whose credentials are used; empty: the environment, then AWS_PROFILE, "
+          "then default; without any, requests are not signed")
       .take();
 }
 
@@ -333,9 +362,10 @@ Section resolved_section() {
 
 const std::vector<Section>& key_table() {
   static const std::vector<Section> table = {
-      job_section(),     data_section(),       transform_section(), model_section(),
-      layer_section(),   train_section(),      optimizer_section(), schedule_section(),
-      cluster_section(), checkpoint_section(), fault_section(),     resolved_section()};
+      job_section(),      data_section(),    s3_section(),         transform_section(),
+      model_section(),    layer_section(),   train_section(),      optimizer_section(),
+      schedule_section(), cluster_section(), checkpoint_section(), fault_section(),
+      resolved_section()};
   return table;
 }
 

@@ -24,6 +24,7 @@ VENDORS = {
     "toml++": (r"toml\+\+/|toml\.h", "common/config"),
     "CUDA": (r"cuda|cublas", "common/compute/cuda"),
     "curl": (r"curl/", "worker/data/source"),
+    "OpenSSL": (r"openssl/", "worker/data/source"),
 }
 
 

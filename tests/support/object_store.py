@@ -3,30 +3,43 @@
     with ObjectStore(folder, seed=1, error_503=0.01) as store:
         store.url, store.counts["requests"], store.counts["flip"] ...
 
+With keys={"ID": "SECRET"} it is an S3 store: the first folder of a path is the bucket, and an answer
+has to be asked for with a signature (version 4, written here from Amazon's description of it alone).
+
+    tests/support/object_store.py FOLDER [--delay-ms N] [--keys ID:SECRET]    prints its address, serves
+
 Faults, each a chance of an answer: error_503; cut (half of the body, then the connection breaks);
 stall (half of the body, then nothing for `stall_seconds`); flip (one bit of the body). delay_ms is
-for every answer.
+for every answer, jitter_ms the most that is added to it at random, so that later reads overtake
+earlier ones. bytes_per_second: of all bodies together.
 """
 
+import argparse
 import collections
+import datetime
 import hashlib
+import hmac
 import http.server
 import pathlib
 import random
 import re
 import threading
 import time
+import urllib.parse
 
 FAULTS = ("error_503", "cut", "stall", "flip")
 
 
 class ObjectStore:
-    def __init__(self, folder, seed=0, delay_ms=0, stall_seconds=8, **chances):
+    def __init__(self, folder, seed=0, delay_ms=0, jitter_ms=0, stall_seconds=8,
+                 bytes_per_second=0, keys=None, region="us-east-1", **chances):
         unknown = set(chances) - set(FAULTS)
         if unknown:
             raise ValueError(f"no such fault: {unknown}")
         self.folder = pathlib.Path(folder)
-        self.delay_ms, self.stall_seconds = delay_ms, stall_seconds
+        self.delay_ms, self.jitter_ms, self.stall_seconds = delay_ms, jitter_ms, stall_seconds
+        self.bytes_per_second, self.link_free_at, self.bytes_sent = bytes_per_second, 0, 0
+        self.keys, self.region = keys, region
         self.chances = chances
         self.counts = collections.Counter()
         self.objects = {}
@@ -54,6 +67,60 @@ class ObjectStore:
                     return fault, place
             return None, place
 
+    def pause(self):
+        with self.lock:
+            jitter = self.random.random() * self.jitter_ms
+        time.sleep((self.delay_ms + jitter) / 1000)
+
+    def wait_for_link(self, count):
+        """Until `count` bytes have gone over the one link that all connections share."""
+        with self.lock:
+            self.bytes_sent += count
+            if not self.bytes_per_second:
+                return
+            self.link_free_at = (max(self.link_free_at, time.monotonic())
+                                 + count / self.bytes_per_second)
+            free_at = self.link_free_at
+        time.sleep(max(0, free_at - time.monotonic()))
+
+    def refusal(self, method, target, headers):
+        """(code, what S3 calls it) of a request that is not signed as it has to be, or None."""
+        wanted = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/s3/aws4_request, "
+                              r"SignedHeaders=([^,]+), Signature=([0-9a-f]{64})",
+                              headers.get("Authorization", ""))
+        if wanted is None:
+            return 403, "AccessDenied"
+        key_id, day, region, signed, signature = wanted.groups()
+        stamp = headers.get("x-amz-date", "")
+        payload = headers.get("x-amz-content-sha256", "")
+        if key_id not in self.keys:
+            return 403, "InvalidAccessKeyId"
+        if region != self.region:
+            return 400, "AuthorizationHeaderMalformed"
+        if not payload or not {"host", "x-amz-date", "x-amz-content-sha256"} <= set(signed.split(";")):
+            return 403, "AccessDenied"
+        then = datetime.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ")
+        if abs((datetime.datetime.utcnow() - then).total_seconds()) > 900:
+            return 403, "RequestTimeTooSkewed"
+        path, _, query = target.partition("?")
+        pairs = sorted((urllib.parse.quote(name, safe="-._~"), urllib.parse.quote(value, safe="-._~"))
+                       for name, value in urllib.parse.parse_qsl(query, keep_blank_values=True))
+        canonical = "\n".join([
+            method,
+            urllib.parse.quote(urllib.parse.unquote(path), safe="/-._~"),
+            "&".join(f"{name}={value}" for name, value in pairs),
+            *(f"{name}:{' '.join(headers[name].split())}" for name in signed.split(";")), "",
+            signed, payload])
+        scope = f"{day}/{region}/s3/aws4_request"
+        text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope,
+                          hashlib.sha256(canonical.encode()).hexdigest()])
+        key = ("AWS4" + self.keys[key_id]).encode()
+        for part in (day, region, "s3", "aws4_request"):
+            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        if hmac.new(key, text.encode(), hashlib.sha256).hexdigest() != signature:
+            return 403, "SignatureDoesNotMatch"
+        return None
+
     def object(self, path):
         """(bytes, ETag), read again when the file has changed."""
         changed = path.stat().st_mtime_ns
@@ -68,6 +135,7 @@ class ObjectStore:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else the body waits for the head's acknowledgement
 
             def log_message(self, *_):
                 pass
@@ -85,8 +153,14 @@ class ObjectStore:
                 self.answer(True)
 
             def answer(self, with_body):
-                path = (store.folder / self.path.lstrip("/")).resolve()
-                time.sleep(store.delay_ms / 1000)
+                path = (store.folder / urllib.parse.unquote(self.path).lstrip("/")).resolve()
+                store.pause()
+                refusal = store.keys is not None and store.refusal(self.command, self.path,
+                                                                   self.headers)
+                if refusal:
+                    code, word = refusal
+                    text = f"<Error><Code>{word}</Code><Message>refused</Message></Error>"
+                    return self.send(code, text.encode(), {})
                 if not path.is_file() or store.folder.resolve() not in path.parents:
                     return self.send(404, b"no such object\n", {})
                 whole, etag = store.object(path)
@@ -118,13 +192,36 @@ class ObjectStore:
                     return
                 try:
                     if fault in ("cut", "stall"):
-                        self.wfile.write(body[:len(body) // 2])
+                        self.send_body(body[:len(body) // 2])
                         self.wfile.flush()
                         time.sleep(store.stall_seconds if fault == "stall" else 0)
                         self.close_connection = True
                     else:
-                        self.wfile.write(body)
+                        self.send_body(body)
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
 
+            def send_body(self, body):
+                piece = 1 << 16 if store.bytes_per_second else 1 << 30
+                for begin in range(0, len(body), piece):
+                    part = body[begin:begin + piece]
+                    store.wait_for_link(len(part))
+                    self.wfile.write(part)
+
         return Handler
+
+
+def main():
+    parser = argparse.ArgumentParser(description="a folder as an object store")
+    parser.add_argument("folder")
+    parser.add_argument("--delay-ms", type=float, default=0)
+    parser.add_argument("--keys", help="ID:SECRET")
+    options = parser.parse_args()
+    keys = dict([options.keys.split(":", 1)]) if options.keys else None
+    with ObjectStore(options.folder, delay_ms=options.delay_ms, keys=keys) as store:
+        print(store.url, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -215,10 +215,10 @@ Result<std::unique_ptr<RowSource>> open_rows(const JobConfig& config, const Lane
         std::move(table),
         SampleOrder(config.data.order, schedule.rows(), schedule.lanes(), config.seed)));
   }
-  BALLAST_ASSIGN(
-      std::unique_ptr<Source> source,
-      open_source(config.data.train, {.bytes = memory.block_bytes * dataset->block_count(),
-                                      .threads = config.data.threads}));
+  BALLAST_ASSIGN(std::unique_ptr<Source> source,
+                 open_source(config.data.train, access_of(config.data),
+                             {.bytes = memory.block_bytes * dataset->block_count(),
+                              .threads = config.data.threads}));
   BALLAST_ASSIGN(
       std::unique_ptr<BlockStore> store,
       BlockStore::open(dataset, plan, std::move(source), static_cast<uint32_t>(memory.blocks)));
@@ -238,7 +238,8 @@ Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const JobConfig& config,
                   "data.order = \"auto\" is decided when a job is resolved, before its workers "
                   "start; expected full, strip or none here");
   }
-  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset, open_filled_dataset(config.data.train));
+  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset,
+                 open_filled_dataset(config.data.train, access_of(config.data)));
   if (dataset->rows() != schedule.rows()) {
     return Status(
         Code::kInvalidInput,

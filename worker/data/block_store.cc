@@ -118,6 +118,8 @@ void BlockStore::Core::read(uint64_t index, std::shared_ptr<Block> block, uint32
     if (!read.ok()) return core->settle(index, block, std::move(read));
     Status outcome = core->verify_hash(*block);
     if (!outcome.ok() && core->source.is_remote() && attempt < kReadsOfDamagedMax) {
+      core->source.forget(core->dataset->chunk_name(block->place().chunk),
+                          block->place().stored.offset, block->place().stored.bytes);
       return core->read(index, block, attempt + 1);
     }
     if (outcome.ok()) outcome = core->verify_values(index, *block);
@@ -220,6 +222,13 @@ void BlockStore::prefetch(uint64_t block) {
   const auto known = core_->entries.find(block);
   if (known != core_->entries.end() && !known->second.gone()) return;
   if (std::shared_ptr<std::byte> slot = core_->slot_memory()) core_->fetch(block, std::move(slot));
+}
+
+void BlockStore::expect(uint64_t block, uint64_t when) {
+  if (!source_->is_remote()) return;  // nothing is kept of a folder
+  const BlockPlace& place = core_->dataset->block(block);
+  source_->expect(core_->dataset->chunk_name(place.chunk), place.stored.offset, place.stored.bytes,
+                  when);
 }
 
 Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {

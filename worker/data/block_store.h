@@ -59,6 +59,8 @@ class BlockStore {
 
   // A hint: the block will be asked for. Begins to fetch it if a slot is free.
   void prefetch(uint64_t block);
+  // A hint: the block will be asked for at `when` (Source::expect).
+  void expect(uint64_t block, uint64_t when);
   // kDataLoss: damaged; kInvalidInput: a value that training cannot use: chunk, block, row, column.
   Result<std::shared_ptr<const Block>> get(uint64_t block);
 

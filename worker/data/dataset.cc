@@ -35,8 +35,9 @@ Status no_manifest(const std::string& folder, const Source& source) {
 
 }  // namespace
 
-Result<std::shared_ptr<const Dataset>> Dataset::open(const std::string& location) {
-  BALLAST_ASSIGN(std::unique_ptr<Source> opened, open_source(location));
+Result<std::shared_ptr<const Dataset>> Dataset::open(const std::string& location,
+                                                     const Access& access) {
+  BALLAST_ASSIGN(std::unique_ptr<Source> opened, open_source(location, access));
   std::shared_ptr<Source> source = std::move(opened);
   const Result<Object> file = Object::open(source, std::string(kManifestName));
   if (!file.ok() && file.status().code() == Code::kNotFound) return no_manifest(location, *source);

@@ -12,6 +12,7 @@
 
 #include "common/base/status.h"
 #include "common/wire/chunk/chunk_format.h"
+#include "worker/data/source/access.h"
 #include "worker/data/source/source.h"
 
 namespace ballast {
@@ -32,7 +33,8 @@ class Dataset {
  public:
   // kNotFound: no such place, or no manifest in it. kDataLoss: the manifest is damaged. Others:
   // those of Source::read.
-  static Result<std::shared_ptr<const Dataset>> open(const std::string& location);
+  static Result<std::shared_ptr<const Dataset>> open(const std::string& location,
+                                                     const Access& access = {});
 
   // As given to open(): a folder or an address.
   [[nodiscard]] const std::string& folder() const { return folder_; }

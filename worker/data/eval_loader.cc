@@ -21,7 +21,8 @@ Result<std::unique_ptr<EvalLoader>> EvalLoader::open(const JobConfig& config,
                                                      const std::string& folder, uint32_t lanes,
                                                      uint32_t batch_rows_max) {
   BALLAST_CHECK(lanes > 0 && batch_rows_max > 0);
-  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset, open_filled_dataset(folder));
+  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset,
+                 open_filled_dataset(folder, access_of(config.data)));
   BALLAST_ASSIGN(RowPlan plan, plan_rows(*dataset, config.data));
   BALLAST_ASSIGN(std::unique_ptr<const MemoryTable> table,
                  MemoryTable::load(std::move(dataset), std::move(plan), config.data.threads));

@@ -136,8 +136,8 @@ std::vector<Status> verify_chunk(const Dataset& dataset, uint32_t chunk) {
   return problems;
 }
 
-std::vector<Status> verify_dataset(const std::string& folder) {
-  const auto dataset = Dataset::open(folder);
+std::vector<Status> verify_dataset(const std::string& folder, const Access& access) {
+  const auto dataset = Dataset::open(folder, access);
   if (!dataset.ok()) return {dataset.status()};
   std::vector<Status> problems;
   for (uint32_t c = 0; c < (*dataset)->manifest().chunks.size(); ++c) {

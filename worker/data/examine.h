@@ -15,7 +15,8 @@ namespace ballast {
 
 // Reads every byte and compares every hash. One status for each thing that is wrong, in the order
 // of the data; empty: all is well.
-[[nodiscard]] std::vector<Status> verify_dataset(const std::string& folder);
+[[nodiscard]] std::vector<Status> verify_dataset(const std::string& folder,
+                                                 const Access& access = {});
 // The same for one chunk.
 [[nodiscard]] std::vector<Status> verify_chunk(const Dataset& dataset, uint32_t chunk);
 

@@ -124,7 +124,7 @@ Result<RepairReport> repair_dataset(const std::string& folder, const RepairOptio
   }
   std::unique_ptr<Source> from;
   if (!options.from.empty()) {
-    BALLAST_ASSIGN(from, open_source(options.from));
+    BALLAST_ASSIGN(from, open_source(options.from, options.access));
   }
   RepairReport report;
   std::set<uint32_t> lost;

@@ -22,7 +22,8 @@ Status check_same_widths(const DataConfig& config, const RowPlan& train, const R
 }
 
 Status resolve_test(JobConfig& config, const RowPlan& train) {
-  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> test, open_filled_dataset(config.data.test));
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> test,
+                 open_filled_dataset(config.data.test, access_of(config.data)));
   BALLAST_ASSIGN(const RowPlan test_plan, plan_rows(*test, config.data));
   BALLAST_RETURN_IF_ERROR(check_same_widths(config.data, train, test_plan));
   config.resolved.test_rows = test->rows();
@@ -33,8 +34,9 @@ Status resolve_test(JobConfig& config, const RowPlan& train) {
 
 }  // namespace
 
-Result<std::shared_ptr<const Dataset>> open_filled_dataset(const std::string& folder) {
-  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
+Result<std::shared_ptr<const Dataset>> open_filled_dataset(const std::string& folder,
+                                                           const Access& access) {
+  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset, Dataset::open(folder, access));
   if (dataset->rows() > 0) return dataset;
   return Status(Code::kInvalidInput,
                 "data set " + folder + ": at least one row expected, none found");
@@ -42,7 +44,7 @@ Result<std::shared_ptr<const Dataset>> open_filled_dataset(const std::string& fo
 
 Status resolve_shapes(JobConfig& config) {
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> train,
-                 open_filled_dataset(config.data.train));
+                 open_filled_dataset(config.data.train, access_of(config.data)));
   BALLAST_ASSIGN(const RowPlan plan, plan_rows(*train, config.data));
   ResolvedConfig& resolved = config.resolved;
   resolved = {};

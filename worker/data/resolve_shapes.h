@@ -18,6 +18,7 @@ namespace ballast {
 [[nodiscard]] Status resolve_shapes(JobConfig& config);
 
 // Dataset::open, and kInvalidInput when it has no rows.
-Result<std::shared_ptr<const Dataset>> open_filled_dataset(const std::string& folder);
+Result<std::shared_ptr<const Dataset>> open_filled_dataset(const std::string& folder,
+                                                           const Access& access = {});
 
 }  // namespace ballast

@@ -81,6 +81,8 @@ Status StreamRows::open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64
   if (lane.order != nullptr && lane.epoch == epoch && lane.strip == strip) return {};
   if (lane.order == nullptr || lane.epoch != epoch) {
     lane.order = order_of(epoch);
+    tell_order(epoch);
+    if (epoch + 1 < epochs_) tell_order(epoch + 1);
     lane.pieces.clear();
   }
   lane.epoch = epoch;
@@ -144,6 +146,22 @@ void StreamRows::add_blocks(const LaneStrip& lane, std::span<const StripSample> 
   for (const StripSample& sample : samples) used[sample.share] = 1;
   for (size_t share = 0; share < used.size(); ++share) {
     if (used[share]) blocks.push_back(lane.shares[share]->block_number);
+  }
+}
+
+// When each block of the epoch is needed, by whichever worker: what keeps blocks on a disk that
+// workers share can then keep those that are needed next.
+void StreamRows::tell_order(uint64_t epoch) {
+  {
+    std::lock_guard lock(mutex_);
+    if (epoch < epochs_told_) return;
+    epochs_told_ = epoch + 1;
+  }
+  const std::shared_ptr<const StripOrder> order = order_of(epoch);
+  for (uint32_t lane = 0; lane < lanes_.size(); ++lane) {
+    for (uint64_t piece = 0; piece < order->piece_count(LaneId(lane)); ++piece) {
+      store_->expect(order->piece(LaneId(lane), piece).block, ((epoch + 1) << 32) + piece);
+    }
   }
 }
 

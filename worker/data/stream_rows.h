@@ -56,6 +56,7 @@ class StreamRows final : public RowSource {
   void look_ahead(const LaneStrip& lane, LaneId id);
   static void add_blocks(const LaneStrip& lane, std::span<const StripSample> samples,
                          std::vector<uint64_t>& blocks);
+  void tell_order(uint64_t epoch);
   void gather_rows(const LaneStrip& lane, uint64_t first, const RowRoom& room) const;
 
   const std::shared_ptr<const Dataset> dataset_;
@@ -67,8 +68,9 @@ class StreamRows final : public RowSource {
   std::vector<uint32_t> block_rows_;
   std::vector<LaneStrip> lanes_;
 
-  std::mutex mutex_;                                              // guards orders_
+  std::mutex mutex_;                                              // guards all below
   std::map<uint64_t, std::shared_ptr<const StripOrder>> orders_;  // by epoch, the newest
+  uint64_t epochs_told_ = 0;                                      // up to which the source knows
 };
 
 }  // namespace ballast

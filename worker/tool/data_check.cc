@@ -57,7 +57,7 @@ bool judge_label_counts(const JobConfig& job, const Dataset& dataset, Findings& 
 
 // As a worker does it: all hashes, all values of the columns used, all labels.
 void judge_every_row(const JobConfig& job, const Dataset& dataset, bool labels, Findings& out) {
-  const std::vector<Status> damage = verify_dataset(dataset.folder());
+  const std::vector<Status> damage = verify_dataset(dataset.folder(), access_of(job.data));
   add_problems(damage, dataset.folder(), out);
   if (!damage.empty()) return;
   const auto loader = EvalLoader::open(job, dataset.folder(), 1, kRowsAtOnce);
@@ -82,7 +82,7 @@ void judge_every_row(const JobConfig& job, const Dataset& dataset, bool labels, 
 
 void judge_dataset(const JobConfig& job, const std::string& folder, uint64_t read_whole_bytes_max,
                    Findings& out) {
-  const auto dataset = Dataset::open(folder);
+  const auto dataset = Dataset::open(folder, access_of(job.data));
   if (!dataset.ok()) {
     out.push_back({true, dataset.status().to_string()});
     return;

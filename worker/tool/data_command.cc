@@ -22,15 +22,31 @@ namespace ballast {
 
 namespace {
 
-// A folder's path, shared with the callback that uses it.
-std::shared_ptr<std::string> add_folder(CLI::App& command) {
-  auto folder = std::make_shared<std::string>();  // shared: lives as long as the callback
-  command.add_option("folder", *folder, "a data set made by `data convert`")->required();
-  return folder;
+// A data set, and how it is reached.
+struct Place {
+  std::string folder;
+  Access access;
+};
+
+// Shared with the callback that uses it. The options are the keys of a job file.
+std::shared_ptr<Place> add_place(CLI::App& command) {
+  auto place = std::make_shared<Place>();  // shared: lives as long as the callback
+  command
+      .add_option("folder", place->folder,
+                  "a data set made by `data convert`: a folder, http(s)://... or s3://...")
+      ->required();
+  command.add_option("--ca-file", place->access.http.ca_file, "as the key data.ca_file");
+  command.add_option("--proxy", place->access.http.proxy, "as data.proxy");
+  command.add_option("--s3-endpoint", place->access.s3.endpoint, "as data.s3.endpoint");
+  command.add_option("--s3-region", place->access.s3.region, "as data.s3.region");
+  command.add_option("--s3-profile", place->access.s3.profile, "as data.s3.profile");
+  return place;
 }
 
-Status inspect(const std::string& folder) {
-  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
+Status inspect(const Place& place) {
+  const std::string& folder = place.folder;
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset,
+                 Dataset::open(place.folder, place.access));
   BALLAST_ASSIGN(const std::vector<LabelCount> labels, count_labels(*dataset));
   uint64_t bytes = 0;
   for (const ManifestChunk& chunk : dataset->manifest().chunks) bytes += chunk.bytes;
@@ -56,8 +72,10 @@ Status show(const std::vector<Status>& problems) {
   return problems.empty() ? Status() : problems.front();
 }
 
-Status show_whole(const std::string& folder) {
-  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
+Status show_whole(const Place& place) {
+  const std::string& folder = place.folder;
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset,
+                 Dataset::open(place.folder, place.access));
   fmt::print("{}: {} rows in {} blocks verified\n", folder, dataset->rows(),
              dataset->block_count());
   for (const std::string& name : unnamed_files(*dataset)) {
@@ -66,9 +84,9 @@ Status show_whole(const std::string& folder) {
   return {};
 }
 
-Status verify(const std::string& folder) {
-  BALLAST_RETURN_IF_ERROR(show(verify_dataset(folder)));
-  return show_whole(folder);
+Status verify(const Place& place) {
+  BALLAST_RETURN_IF_ERROR(show(verify_dataset(place.folder, place.access)));
+  return show_whole(place);
 }
 
 void print_lost(const LostChunk& chunk) {
@@ -81,7 +99,9 @@ void print_lost(const LostChunk& chunk) {
       chunk.set_aside.empty() ? ", which is gone" : ", whose file is now " + chunk.set_aside);
 }
 
-Status repair(const std::string& folder, const RepairOptions& options) {
+Status repair(const Place& place, RepairOptions options) {
+  options.access = place.access;
+  const std::string& folder = place.folder;
   BALLAST_ASSIGN(const RepairReport report, repair_dataset(folder, options));
   for (const Status& problem : report.problems) {
     fmt::print(stderr, "ballast-tool: {}\n", problem.to_string());
@@ -90,16 +110,17 @@ Status repair(const std::string& folder, const RepairOptions& options) {
     fmt::print("restored: {} from {}\n", name, options.from);
   }
   for (const LostChunk& chunk : report.lost) print_lost(chunk);
-  if (report.is_whole()) return show_whole(folder);
+  if (report.is_whole()) return show_whole(place);
   return Status(Code::kDataLoss,
                 fmt::format("{}: {} chunks are lost; repair it with --from and the place of a "
                             "copy, convert the sources again, or leave their rows out with --drop",
                             folder, report.lost.size()));
 }
 
-Status print_head(const std::string& folder, uint64_t rows) {
+Status print_head(const Place& place, uint64_t rows) {
   constexpr uint64_t kValuesMax = 64;
-  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset,
+                 Dataset::open(place.folder, place.access));
   BALLAST_ASSIGN(const std::string text, head_text(*dataset, rows, kValuesMax));
   fmt::print("{}", text);
   return {};
@@ -115,8 +136,10 @@ std::string without_comments(const std::string& text) {
   return kept;
 }
 
-Status print_statistics(const std::string& folder, std::optional<bool> per_value, bool toml_only) {
-  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
+Status print_statistics(const Place& place, std::optional<bool> per_value, bool toml_only) {
+  const std::string& folder = place.folder;
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset,
+                 Dataset::open(place.folder, place.access));
   BALLAST_ASSIGN(const std::vector<ColumnStatistics> columns, measure_columns(*dataset));
   const std::string text =
       fmt::format("# {}: {} rows\n{}", folder, dataset->rows(),
@@ -138,10 +161,10 @@ void add_statistics(CLI::App& data, Status& outcome) {
   whole->excludes(each);
   const std::string toml_text = "only the [[data.transform]] tables, for a job file";
   CLI::Option* toml = command->add_flag("--toml", toml_text);
-  command->callback([folder = add_folder(*command), each, whole, toml, &outcome] {
+  command->callback([place = add_place(*command), each, whole, toml, &outcome] {
     std::optional<bool> per_value;
     if (*each || *whole) per_value = bool(*each);
-    outcome = print_statistics(*folder, per_value, bool(*toml));
+    outcome = print_statistics(*place, per_value, bool(*toml));
   });
 }
 
@@ -187,21 +210,20 @@ void add_verify(CLI::App& data, Status& outcome) {
       ->needs(repairs);
   command->add_flag("--drop", options->drop, "leave the rows that stay lost out of the data set")
       ->needs(repairs);
-  command->callback([folder = add_folder(*command), options, repairs, &outcome] {
-    outcome = *repairs ? repair(*folder, *options) : verify(*folder);
+  command->callback([place = add_place(*command), options, repairs, &outcome] {
+    outcome = *repairs ? repair(*place, *options) : verify(*place);
   });
 }
 
 void add_examiners(CLI::App& data, Status& outcome) {
   CLI::App* inspecting = data.add_subcommand("inspect", "columns, sizes and labels");
-  inspecting->callback(
-      [folder = add_folder(*inspecting), &outcome] { outcome = inspect(*folder); });
+  inspecting->callback([place = add_place(*inspecting), &outcome] { outcome = inspect(*place); });
 
   CLI::App* heading = data.add_subcommand("head", "the first rows as text");
   auto rows = std::make_shared<uint64_t>(5);  // shared: lives as long as the callback
   heading->add_option("-n,--rows", *rows, "how many (5)")->check(no_minus);
   heading->callback(
-      [folder = add_folder(*heading), rows, &outcome] { outcome = print_head(*folder, *rows); });
+      [place = add_place(*heading), rows, &outcome] { outcome = print_head(*place, *rows); });
 }
 
 }  // namespace

@@ -94,7 +94,8 @@ Result<double> measured_rate(const std::string& run_dir) {
 Status run_data_plan(const ResolveOptions& options, const ShapeResolver& resolve_shapes,
                      double samples_per_second, std::ostream& out) {
   BALLAST_ASSIGN(const JobConfig job, resolve_job(options, resolve_shapes));
-  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> train, Dataset::open(job.data.train));
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> train,
+                 Dataset::open(job.data.train, access_of(job.data)));
   const DataPlan plan = plan_data(job, *train);
   out << fmt::format("data            {}: {} rows in {} blocks\n", job.data.train, train->rows(),
                      train->block_count());

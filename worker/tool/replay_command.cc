@@ -22,7 +22,8 @@ namespace {
 Result<std::shared_ptr<const Dataset>> open_data_of(const JobConfig& job,
                                                     const ReplayOptions& options) {
   const std::string& folder = options.data.empty() ? job.data.train : options.data;
-  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
+  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset,
+                 Dataset::open(folder, access_of(job.data)));
   const std::string found = hex64(dataset->manifest_xxh3());
   if (found == job.resolved.train_manifest_xxh3) return dataset;
   return Status(Code::kInvalidInput,

@@ -12,8 +12,10 @@
 
 #include "common/base/check.h"
 #include "tests/support/http_server.h"
+#include "worker/data/source/cached_source.h"
 #include "worker/data/source/http_source.h"
 #include "worker/data/source/local_source.h"
+#include "worker/data/source/s3_source.h"
 
 namespace ballast {
 namespace {
@@ -57,7 +59,7 @@ class HttpWorld : public SourceWorld {
   }
 
  protected:
-  HttpAnswer answer(const HttpAsked& asked) {
+  virtual HttpAnswer answer(const HttpAsked& asked) {
     std::lock_guard lock(mutex_);
     if (forbidden_.contains(asked.path)) return {.code = 403};
     const auto found = objects_.find(asked.path);
@@ -70,14 +72,53 @@ class HttpWorld : public SourceWorld {
   HttpServer server_{[this](const HttpAsked& asked) { return answer(asked); }};  // last
 };
 
+// The same with a cache in front, that has to drop blocks.
+class CachedWorld final : public HttpWorld {
+ public:
+  CachedWorld() {
+    std::string name = testing::TempDir() + "ballast-cache-XXXXXX";
+    folder_ = mkdtemp(name.data());
+  }
+  ~CachedWorld() override { std::filesystem::remove_all(folder_); }
+
+  std::unique_ptr<Source> open() override {
+    return std::make_unique<CachedSource>(HttpWorld::open(),
+                                          CacheFolder::open(folder_, 1 << 18, false).value());
+  }
+
+ private:
+  std::string folder_;
+};
+
+// The same behind an S3 endpoint; one who does not sign is refused.
+class S3World final : public HttpWorld {
+ public:
+  std::unique_ptr<Source> open() override {
+    const Environment keys = [](const char* name) -> std::optional<std::string> {
+      const std::string_view asked = name;
+      if (asked == "AWS_ACCESS_KEY_ID") return "ID";
+      return asked == "AWS_SECRET_ACCESS_KEY" ? std::optional<std::string>("SECRET") : std::nullopt;
+    };
+    return open_s3("s3://data", {.endpoint = server_.url()}, {}, keys).value();
+  }
+
+ protected:
+  HttpAnswer answer(const HttpAsked& asked) override {
+    return asked.headers.contains("authorization") ? HttpWorld::answer(asked)
+                                                   : HttpAnswer{.code = 403};
+  }
+};
+
 }  // namespace
 
 std::vector<std::string> world_kinds() {
-  return {"local", "http"};
+  return {"local", "http", "s3", "cached"};
 }
 
 std::unique_ptr<SourceWorld> make_world(const std::string& kind) {
   if (kind == "local") return std::make_unique<LocalWorld>();
+  if (kind == "cached") return std::make_unique<CachedWorld>();
+  if (kind == "s3") return std::make_unique<S3World>();
   BALLAST_CHECK(kind == "http");
   return std::make_unique<HttpWorld>();
 }

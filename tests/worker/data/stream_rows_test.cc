@@ -32,7 +32,7 @@ class StreamRowsTest : public DataFixture {
     config.label = "label";
     RowPlan plan = plan_rows(*dataset_, config).value();
     // Past the page cache when there is more to read than any memory.
-    auto source = open_source(folder_, {.bytes = direct ? ~uint64_t{0} : 0, .threads = 4});
+    auto source = open_source(folder_, {}, {.bytes = direct ? ~uint64_t{0} : 0, .threads = 4});
     auto store = BlockStore::open(dataset_, plan, std::move(source).value(), slots);
     EXPECT_TRUE(store.ok()) << store.status().to_string();
     return std::make_unique<StreamRows>(dataset_, std::move(plan), std::move(store).value(), kLanes,

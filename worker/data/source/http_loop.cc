@@ -281,7 +281,7 @@ void HttpLoop::fail_attempt(HttpTask& task, HttpTransfer& transfer, HttpVerdict 
   task.hedged = false;
   task.fresh = verdict.fresh;
   const Duration most = std::min<Duration>(
-      kPauseUnit * (int64_t{1} << std::min<uint32_t>(task.attempts, 20)), limits_.pause_most);
+      kPauseUnit * (int64_t{1} << std::min<uint32_t>(task.attempts - 1, 20)), limits_.pause_most);
   const Duration pause = from_seconds(random_.uniform() * to_seconds(most));
   const Time due = now + std::max(pause, verdict.wait);
   TaskPointer failed = take_active(task);

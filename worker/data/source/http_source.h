@@ -2,7 +2,7 @@
 // handle; connections are kept.
 //
 // What goes wrong on the way is tried again, on a new connection where the old one was slow or
-// broke, after a random pause up to 0.1 s x 2^attempt (full jitter) or the one the server asks for,
+// broke, after a random pause up to 0.1 s x 2^retries (full jitter) or the one the server asks for,
 // until `deadline`: refused and broken connections, time-outs, short answers, 408, 429 and 5xx.
 // Then it is one error that names server, object, attempts and the last cause; a read that takes
 // long says so in the log meanwhile. How many reads are under way at once follows the server: one

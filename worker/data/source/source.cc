@@ -4,8 +4,12 @@
 
 #include <future>
 
+#include "common/base/system_memory.h"
+#include "worker/data/source/access.h"
+#include "worker/data/source/cached_source.h"
 #include "worker/data/source/http_source.h"
 #include "worker/data/source/local_source.h"
+#include "worker/data/source/s3_source.h"
 
 namespace ballast {
 
@@ -17,20 +21,34 @@ Status Source::read_now(const std::string& object, uint64_t offset, std::span<st
   return ended->get_future().get();
 }
 
-Result<std::unique_ptr<Source>> open_source(const std::string& location, const Reading& reading) {
+namespace {
+
+Result<std::unique_ptr<HttpSource>> open_remote(const std::string& location,
+                                                const std::string& scheme, const Access& access) {
+  if (scheme == "http" || scheme == "https") return HttpSource::open(location, access.http);
+  if (scheme == "s3") return open_s3(location, access.s3, access.http, process_environment());
+  return Status(Code::kInvalidInput,
+                fmt::format("data set {}: a folder or an address that begins with http://, "
+                            "https:// or s3:// expected, {}:// found",
+                            location, scheme));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Source>> open_source(const std::string& location, const Access& access,
+                                            const Reading& reading) {
   const size_t colon = location.find("://");
   const std::string scheme = colon == std::string::npos ? "" : location.substr(0, colon);
   if (scheme.empty()) {
     return std::unique_ptr<Source>(std::make_unique<LocalSource>(location, reading));
   }
-  if (scheme == "http" || scheme == "https") {
-    BALLAST_ASSIGN(std::unique_ptr<HttpSource> source, HttpSource::open(location));
-    return std::unique_ptr<Source>(std::move(source));
-  }
-  return Status(Code::kInvalidInput,
-                fmt::format("data set {}: a folder or an address that begins with http:// or "
-                            "https:// expected, {}:// found",
-                            location, scheme));
+  BALLAST_ASSIGN(std::unique_ptr<HttpSource> remote, open_remote(location, scheme, access));
+  if (access.cache.empty()) return std::unique_ptr<Source>(std::move(remote));
+  const bool direct = reading.bytes > memory_limit_bytes() / 2;
+  BALLAST_ASSIGN(std::unique_ptr<CacheFolder> folder,
+                 CacheFolder::open(access.cache, access.cache_bytes, direct));
+  return std::unique_ptr<Source>(
+      std::make_unique<CachedSource>(std::move(remote), std::move(folder)));
 }
 
 Result<Object> Object::open(std::shared_ptr<Source> source, std::string name) {

@@ -1,6 +1,6 @@
 // Source: where the objects of a data set lie, its manifest and its chunks: a folder
-// (local_source.h) or an http(s) address (http_source.h). Every kind keeps the contract: many reads
-// at a time, none waits for another, and each ends, in bytes or in one error.
+// (local_source.h), an http(s) address (http_source.h) or s3:// (s3_source.h). Every kind keeps the
+// contract: many reads at a time, none waits for another, and each ends, in bytes or in one error.
 #pragma once
 
 #include <cstddef>
@@ -37,6 +37,13 @@ class Source {
   // Errors: those of read. Waits. Any thread but the source's.
   virtual Result<uint64_t> size_of(const std::string& object) = 0;
 
+  // What was read there is damaged: a source that keeps what it has read drops it. Any thread.
+  virtual void forget(const std::string& /*object*/, uint64_t /*offset*/, uint64_t /*bytes*/) {}
+  // A hint for one that keeps what it has read: this will be asked for at `when`, a number that
+  // grows with every read of the job. Any thread.
+  virtual void expect(const std::string& /*object*/, uint64_t /*offset*/, uint64_t /*bytes*/,
+                      uint64_t /*when*/) {}
+
   // Bytes come over a network: what arrived damaged may arrive whole the next time.
   [[nodiscard]] virtual bool is_remote() const = 0;
   // "data/train/00ab...blc", "http://host/train/00ab...blc": how messages name an object.
@@ -49,8 +56,11 @@ struct Reading {
   uint32_t threads = 1;
 };
 
-// kInvalidInput: an address of a kind that this build does not read.
-Result<std::unique_ptr<Source>> open_source(const std::string& location,
+struct Access;  // access.h
+
+// kInvalidInput: an address of a kind that this build does not read; others: those of HttpSource
+// and open_s3.
+Result<std::unique_ptr<Source>> open_source(const std::string& location, const Access& access,
                                             const Reading& reading = {});
 
 // An object that is there, and its size. Any thread.
@@ -63,6 +73,8 @@ class Object {
   // Fills `bytes` from `offset`. Errors: those of Source::read.
   [[nodiscard]] Status read_at(uint64_t offset, std::span<std::byte> bytes) const;
   [[nodiscard]] bool is_remote() const { return source_->is_remote(); }
+  // What was read of it is damaged.
+  void forget() const { source_->forget(name_, 0, size_); }
 
  private:
   Object(std::shared_ptr<Source> source, std::string name, uint64_t size);
@@ -90,6 +102,7 @@ auto read_whole(const Object& object, const Read& read) {
     auto outcome = read();
     const Status& status = status_of(outcome);
     const bool again = status.code() == Code::kDataLoss && object.is_remote();
+    if (again) object.forget();
     if (!again || reads == kReadsOfDamagedMax) return outcome;
   }
 }

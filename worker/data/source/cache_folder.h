@@ -1,0 +1,116 @@
+// CacheFolder: byte ranges of content-named objects in a folder, at most so many bytes, shared by
+// all processes of the machine that name it. Each range is a file of its own,
+// <object>-<offset>-<bytes>.cached, written without a name (O_TMPFILE) and linked when it is whole:
+// kill -9 at any instant leaves nothing to clean up, and a file that is removed while another
+// process reads it stays readable. Nothing else in the folder is ever touched, and a folder that
+// holds other things and no file `ballast-cache` is refused.
+//
+// The sum of all files stands in `ballast-cache` and is changed with flock() held on it, which the
+// kernel lets go with its holder; it is raised before a file is linked and lowered after one is
+// removed, so what a kill leaves of it is too high and never too low. Opening counts anew.
+//
+// Who goes first when it is full: what is needed latest, as far as expect() said; what nobody spoke
+// of before that, the least recently used first. What is needed later than all others is not kept.
+//
+// What is read is not verified: whoever reads compares hashes, and calls forget(). Any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <span>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "common/base/status.h"
+
+namespace ballast {
+
+struct CacheRange {
+  std::string object;  // "0123456789abcdef.blc"
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+};
+
+struct CacheCounters {
+  uint64_t hits = 0;
+  uint64_t kept = 0;
+  uint64_t evicted = 0;
+  uint64_t forgotten = 0;
+  uint64_t not_kept = 0;  // needed too late, no space, or no lock
+};
+
+class CacheFolder {
+ public:
+  // direct: reads go past the page cache. kInvalidInput: a folder of other things, no permission,
+  // or a file system without O_TMPFILE.
+  static Result<std::unique_ptr<CacheFolder>> open(const std::string& folder, uint64_t bytes_max,
+                                                   bool direct);
+  ~CacheFolder();
+  CacheFolder(const CacheFolder&) = delete;
+  CacheFolder& operator=(const CacheFolder&) = delete;
+
+  // Whether the object's name says what is in it, so that it may be kept.
+  [[nodiscard]] static bool keeps(const std::string& object);
+
+  // False: it is not there.
+  [[nodiscard]] bool read(const CacheRange& range, std::span<std::byte> into);
+  // Keeps it if there is room; a disk that is full, or that fails, is said once and never an error.
+  void write(const CacheRange& range, std::span<const std::byte> bytes);
+  // Drops what overlaps: it was damaged.
+  void forget(const CacheRange& range);
+  // A range will be read at `when`, a number that only grows.
+  void expect(const CacheRange& range, uint64_t when);
+
+  // Now: another process may remove it, or have kept it.
+  [[nodiscard]] bool holds(const CacheRange& range) const;
+  [[nodiscard]] CacheCounters counters() const;
+
+ private:
+  // Needed latest last; among those nobody spoke of, the least recently used last.
+  using Rank = std::tuple<uint64_t, uint64_t, std::string>;
+  struct Entry {
+    uint64_t bytes = 0;  // on the disk
+    uint64_t used = 0;   // in the order of uses
+    Rank rank;
+  };
+  class Lock;
+
+  CacheFolder(std::string folder, uint64_t bytes_max, bool direct, int folder_fd, int marker_fd);
+  Status begin();
+  Status scan(bool is_new);
+  void add(const std::string& name, uint64_t bytes);
+  void drop(const std::string& name);
+  void touch(const std::string& name);
+  void rank(const std::string& name, Entry& entry);
+  [[nodiscard]] uint64_t next_use(const std::string& name) const;
+  [[nodiscard]] bool make_room(const std::string& name, uint64_t bytes, uint64_t& total);
+  [[nodiscard]] bool has_space(uint64_t bytes);
+  void give_up(const std::string& attempted, int error);
+  [[nodiscard]] int write_nameless(std::span<const std::byte> bytes);
+  void publish(int descriptor, const std::string& name, uint64_t bytes);
+  void store_total(uint64_t total);
+  [[nodiscard]] uint64_t load_total() const;
+
+  const std::string folder_;
+  const uint64_t bytes_max_;
+  const bool direct_;
+  const int folder_fd_;
+  const int marker_fd_;
+  mutable std::mutex mutex_;  // guards all below, and is held while the marker is locked
+  std::unordered_map<std::string, Entry> entries_;
+  std::set<Rank> ranks_;
+  std::unordered_map<std::string, std::vector<uint64_t>> expected_;  // by name, the last two
+  uint64_t now_ = 0;  // the latest of all uses that have been
+  uint64_t uses_ = 0;
+  bool given_up_ = false;
+  bool said_no_space_ = false;
+  CacheCounters counters_;
+};
+
+}  // namespace ballast
