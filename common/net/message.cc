@@ -14,6 +14,8 @@ std::string_view role_name(Role role) {
       return "worker";
     case Role::kTool:
       return "tool";
+    case Role::kFeeder:
+      return "feeder";
   }
   return "unknown";
 }

@@ -19,6 +19,7 @@ enum class Role : uint8_t {
   kServer,  // one shard: each shard's thread has its own transport
   kWorker,
   kTool,
+  kFeeder,
 };
 
 // One life of one participant. `index` counts within the role (shard index, worker index).

@@ -36,7 +36,7 @@ PeerCode encode_peer(const Peer& peer) {
 std::optional<Peer> decode_peer(std::span<const std::byte> bytes) {
   if (bytes.size() != kPeerCodeBytes) return std::nullopt;
   if (!std::equal(kMagic.begin(), kMagic.end(), bytes.begin())) return std::nullopt;
-  if (bytes[4] > static_cast<std::byte>(Role::kTool)) return std::nullopt;
+  if (bytes[4] > static_cast<std::byte>(Role::kFeeder)) return std::nullopt;
   const Peer peer{static_cast<Role>(bytes[4]), get<uint32_t>(&bytes[5]), get<uint64_t>(&bytes[9])};
   if (peer.incarnation == 0) return std::nullopt;
   return peer;

@@ -11,8 +11,8 @@
 // Two lives of one role and index that connect are two peers: neither takes the other's place,
 // since a stranger may claim any name. Which of them counts is for the deciders to say.
 //
-// Between two participants exactly one side connects: workers to shards, everybody to the
-// coordinator. The other side answers over the same connection.
+// Between two participants exactly one side connects: workers to shards and feeders,
+// everybody to the coordinator. The other side answers over the same connection.
 #pragma once
 
 #include <cstdint>

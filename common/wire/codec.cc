@@ -6,6 +6,7 @@
 
 #include "common/wire/control_codec.h"
 #include "common/wire/data_codec.h"
+#include "common/wire/feed_codec.h"
 
 namespace ballast::wire {
 namespace {
@@ -26,6 +27,10 @@ concept DataMessage = requires(const M& message) {
   message.header;
 };
 template <typename M>
+concept FeedMessage = requires(const M& message) {
+  message.stamp;
+};
+template <typename M>
 concept OrderMessage = requires(const M& message) {
   message.leader;
 };
@@ -34,6 +39,8 @@ template <typename M>
 constexpr auto body_type() {
   if constexpr (DataMessage<M>) {
     return fb::DataBodyTraits<Table<M>>::enum_value;
+  } else if constexpr (FeedMessage<M>) {
+    return fb::FeedBodyTraits<Table<M>>::enum_value;
   } else {
     return fb::ControlBodyTraits<Table<M>>::enum_value;
   }
@@ -53,6 +60,8 @@ template <typename M>
 size_t envelope_bytes_guess(const M& message) {
   if constexpr (DataMessage<M>) {
     return 128 + 192 * message.entries.size();
+  } else if constexpr (FeedMessage<M>) {
+    return 256;
   } else {
     return 1024;
   }
@@ -70,6 +79,14 @@ void finish_envelope(Packer& packer, const M& message, Offset<void> body) {
     envelope.add_term(message.header.term);
     envelope.add_body_type(body_type<M>());
     fb::FinishDataEnvelopeBuffer(builder, envelope.Finish());
+  } else if constexpr (FeedMessage<M>) {
+    fb::FeedEnvelopeBuilder envelope(builder);
+    envelope.add_job(message.stamp.job);
+    envelope.add_dataset(message.stamp.dataset);
+    envelope.add_body(body);
+    envelope.add_protocol(kProtocolMax);
+    envelope.add_body_type(body_type<M>());
+    fb::FinishFeedEnvelopeBuffer(builder, envelope.Finish());
   } else {
     fb::ControlEnvelopeBuilder envelope(builder);
     if constexpr (OrderMessage<M>) envelope.add_leader(message.leader);
@@ -130,6 +147,8 @@ Result<Any> decode_body(const Envelope& envelope, const Table<M>& body, Unpacker
   M message = unpack(unpacker, body);
   if constexpr (DataMessage<M>) {
     message.header = {envelope.run(), envelope.term(), envelope.trace()};
+  } else if constexpr (FeedMessage<M>) {
+    message.stamp = {envelope.job(), envelope.dataset()};
   } else if constexpr (OrderMessage<M>) {
     message.leader = envelope.leader();
   }
@@ -192,9 +211,13 @@ Result<Any> decode(Message message) {
     return decode_as<fb::ControlEnvelope>(envelope, std::move(message.payloads),
                                           fb::ControlEnvelopeIdentifier());
   }
+  if (fb::FeedEnvelopeBufferHasIdentifier(envelope.data())) {
+    return decode_as<fb::FeedEnvelope>(envelope, std::move(message.payloads),
+                                       fb::FeedEnvelopeIdentifier());
+  }
   return malformed("envelope",
-                   fmt::format("file identifier {} or {}", fb::DataEnvelopeIdentifier(),
-                               fb::ControlEnvelopeIdentifier()),
+                   fmt::format("file identifier {}, {} or {}", fb::DataEnvelopeIdentifier(),
+                               fb::ControlEnvelopeIdentifier(), fb::FeedEnvelopeIdentifier()),
                    "another");
 }
 

@@ -71,6 +71,24 @@ void add(LoaderProgress& sum, const LoaderProgress& other);
 // Heartbeat of a worker: sent on a timer by the thread that owns the transport, and at once when a
 // lane ends, crosses an epoch, or stops. `beat` rises with every sign of progress of the
 // computation.
+// What one feeder gave to one worker.
+struct FeederShare {
+  uint64_t portions = 0;
+  uint64_t rows = 0;
+  bool up = false;  // as the worker sees it
+
+  bool operator==(const FeederShare&) const = default;
+};
+
+// Where a worker's training rows came from, those read ahead of need included.
+struct FedShare {
+  uint64_t rows_fed = 0;
+  uint64_t rows_local = 0;
+  std::vector<FeederShare> feeders;  // by index; none in a job without
+
+  bool operator==(const FedShare&) const = default;
+};
+
 struct WorkerProgress {
   WorkerId worker;
   Incarnation incarnation = 0;
@@ -87,6 +105,7 @@ struct WorkerProgress {
   LoaderProgress loader;
   std::string waiting_for;  // empty: not waiting; otherwise for whom and what
   double waiting_seconds = 0;
+  FedShare fed;
 };
 
 struct ShardProgress {

@@ -87,6 +87,10 @@ template <>
 constexpr std::string_view kName<End> = "End";
 template <>
 constexpr std::string_view kName<BeatAnswer> = "BeatAnswer";
+template <>
+constexpr std::string_view kName<FeedAsk> = "FeedAsk";
+template <>
+constexpr std::string_view kName<FeedAnswer> = "FeedAnswer";
 
 constexpr std::array<std::string_view, kReplyCodeCount> kReplyCodeNames = {
     "closed", "applied", "already", "split",   "early", "weights",

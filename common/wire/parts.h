@@ -21,6 +21,7 @@ namespace ballast::wire {
 inline constexpr size_t kLanesMax = 65536;     // the range of the key train.lanes
 inline constexpr size_t kUnitsMax = 1u << 20;  // 1 TiB of weights in units of 1 MiB
 inline constexpr size_t kShardsMax = 65536;    // processes times shards, far above any cluster
+inline constexpr size_t kFeedersMax = 1024;    // the range of the key cluster.feeders
 inline constexpr size_t kBucketsMax = 65536;   // of the staleness histogram
 inline constexpr size_t kLinesMax = 1024;      // of a failure's chain
 inline constexpr size_t kTextBytesMax = 1u << 20;

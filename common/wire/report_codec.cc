@@ -3,7 +3,7 @@
 namespace ballast::wire {
 namespace {
 
-static_assert(static_cast<int>(fb::Role::MAX) == static_cast<int>(Role::kTool));
+static_assert(static_cast<int>(fb::Role::MAX) == static_cast<int>(Role::kFeeder));
 static_assert(static_cast<int>(fb::FailureCode::MAX) == static_cast<int>(Code::kDiverged));
 
 using LaneProgressVector = Vector<const fb::LaneProgress*>;
@@ -23,6 +23,21 @@ std::vector<LaneProgress> unpack_lanes(Unpacker& unpacker, const LaneProgressVec
 TimeShares unpack_shares(const fb::TimeShares* s) {
   if (s == nullptr) return {};
   return {s->load(), s->compute(), s->push(), s->wait(), s->pull()};
+}
+
+Offset<fb::FedShare> pack_fed(Packer& packer, const FedShare& fed) {
+  const auto feeders = packer.structs(
+      fed.feeders, [](const FeederShare& f) { return fb::FeederShare(f.portions, f.rows, f.up); });
+  return fb::CreateFedShare(packer.builder(), fed.rows_fed, fed.rows_local, feeders);
+}
+
+FedShare unpack_fed(Unpacker& unpacker, const fb::FedShare* fed) {
+  if (fed == nullptr) return {};
+  return {
+      fed->rows_fed(), fed->rows_local(),
+      unpacker.structs(fed->feeders(), kFeedersMax, "fed.feeders", [](const fb::FeederShare& f) {
+        return FeederShare{f.portions(), f.rows(), f.up()};
+      })};
 }
 
 Offset<fb::UnitMarks> pack_unit_marks(Packer& packer, const UnitMarks& unit) {
@@ -99,7 +114,8 @@ Offset<fb::WorkerProgress> pack(Packer& packer, const WorkerProgress& m) {
   return fb::CreateWorkerProgress(packer.builder(), m.worker.value(), m.incarnation, m.beat,
                                   pack_lanes(packer, m.lanes), m.steps, m.samples, m.loss_sum,
                                   m.weight_sum, m.busy_seconds, m.bytes_pushed, m.bytes_pulled,
-                                  &shares, packer.text(m.waiting_for), m.waiting_seconds, &loader);
+                                  &shares, packer.text(m.waiting_for), m.waiting_seconds, &loader,
+                                  pack_fed(packer, m.fed));
 }
 
 WorkerProgress unpack(Unpacker& unpacker, const fb::WorkerProgress& t) {
@@ -119,6 +135,7 @@ WorkerProgress unpack(Unpacker& unpacker, const fb::WorkerProgress& t) {
       .loader = unpack_loader(t.loader()),
       .waiting_for = unpacker.text(t.waiting_for(), "waiting_for"),
       .waiting_seconds = t.waiting_seconds(),
+      .fed = unpack_fed(unpacker, t.fed()),
   };
 }
 

@@ -163,7 +163,7 @@ TEST(ForeignMessage, AnotherFileIdentifierIsRefused) {
   Builder builder;
   builder.Finish(fb::CreateDataEnvelope(builder), "XXXX");
 
-  EXPECT_THAT(refusal(finished(builder, 0)), HasSubstr("file identifier BLWD or BLWC"));
+  EXPECT_THAT(refusal(finished(builder, 0)), HasSubstr("file identifier BLWD, BLWC or BLWF"));
 }
 
 TEST(ForeignMessage, EnumsOutOfRangeAreRefused) {
@@ -177,8 +177,8 @@ TEST(ForeignMessage, EnumsOutOfRangeAreRefused) {
   Builder failed;
 
   EXPECT_THAT(refusal(data(reply, body)), HasSubstr("entries.code: expected at most 10, found 11"));
-  EXPECT_THAT(refusal(control(join, fb::CreateJoin(join, static_cast<fb::Role>(4)))),
-              HasSubstr("role: expected at most 3, found 4"));
+  EXPECT_THAT(refusal(control(join, fb::CreateJoin(join, static_cast<fb::Role>(5)))),
+              HasSubstr("role: expected at most 4, found 5"));
   EXPECT_THAT(refusal(control(end, fb::CreateEnd(end, static_cast<fb::EndKind>(3)))),
               HasSubstr("kind: expected at most 2, found 3"));
   EXPECT_THAT(refusal(control(load, fb::CreateLoad(load, 0, 0, static_cast<fb::LoadSource>(9)))),

@@ -98,7 +98,8 @@ TEST(DamagedMessage, MadeOfNoiseIsRefused) {
     for (std::byte& byte : envelope.bytes()) byte = static_cast<std::byte>(random.next());
     // Half of it with the right mark, to come further.
     if (envelope.size() >= 8 && random.chance(0.5)) {
-      std::memcpy(envelope.data() + 4, random.chance(0.5) ? "BLWD" : "BLWC", 4);
+      const char* marks[] = {"BLWD", "BLWC", "BLWF"};
+      std::memcpy(envelope.data() + 4, marks[random.below(std::size(marks))], 4);
     }
 
     EXPECT_FALSE(decode(Message(std::move(envelope))).ok()) << "seed " << seed;

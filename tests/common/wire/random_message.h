@@ -27,7 +27,7 @@ constexpr bool kIsVector<std::vector<T>> = true;
 template <typename E>
 constexpr uint64_t kValues = 0;
 template <>
-constexpr uint64_t kValues<Role> = 4;
+constexpr uint64_t kValues<Role> = 5;
 template <>
 constexpr uint64_t kValues<Code> = 10;
 template <>
@@ -38,6 +38,8 @@ template <>
 constexpr uint64_t kValues<LoadSource> = 3;
 template <>
 constexpr uint64_t kValues<EndKind> = 3;
+template <>
+constexpr uint64_t kValues<FeedCode> = 4;
 
 template <typename T>
 void fill(Random& random, T& value);
@@ -51,6 +53,9 @@ inline void obey_rules(Random& random, PushEntry& entry) {
 }
 inline void obey_rules(Random& random, EvaluationSums& sums) {
   sums.scores = Buffer::allocate(8 * random.below(5));
+}
+inline void obey_rules(Random& random, FeedAnswer& answer) {
+  answer.ids = Buffer::allocate(8 * random.below(5));
 }
 inline void obey_rules(Random& random, Failed& failed) {
   failed.code = static_cast<Code>(1 + random.below(kValues<Code> - 1));
