@@ -27,4 +27,15 @@ std::string shard_endpoint(const JobConfig& job, ShardId shard) {
   return fmt::format("tcp://{}:{}", job.cluster.host, first_port(job) + 1 + shard.value());
 }
 
+std::string feeder_endpoint(const JobConfig& job, uint32_t feeder) {
+  const ClusterConfig& cluster = job.cluster;
+  if (cluster.transport == TransportKind::kIpc) {
+    return fmt::format("ipc://{}/feeder-{}", kSocketFolder, feeder);
+  }
+  const std::string& host = cluster.feeder_hosts.empty()
+                                ? cluster.host
+                                : cluster.feeder_hosts[feeder % cluster.feeder_hosts.size()];
+  return fmt::format("tcp://{}:{}", host, first_port(job) + 1 + job.shard_count() + feeder);
+}
+
 }  // namespace ballast

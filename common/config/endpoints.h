@@ -9,11 +9,13 @@
 
 namespace ballast {
 
-// ipc: sockets/coordinator and sockets/shard-<n> below the run directory, which is every process's
-// working directory (a socket's path may have 107 bytes at most). tcp: cluster.host at
-// cluster.port, the shards at the ports after it.
+// ipc: sockets/coordinator, sockets/shard-<n> and sockets/feeder-<n> below the run directory, which
+// is every process's working directory (a socket's path may have 107 bytes at most). tcp:
+// cluster.host at cluster.port, the shards at the ports after it, then the feeders, those at their
+// own hosts.
 [[nodiscard]] std::string coordinator_endpoint(const JobConfig& job);
 [[nodiscard]] std::string shard_endpoint(const JobConfig& job, ShardId shard);
+[[nodiscard]] std::string feeder_endpoint(const JobConfig& job, uint32_t feeder);
 
 inline constexpr const char* kSocketFolder = "sockets";  // 0700
 

@@ -171,16 +171,23 @@ void check_schedule(const ScheduleConfig& schedule, Problems& out) {
 }
 
 void check_cluster(const ClusterConfig& cluster, Problems& out) {
-  const uint64_t sockets = 1 + uint64_t{cluster.servers} * cluster.shards_per_server;
+  const uint64_t sockets =
+      1 + uint64_t{cluster.servers} * cluster.shards_per_server + cluster.feeders;
   if (cluster.transport == TransportKind::kTcp && cluster.port != 0 &&
       cluster.port + sockets - 1 > kPortMax) {
-    out.push_back({{"cluster.port", "cluster.servers", "cluster.shards_per_server"},
-                   fmt::format("cluster.port = {} leaves no room below {} for {} ports (the "
-                               "coordinator and one per shard); highest legal port: {}",
-                               cluster.port, kPortMax + 1, sockets, kPortMax + 1 - sockets)});
+    out.push_back(
+        {{"cluster.port", "cluster.servers", "cluster.shards_per_server", "cluster.feeders"},
+         fmt::format("cluster.port = {} leaves no room below {} for {} ports (the "
+                     "coordinator, one per shard and per feeder); highest legal port: {}",
+                     cluster.port, kPortMax + 1, sockets, kPortMax + 1 - sockets)});
   }
   if (cluster.transport == TransportKind::kTcp && cluster.host.empty()) {
     out.push_back({{"cluster.host"}, "cluster.host is empty; expected an address to listen on"});
+  }
+  if (cluster.transport == TransportKind::kIpc && !cluster.feeder_hosts.empty()) {
+    out.push_back({{"cluster.feeder_hosts", "cluster.transport"},
+                   "cluster.feeder_hosts are of no use with cluster.transport = \"ipc\", which "
+                   "stays on one host; expected transport = \"tcp\", or no feeder_hosts"});
   }
   if (cluster.dead_after_ms < 2 * cluster.heartbeat_ms) {
     out.push_back(

@@ -128,11 +128,13 @@ struct ClusterConfig {
   uint32_t servers = 1;
   uint32_t shards_per_server = 1;
   uint32_t workers = 1;
+  uint32_t feeders = 0;                   // processes that prepare rows for workers
+  std::vector<std::string> feeder_hosts;  // tcp: of feeder n: n mod their count; empty: `host`
   Device device = Device::kCpu;
   uint32_t threads_per_worker = 1;  // threads of one worker's matrix products
   TransportKind transport = TransportKind::kIpc;
   std::string host = "127.0.0.1";  // tcp: what servers and the coordinator listen on
-  uint32_t port = 0;               // tcp: first port, coordinator first, then the shards; 0: 7700
+  uint32_t port = 0;               // tcp: first port: coordinator, shards, feeders; 0: 7700
   uint64_t heartbeat_ms = 500;
   uint64_t dead_after_ms = 5000;  // silence after which a process counts as dead
   // No progress although alive: named in the log and the status. Nor a word from the coordinator: a

@@ -270,6 +270,12 @@ Section cluster_section() {
                "threads of a server, each with its own part of the weights")
       .integer("workers", &ClusterConfig::workers, {1, 4096}, "processes",
                "processes that compute gradients; at most train.lanes")
+      .integer("feeders", &ClusterConfig::feeders, {0, 1024}, "processes",
+               "processes that read and transform training rows for the workers; workers read for "
+               "themselves what no feeder gives")
+      .texts("feeder_hosts", &ClusterConfig::feeder_hosts,
+             "tcp: addresses that feeders listen on, taken in turn; empty: host. Those elsewhere "
+             "than on host are started by hand: ballast-feeder --run-dir DIR --index N")
       .choice("device", &ClusterConfig::device, "what a worker computes on")
       .integer("threads_per_worker", &ClusterConfig::threads_per_worker, {1, 1024}, "threads",
                "threads of one worker's matrix products")
@@ -277,7 +283,7 @@ Section cluster_section() {
               "ipc: sockets in the run directory; tcp: host and port")
       .text("host", &ClusterConfig::host, "tcp: address that servers and the coordinator listen on")
       .integer("port", &ClusterConfig::port, {0, 65535}, "",
-               "tcp: the coordinator's port, the shards' follow; 0: 7700")
+               "tcp: the coordinator's port, the shards' follow, then the feeders'; 0: 7700")
       .integer("heartbeat_ms", &ClusterConfig::heartbeat_ms, kSomeMs, "ms",
                "time between two signs of life")
       .integer("dead_after_ms", &ClusterConfig::dead_after_ms, kSomeMs, "ms",

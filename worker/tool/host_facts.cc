@@ -44,7 +44,8 @@ bool port_is_free(const std::string& host, uint32_t port) {
 std::vector<uint32_t> ports_in_use(const ClusterConfig& cluster) {
   std::vector<uint32_t> used;
   if (cluster.transport != TransportKind::kTcp || cluster.port == 0) return used;
-  const uint32_t count = 1 + cluster.servers * cluster.shards_per_server;
+  const uint32_t feeders = cluster.feeder_hosts.empty() ? cluster.feeders : 0;  // of this host
+  const uint32_t count = 1 + cluster.servers * cluster.shards_per_server + feeders;
   for (uint32_t port = cluster.port; port < cluster.port + count; ++port) {
     if (!port_is_free(cluster.host, port)) used.push_back(port);
   }

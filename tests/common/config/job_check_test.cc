@@ -107,6 +107,21 @@ TEST(JobCheck, RefusesPortsBeyondTheLast) {
   job.cluster.port = 65532;
   EXPECT_THAT(check(job), HasSubstr("cluster.port = 65532 leaves no room below 65536 for 5 ports"));
   EXPECT_THAT(check(job), HasSubstr("highest legal port: 65531"));
+
+  job.cluster.port = 65530;
+  job.cluster.feeders = 2;
+  EXPECT_THAT(check(job), HasSubstr("for 7 ports"));
+}
+
+TEST(JobCheck, RefusesHostsOfFeedersWhereAllAreOnOne) {
+  JobConfig job = small_job();
+  job.cluster.feeders = 2;
+  job.cluster.feeder_hosts = {"10.0.0.7"};
+  EXPECT_THAT(check(job), HasSubstr("cluster.feeder_hosts are of no use with cluster.transport = "
+                                    "\"ipc\""));
+
+  job.cluster.transport = TransportKind::kTcp;
+  EXPECT_EQ(check(job), "ok");
 }
 
 TEST(JobCheck, RefusesADeathBeforeTwoHeartbeats) {

@@ -84,6 +84,7 @@ JobConfig random_job(Random& random) {
   job.train.lanes = job.cluster.workers + static_cast<uint32_t>(random.below(9));
   job.train.batch = job.train.lanes * static_cast<uint32_t>(1 + random.below(9));
   job.cluster.port %= 1000;
+  if (job.cluster.transport == TransportKind::kIpc) job.cluster.feeder_hosts.clear();
   job.cluster.heartbeat_ms %= 100000;
   job.cluster.heartbeat_ms += 1;
   job.cluster.dead_after_ms = 2 * job.cluster.heartbeat_ms;
@@ -111,11 +112,12 @@ TEST(JobDump, ReadsBackToTheSameJob) {
 
 TEST(JobDump, HashesTheSameForAnyClusterAndFolder) {
   const JobConfig job = small_job();
-  const JobConfig moved = small_job(
-      {"job.name=other", "data.train=/elsewhere", "data.test=/else", "data.threads=4",
-       "cluster.workers=1", "train.lanes=2", "cluster.servers=3", "cluster.shards_per_server=2",
-       "cluster.threads_per_worker=2", "cluster.transport=tcp", "checkpoint.every_steps=5",
-       "fault.pause_ms=3", "train.eval_every_epochs=0", "train.max_steps=9"});
+  const JobConfig moved =
+      small_job({"job.name=other", "data.train=/elsewhere", "data.test=/else", "data.threads=4",
+                 "cluster.workers=1", "train.lanes=2", "cluster.servers=3",
+                 "cluster.shards_per_server=2", "cluster.threads_per_worker=2",
+                 "cluster.transport=tcp", "cluster.feeders=3", "checkpoint.every_steps=5",
+                 "fault.pause_ms=3", "train.eval_every_epochs=0", "train.max_steps=9"});
 
   EXPECT_EQ(job_hash(moved), job_hash(job));
   EXPECT_THAT(changed_result_keys(job, moved), IsEmpty());
