@@ -99,6 +99,20 @@ void write_shard(JsonWriter& json, const ShardStatus& shard) {
   json.key("waiting_seconds").value(shard.waiting_seconds).close();
 }
 
+void write_feeders(JsonWriter& json, const JobStatus& status) {
+  if (status.feeders.empty()) return;
+  json.key("rows_fed").value(status.totals.rows_fed);
+  json.key("rows_local").value(status.totals.rows_local);
+  json.key("feeders").open_list();
+  uint32_t index = 0;
+  for (const FeederStatus& feeder : status.feeders) {
+    json.open().key("index").value(index++).key("workers").value(feeder.workers_up);
+    json.key("portions").value(feeder.portions);
+    json.key("portions_per_second").value(feeder.portions_per_second).close();
+  }
+  json.close_list();
+}
+
 }  // namespace
 
 JobReport::JobReport(const JobConfig& job, std::string job_hash, Time started)
@@ -121,7 +135,9 @@ Status JobReport::write_status(const JobStatus& status) {
   for (const WorkerStatus& worker : status.workers) write_worker(json, worker);
   json.close_list().key("shards").open_list();
   for (const ShardStatus& shard : status.shards) write_shard(json, shard);
-  json.close_list().key("waiting_for");
+  json.close_list();
+  write_feeders(json, status);
+  json.key("waiting_for");
   status.waiting_for.empty() ? json.value("") : json.value(status.waiting_for);
   json.key("updated").value(utc_now()).close();
   return replace_file("status.json", json.text());
@@ -192,6 +208,9 @@ Status JobReport::write_summary(const JobStatus& status, bool stopped, Time now)
   write_loader(json, totals.loader);
   uint64_t memory = 0;
   for (const ShardStatus& shard : status.shards) memory += shard.memory_bytes;
+  if (!status.feeders.empty()) {
+    json.key("rows_fed").value(totals.rows_fed).key("rows_local").value(totals.rows_local);
+  }
   json.key("server_memory_bytes").value(memory);
   json.key("job_hash").value(job_hash_).close();
   return replace_file("summary.json", json.text());

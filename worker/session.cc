@@ -69,6 +69,10 @@ void WorkerSession::on(session_event::GradientReady& event, Time, SessionEffects
   }
 }
 
+void WorkerSession::on(session_event::Fed& event, Time, SessionEffects&) {
+  totals_.fed = std::move(event.share);
+}
+
 void WorkerSession::on(session_event::ComputeDone& event, Time, SessionEffects&) {
   ++totals_.beat;
   totals_.shares.load += event.load_seconds;

@@ -85,6 +85,10 @@ struct ComputeDone {
   double compute_seconds = 0;
   wire::LoaderProgress loader = {};  // since the worker started
 };
+// Where the training rows came from so far. Told before the step they were for is done.
+struct Fed {
+  wire::FedShare share;
+};
 struct EvaluationDone {
   uint64_t job = 0;
   std::vector<std::pair<LaneId, wire::EvaluationSums>> parts;
@@ -99,7 +103,7 @@ struct Tick {};
 }  // namespace session_event
 using SessionEvent =
     std::variant<session_event::Received, session_event::PeerUp, session_event::PeerDown,
-                 session_event::GradientReady, session_event::ComputeDone,
+                 session_event::GradientReady, session_event::Fed, session_event::ComputeDone,
                  session_event::EvaluationDone, session_event::Beat, session_event::ComputeFailed,
                  session_event::Tick>;
 
@@ -209,6 +213,7 @@ class WorkerSession {
   void on(session_event::PeerUp& event, Time now, SessionEffects& out);
   void on(session_event::PeerDown& event, Time now, SessionEffects& out);
   void on(session_event::GradientReady& event, Time now, SessionEffects& out);
+  void on(session_event::Fed& event, Time now, SessionEffects& out);
   void on(session_event::ComputeDone& event, Time now, SessionEffects& out);
   void on(session_event::EvaluationDone& event, Time now, SessionEffects& out);
   void on(session_event::Beat& event, Time now, SessionEffects& out);

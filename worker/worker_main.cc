@@ -1,9 +1,11 @@
 // ballast-worker: wiring and the thread table, no logic.
 //
 // thread    owns                                takes from             gives to
-// main      Transport, WorkerSession            frames, events_ queue  frames, orders of
-// ComputeLoop compute   ComputeLoop, TrainStep, Backend     its orders, batches    events_ queue, a
-// wake of main loader    its part of BatchLoader             requests of compute    batches
+// main      Transport, WorkerSession            frames, events_ queue  frames, compute's orders
+// compute   ComputeLoop, TrainStep, Backend     its orders, batches    events_, a wake of main
+// loader    its part of BatchLoader             requests of compute    batches
+// feed      Transport, FeedClient of FedRows    requests of loaders    rows, a wake of loaders
+
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -21,6 +23,7 @@
 #include "worker/data/batch_loader.h"
 #include "worker/data/eval_loader.h"
 #include "worker/evaluate_slice.h"
+#include "worker/feed/feed_setup.h"
 #include "worker/session.h"
 #include "worker/train_step.h"
 
@@ -29,6 +32,14 @@ namespace {
 
 // Gradients and results that the compute thread may be ahead: a few steps of many layers.
 constexpr size_t kEventsWaiting = 4096;
+
+wire::FedShare fed_share(const FedCounts& counts) {
+  wire::FedShare share{counts.rows_fed, counts.rows_local, {}};
+  for (const FeederCount& feeder : counts.feeders) {
+    share.feeders.push_back({feeder.portions, feeder.rows, feeder.up});
+  }
+  return share;
+}
 
 class WorkerProcess {
  public:
@@ -54,10 +65,8 @@ class WorkerProcess {
                            .host = host_name(),
                            .process = static_cast<uint32_t>(::getpid())});
     ComputeLoop compute(job_, WorkerId(process_.index), schedule_, units_, *step_, *loader_,
-                        evaluation_.get(), [this](SessionEvent event) {
-                          events_.push(std::move(event));
-                          transport_->wake();
-                        });
+                        evaluation_.get(),
+                        [this](SessionEvent event) { report(std::move(event)); });
     std::thread computing([&] { compute.run(); });
     const Status status = serve(session, compute);
     compute.close();
@@ -67,10 +76,18 @@ class WorkerProcess {
   }
 
  private:
+  // On the computing thread.
+  void report(SessionEvent event) {
+    const bool step_done = std::holds_alternative<session_event::ComputeDone>(event);
+    if (fed_ != nullptr && step_done) events_.push(session_event::Fed{fed_share(fed_->counts())});
+    events_.push(std::move(event));
+    transport_->wake();
+  }
+
   Status prepare() {
     BALLAST_ASSIGN(backend_,
                    make_backend(job_.cluster.device, {.threads = job_.cluster.threads_per_worker}));
-    BALLAST_ASSIGN(loader_, BatchLoader::open(job_, schedule_));
+    BALLAST_ASSIGN(loader_, BatchLoader::open(job_, schedule_, wrap_rows()));
     if (!job_.data.test.empty()) {
       BALLAST_ASSIGN(evaluation_,
                      EvalLoader::open(job_, job_.data.test, job_.train.lanes, kEvaluationRows));
@@ -81,6 +98,20 @@ class WorkerProcess {
     BALLAST_ASSIGN(step_, TrainStep::create(job_.model, job_.resolved.input_width,
                                             job_.resolved.label_width, rows_max, *backend_));
     return transport_->connect({Role::kCoordinator, 0, 0}, coordinator_endpoint(job_));
+  }
+
+  // Feeders in front of the worker's own rows, if the job has any.
+  WrapRows wrap_rows() {
+    if (job_.cluster.feeders == 0) return nullptr;
+    return [this](std::unique_ptr<RowSource> local) {
+      FedRowsSetup setup = fed_rows_setup(job_, WorkerId(process_.index), *local);
+      const PortionMemory portions = worker_portions(job_);
+      log::info("rows come from {} feeders where they can: at most {} portions x {} B = {} B",
+                job_.cluster.feeders, portions.portions, portions.portion_bytes, portions.total());
+      auto fed = std::make_unique<FedRows>(std::move(local), std::move(setup));
+      fed_ = fed.get();
+      return fed;
+    };
   }
 
   Status serve(WorkerSession& session, ComputeLoop& compute) {
@@ -164,6 +195,7 @@ class WorkerProcess {
   BoundedQueue<SessionEvent> events_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<BatchLoader> loader_;
+  FedRows* fed_ = nullptr;  // the loader's; null: no feeders
   std::unique_ptr<EvalLoader> evaluation_;
   std::unique_ptr<TrainStep> step_;
   Time wake_at_ = kEndOfTime;

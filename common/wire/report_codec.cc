@@ -111,11 +111,10 @@ Offset<fb::WorkerProgress> pack(Packer& packer, const WorkerProgress& m) {
                               m.shares.pull);
   const fb::LoaderProgress loader(m.loader.ready, m.loader.waited, m.loader.blocks,
                                   m.loader.batches, m.loader.blocks_min);
-  return fb::CreateWorkerProgress(packer.builder(), m.worker.value(), m.incarnation, m.beat,
-                                  pack_lanes(packer, m.lanes), m.steps, m.samples, m.loss_sum,
-                                  m.weight_sum, m.busy_seconds, m.bytes_pushed, m.bytes_pulled,
-                                  &shares, packer.text(m.waiting_for), m.waiting_seconds, &loader,
-                                  pack_fed(packer, m.fed));
+  return fb::CreateWorkerProgress(
+      packer.builder(), m.worker.value(), m.incarnation, m.beat, pack_lanes(packer, m.lanes),
+      m.steps, m.samples, m.loss_sum, m.weight_sum, m.busy_seconds, m.bytes_pushed, m.bytes_pulled,
+      &shares, packer.text(m.waiting_for), m.waiting_seconds, &loader, pack_fed(packer, m.fed));
 }
 
 WorkerProgress unpack(Unpacker& unpacker, const fb::WorkerProgress& t) {

@@ -12,6 +12,7 @@ from . import display as displays
 from . import failure, text
 from .binaries import binary
 from .errors import BAD_INPUT, DONE, FAILED, STOPPED, STOPPED_NOW, LauncherError, ToolError
+from .feeders import Feeders, on_this_host
 from .processes import Cluster, die_with_parent
 from .run_directory import RunDirectory, new_path, step_of
 from .supervisor import LINGER_S, Ending, StopSignals, Supervisor
@@ -122,6 +123,7 @@ class Job:
         self.request = request
         self.signals = signals
         self.cluster = Cluster()
+        self.feeders = None  # once the config is known
         self.notes = []  # what the tool says of settings that work but help nobody
         for program in PROGRAMS:
             binary(request.bin_dir, program)
@@ -156,13 +158,15 @@ class Job:
         counts = config.get("cluster") or {}
         roles = [("coordinator", 1), ("server", counts.get("servers", 1)),
                  ("worker", counts.get("workers", 1))]
+        self.feeders.start()  # first: workers look for them as they begin
         for role, count in roles:
             for index in range(count):
-                command = [binary(self.request.bin_dir, f"ballast-{role}"),
-                           "--run-dir", str(self.run_dir.path)]
-                if role != "coordinator":
-                    command += ["--index", str(index)]
-                self.cluster.start(role, index, command, self.run_dir.logs)
+                self.cluster.start(role, index, self.command(role, index), self.run_dir.logs)
+
+    def command(self, role, index):
+        command = [binary(self.request.bin_dir, f"ballast-{role}"),
+                   "--run-dir", str(self.run_dir.path)]
+        return command + ([] if role == "coordinator" else ["--index", str(index)])
 
     def run(self):
         config = self.resolve()
@@ -173,12 +177,16 @@ class Job:
             display.note(f"run directory: {self.run_dir.shown()}")
             for note in self.notes:
                 display.note(note)
+            self.feeders = Feeders(on_this_host(config), lambda index: self.command("feeder", index),
+                                   self.run_dir, display.note)
             self.start(config)
             display.start()
-            supervisor = Supervisor(self.cluster, self.run_dir, display, self.signals)
+            supervisor = Supervisor(self.cluster, self.run_dir, display, self.signals, self.feeders)
             ending = supervisor.watch()
         finally:
             self.cluster.end(grace_s=0)
+            if self.feeders:
+                self.feeders.end(grace_s=0)
             display.stop()
             self.run_dir.unlock()
         exit_code, message = self.conclude(ending, supervisor.last_status)

@@ -46,7 +46,9 @@ def ending(run):
 def as_ended(status, state):
     """What the last status.json said of a run that has ended: nobody waits or computes any more."""
     workers = [{**worker, "state": "ended"} for worker in status.get("workers") or []]
-    return {**status, "state": state, "workers": workers, "waiting_for": None,
+    feeders = [{**feeder, "workers": 0, "portions_per_second": 0}
+               for feeder in status.get("feeders") or []]
+    return {**status, "state": state, "workers": workers, "feeders": feeders, "waiting_for": None,
             "samples_per_second": None}
 
 
@@ -65,6 +67,12 @@ def worker_row(worker):
            text.number(worker.get("samples_per_second", 0))]
     row += [f"{100 * shares[name]:.0f} %" if name in shares else "" for name in SHARES]
     return row + loader_columns(worker.get("loader") or {})
+
+
+def feeder_row(feeder):
+    workers = feeder.get("workers", 0)
+    return [feeder.get("index", "?"), "up" if workers else "down", workers,
+            feeder.get("portions", 0), text.number(feeder.get("portions_per_second", 0))]
 
 
 def show(run_dir):
@@ -98,4 +106,8 @@ def show(run_dir):
                 if column not in (*SHARES, *LOADER) or any(row[number] for row in rows)]
         table.show([columns[number] for number in used],
                    [[row[number] for number in used] for row in rows])
+    feeders = status.get("feeders") or []
+    if feeders:
+        table.show(["feeder", "state", "workers", "portions", "portions/s"],
+                   [feeder_row(feeder) for feeder in feeders])
     return DONE

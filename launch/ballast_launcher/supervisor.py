@@ -18,6 +18,7 @@ SETTLE_S = 0.5  # for the other processes' failure reports
 LINGER_S = 10.0  # for servers and workers to end after the coordinator did
 STOP_LINGER_S = 2.0  # the same after a stop on request
 TICK_S = 0.2
+FEEDER_GRACE_S = 1.0  # they hold nothing: only their last line of log waits
 
 
 class Ending(enum.Enum):
@@ -68,8 +69,9 @@ class StopSignals:
 
 
 class Supervisor:
-    def __init__(self, cluster, run_dir, display, signals):
+    def __init__(self, cluster, run_dir, display, signals, feeders):
         self.cluster = cluster
+        self.feeders = feeders
         self.run_dir = run_dir
         self.display = display
         self.signals = signals
@@ -82,6 +84,7 @@ class Supervisor:
             ending = None
             while ending is None:
                 self.signals.wait(TICK_S)
+                self.feeders.look()
                 self.show()
                 ending = self.look()
             self.finish(ending)
@@ -90,6 +93,7 @@ class Supervisor:
             return ending
         finally:
             self.cluster.end(grace_s=0)
+            self.feeders.end(FEEDER_GRACE_S)
 
     def look(self):
         """One look at everybody: the ending, or nothing while the job goes on."""

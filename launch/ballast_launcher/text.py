@@ -38,6 +38,18 @@ def waiting(reason):
     return reason if " waits for " in reason else f"waiting for {reason}"
 
 
+def fed_share(counts):
+    """The share of training rows that feeders gave, in words; nothing read yet: nothing."""
+    rows = counts.get("rows_fed", 0) + counts.get("rows_local", 0)
+    return f"{100 * counts.get('rows_fed', 0) / rows:.0f} % of rows" if rows else ""
+
+
+def feeding(status):
+    feeders = status["feeders"]
+    up = sum(1 for feeder in feeders if feeder.get("workers"))
+    return " ".join(["feeders", f"{up}/{len(feeders)}", fed_share(status)]).rstrip()
+
+
 def status_line(status, with_state=True):
     """One line of status.json; what it does not say is left out."""
     parts = [str(status.get("state", "starting"))] if with_state else []
@@ -50,6 +62,8 @@ def status_line(status, with_state=True):
         parts.append(f"{status['samples_per_second']:,.0f} samples/s")
     if status.get("staleness_mean") is not None:
         parts.append(f"staleness {status['staleness_mean']:.2f}")
+    if status.get("feeders"):
+        parts.append(feeding(status))
     if status.get("waiting_for"):
         parts.append(waiting(status["waiting_for"]))
     return "  ".join(parts)
@@ -74,6 +88,8 @@ def summary_lines(summary):
     metrics = summary.get("metrics") or {}
     if metrics:
         lines.append("  ".join(f"{key} {number(value)}" for key, value in metrics.items()))
+    if "rows_fed" in summary:
+        lines.append(f"from feeders: {fed_share(summary)}")
     if summary.get("weights_xxh3"):
         lines.append(f"weights xxh3 {summary['weights_xxh3']}")
     return lines

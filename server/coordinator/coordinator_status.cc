@@ -249,6 +249,8 @@ JobStatus Coordinator::status(Time now) const {
   for (uint32_t i = 0; i < membership_.shard_count(); ++i) {
     status.shards.push_back(shard_status(ShardId(i), now));
   }
+  status.feeders = board_.feeders(now);
+  status.feeders.resize(setup_.config.cluster.feeders);
   status.waiting_for = waiting_for(now);
   board_.add_to(status.totals);
   status.totals.steps = status.step;

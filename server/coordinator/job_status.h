@@ -63,6 +63,12 @@ struct ShardStatus {
   double waiting_seconds = 0;
 };
 
+struct FeederStatus {
+  uint32_t workers_up = 0;  // workers that see it
+  uint64_t portions = 0;
+  double portions_per_second = 0;  // over the last seconds
+};
+
 // Sums over all lives of all processes, as far as they have been reported.
 struct JobTotals {
   uint64_t steps = 0;  // of the job: the least clock of all lanes
@@ -77,6 +83,8 @@ struct JobTotals {
   uint64_t fences_raised = 0;       // lanes taken from a worker
   wire::TimeShares shares;          // seconds of all workers
   wire::LoaderProgress loader;
+  uint64_t rows_fed = 0;    // read from feeders, in jobs that have some
+  uint64_t rows_local = 0;  // the others of those jobs
 };
 
 struct JobStatus {
@@ -92,6 +100,7 @@ struct JobStatus {
   uint64_t view = 0;
   std::vector<WorkerStatus> workers;
   std::vector<ShardStatus> shards;
+  std::vector<FeederStatus> feeders;
   std::string waiting_for;  // who, since when and why; empty: nothing holds the job up
   JobTotals totals;
 };

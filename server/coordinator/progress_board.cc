@@ -25,6 +25,14 @@ void add(JobTotals& totals, const wire::WorkerProgress& progress) {
   totals.bytes_pulled += progress.bytes_pulled;
   add(totals.shares, progress.shares);
   wire::add(totals.loader, progress.loader);
+  totals.rows_fed += progress.fed.rows_fed;
+  totals.rows_local += progress.fed.rows_local;
+}
+
+void add_portions(std::vector<uint64_t>& sum, const wire::WorkerProgress& progress) {
+  std::vector<uint64_t> portions;
+  for (const wire::FeederShare& feeder : progress.fed.feeders) portions.push_back(feeder.portions);
+  add(sum, portions);
 }
 
 double mean_or_nan(double sum, double weight) {
@@ -42,6 +50,7 @@ void ProgressBoard::report(const wire::WorkerProgress& progress, Time now) {
     earlier_.samples += worker.last->samples;
     earlier_.loss += worker.last->loss_sum;
     earlier_.weight += worker.last->weight_sum;
+    add_portions(earlier_.portions, *worker.last);
     add(earlier_totals_, *worker.last);
     worker = Worker();
   }
@@ -91,6 +100,7 @@ ProgressBoard::Sums ProgressBoard::sums() const {
     sum.samples += worker.last->samples;
     sum.loss += worker.last->loss_sum;
     sum.weight += worker.last->weight_sum;
+    add_portions(sum.portions, *worker.last);
   }
   return sum;
 }
@@ -107,13 +117,36 @@ ProgressBoard::Sums ProgressBoard::over_window(Time now, double& seconds) const 
   if (history_.empty()) return Sums();
   const auto& [since, then] = history_.front();
   seconds = to_seconds(now - since);
-  return {sum.samples - then.samples, sum.loss - then.loss, sum.weight - then.weight};
+  Sums since_then{sum.samples - then.samples, sum.loss - then.loss, sum.weight - then.weight,
+                  std::move(sum.portions)};
+  for (size_t i = 0; i < then.portions.size(); ++i) since_then.portions[i] -= then.portions[i];
+  return since_then;
 }
 
 double ProgressBoard::samples_per_second(Time now) const {
   double seconds = 0;
   const Sums sum = over_window(now, seconds);
   return seconds > 0 ? static_cast<double>(sum.samples) / seconds : 0;
+}
+
+std::vector<FeederStatus> ProgressBoard::feeders(Time now) const {
+  double seconds = 0;
+  const Sums lately = over_window(now, seconds);
+  const Sums ever = sums();
+  std::vector<FeederStatus> feeders(ever.portions.size());
+  for (size_t i = 0; i < feeders.size(); ++i) {
+    feeders[i].portions = ever.portions[i];
+    if (seconds > 0 && i < lately.portions.size()) {
+      feeders[i].portions_per_second = static_cast<double>(lately.portions[i]) / seconds;
+    }
+  }
+  for (const Worker& worker : workers_) {
+    if (!worker.last) continue;
+    for (size_t i = 0; i < worker.last->fed.feeders.size(); ++i) {
+      feeders[i].workers_up += worker.last->fed.feeders[i].up ? 1 : 0;
+    }
+  }
+  return feeders;
 }
 
 double ProgressBoard::recent_loss(Time now) const {
@@ -136,6 +169,8 @@ void ProgressBoard::add_to(JobTotals& totals) const {
   totals.bytes_pulled += earlier_totals_.bytes_pulled;
   add(totals.shares, earlier_totals_.shares);
   wire::add(totals.loader, earlier_totals_.loader);
+  totals.rows_fed += earlier_totals_.rows_fed;
+  totals.rows_local += earlier_totals_.rows_local;
   add(totals.staleness, earlier_totals_.staleness);
   for (const Worker& worker : workers_) {
     if (worker.last) add(totals, *worker.last);

@@ -33,7 +33,10 @@ class ProgressBoard {
   // after the training it follows), what the last call said. NaN: nothing yet.
   double take_loss();
 
-  // samples, bytes, staleness, shares, loader.
+  // What workers say of the job's feeders.
+  [[nodiscard]] std::vector<FeederStatus> feeders(Time now) const;
+
+  // samples, bytes, staleness, shares, loader, rows fed.
   void add_to(JobTotals& totals) const;
 
   static constexpr Duration kRateWindow = 5s;
@@ -44,6 +47,7 @@ class ProgressBoard {
     uint64_t samples = 0;
     double loss = 0;
     double weight = 0;
+    std::vector<uint64_t> portions;  // by feeder
   };
   struct Worker {
     std::optional<wire::WorkerProgress> last;

@@ -20,7 +20,7 @@ class LauncherTest(unittest.TestCase):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ballast-test-"))
         self.bin_dir = self.folder / "bin"
         self.bin_dir.mkdir()
-        for name in ("tool", "coordinator", "server", "worker"):
+        for name in ("tool", "coordinator", "server", "worker", "feeder"):
             shutil.copy(FAKE, self.bin_dir / f"ballast-{name}")
         self.started = []
 

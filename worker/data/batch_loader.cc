@@ -10,12 +10,10 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "worker/data/batch_shape.h"
-#include "worker/data/memory_rows.h"
+#include "worker/data/open_rows.h"
 #include "worker/data/order_ledger.h"
 #include "worker/data/prefetch_plan.h"
 #include "worker/data/resolve_shapes.h"
-#include "worker/data/stream_rows.h"
-#include "worker/data/transform.h"
 
 // thread   owns                          takes from               gives to
 // loader   the slot it works on          slots_ (queued)          slots_ (ready)
@@ -202,58 +200,15 @@ Result<Batch> BatchLoader::Core::gather(const BatchRequest& request) {
   return batch;
 }
 
-namespace {
-
-Result<std::unique_ptr<RowSource>> open_rows(const JobConfig& config, const LaneSchedule& schedule,
-                                             const LoaderMemory& memory,
-                                             std::shared_ptr<const Dataset> dataset, RowPlan plan) {
-  if (config.data.order != Order::kStrip) {
-    BALLAST_ASSIGN(std::unique_ptr<const MemoryTable> table,
-                   MemoryTable::load(std::move(dataset), std::move(plan), config.data.threads));
-    log::info("data {} is held in memory: {}", config.data.train, memory.to_string());
-    return std::unique_ptr<RowSource>(std::make_unique<MemoryRows>(
-        std::move(table),
-        SampleOrder(config.data.order, schedule.rows(), schedule.lanes(), config.seed)));
-  }
-  BALLAST_ASSIGN(std::unique_ptr<Source> source,
-                 open_source(config.data.train, access_of(config.data),
-                             {.bytes = memory.block_bytes * dataset->block_count(),
-                              .threads = config.data.threads}));
-  BALLAST_ASSIGN(
-      std::unique_ptr<BlockStore> store,
-      BlockStore::open(dataset, plan, std::move(source), static_cast<uint32_t>(memory.blocks)));
-  log::info("data {} is streamed, {} blocks mixed in each lane: {}", config.data.train,
-            config.data.window, memory.to_string());
-  return std::unique_ptr<RowSource>(std::make_unique<StreamRows>(
-      std::move(dataset), std::move(plan), std::move(store), schedule.lanes(), config.data.window,
-      config.seed, config.train.epochs));
-}
-
-}  // namespace
-
 Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const JobConfig& config,
-                                                       const LaneSchedule& schedule) {
-  if (config.data.order == Order::kAuto) {
-    return Status(Code::kInvalidInput,
-                  "data.order = \"auto\" is decided when a job is resolved, before its workers "
-                  "start; expected full, strip or none here");
-  }
-  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset,
-                 open_filled_dataset(config.data.train, access_of(config.data)));
-  if (dataset->rows() != schedule.rows()) {
-    return Status(
-        Code::kInvalidInput,
-        fmt::format("data set {}: {} rows expected by the schedule, {} found: did it change "
-                    "since the job was made?",
-                    dataset->folder(), schedule.rows(), dataset->rows()));
-  }
-  BALLAST_ASSIGN(RowPlan plan, plan_rows(*dataset, config.data));
+                                                       const LaneSchedule& schedule,
+                                                       const WrapRows& wrap) {
   JobConfig measured = config;
   BALLAST_RETURN_IF_ERROR(resolve_shapes(measured));
   const LoaderMemory memory = loader_memory(measured, schedule);
   BALLAST_RETURN_IF_ERROR(memory.check(config.data.memory_mib));
-  BALLAST_ASSIGN(std::unique_ptr<RowSource> rows,
-                 open_rows(measured, schedule, memory, std::move(dataset), std::move(plan)));
+  BALLAST_ASSIGN(std::unique_ptr<RowSource> rows, open_rows(measured, schedule, memory));
+  if (wrap != nullptr) rows = wrap(std::move(rows));
   auto core = std::make_unique<Core>(std::move(rows), schedule, config, memory);
   return std::unique_ptr<BatchLoader>(new BatchLoader(std::move(core)));
 }

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -23,6 +24,7 @@
 #include "common/placement/lane_schedule.h"
 #include "worker/data/batch.h"
 #include "worker/data/memory_budget.h"
+#include "worker/data/row_source.h"
 
 namespace ballast {
 
@@ -38,13 +40,17 @@ struct LoaderCounters {
   uint64_t blocks_min = 0;      // the fewest; 0: none counted
 };
 
+// Puts another source in front of the rows that a job opens by itself.
+using WrapRows = std::function<std::unique_ptr<RowSource>(std::unique_ptr<RowSource>)>;
+
 class BatchLoader {
  public:
   // Opens data.train, and reads and verifies it unless it is streamed. `config` is resolved,
   // data.order not auto; `schedule` must have been made for its rows. Errors: everything
   // resolve_shapes refuses; the memory budget with its sum; of rows in memory those of take().
   static Result<std::unique_ptr<BatchLoader>> open(const JobConfig& config,
-                                                   const LaneSchedule& schedule);
+                                                   const LaneSchedule& schedule,
+                                                   const WrapRows& wrap = nullptr);
   ~BatchLoader();
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;

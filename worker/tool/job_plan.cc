@@ -52,11 +52,15 @@ std::string describe_shards(const JobConfig& job) {
 }  // namespace
 
 std::string describe_memory(const JobConfig& job) {
-  return fmt::format(
-      "memory of a server ({} of them): {}\nmemory of a worker ({} of them): {}\n"
-      "memory of all: {}\n",
-      job.cluster.servers, server_memory(job).to_string(), job.cluster.workers,
-      worker_memory(job).to_string(), bytes_text(job_memory_bytes(job)));
+  std::string text =
+      fmt::format("memory of a server ({} of them): {}\nmemory of a worker ({} of them): {}\n",
+                  job.cluster.servers, server_memory(job).to_string(), job.cluster.workers,
+                  worker_memory(job).to_string());
+  if (job.cluster.feeders > 0) {
+    text += fmt::format("memory of a feeder ({} of them): {}\n", job.cluster.feeders,
+                        feeder_memory(job).to_string());
+  }
+  return text + fmt::format("memory of all: {}\n", bytes_text(job_memory_bytes(job)));
 }
 
 std::string describe_plan(const JobConfig& job) {

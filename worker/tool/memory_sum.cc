@@ -14,6 +14,8 @@
 #include "worker/data/batch_shape.h"
 #include "worker/data/memory_budget.h"
 #include "worker/evaluate_slice.h"
+#include "worker/feed/feeder.h"
+#include "worker/feed/portion.h"
 
 namespace ballast {
 namespace {
@@ -138,6 +140,7 @@ MemorySum worker_memory(const JobConfig& job) {
   const uint64_t weights = parameter_bytes(job);
   const LaneSchedule schedule = schedule_of(job);
   const LoaderMemory loader = loader_memory(job, schedule);
+  const PortionMemory portions = worker_portions(job);
   return {{{"weights", weights},
            {"gradients (2)", 2 * weights},
            {"arriving weights", weights},
@@ -147,13 +150,25 @@ MemorySum worker_memory(const JobConfig& job) {
             loader.blocks * loader.block_bytes + loader.order_bytes},
            {"test rows", loader.test_rows * loader.test_row_bytes},
            {fmt::format("batches ({})", loader.batches), loader.batch_bytes * loader.batches},
+           {fmt::format("portions from feeders ({})", portions.portions), portions.total()},
            {"evaluation batches", evaluation_bytes(job)},
+           {"code", kWorkerCodeBytes}}};
+}
+
+MemorySum feeder_memory(const JobConfig& job) {
+  const LoaderMemory rows = feeder_rows_memory(job);
+  const PortionMemory portions = feeder_portions(job);
+  return {{{"train rows", rows.train_rows * rows.train_row_bytes},
+           {fmt::format("blocks of train rows ({})", rows.blocks),
+            rows.blocks * rows.block_bytes + rows.order_bytes},
+           {fmt::format("portions (at most {})", portions.portions), portions.total()},
            {"code", kWorkerCodeBytes}}};
 }
 
 uint64_t job_memory_bytes(const JobConfig& job) {
   return job.cluster.servers * server_memory(job).total() +
-         job.cluster.workers * worker_memory(job).total();
+         job.cluster.workers * worker_memory(job).total() +
+         job.cluster.feeders * feeder_memory(job).total();
 }
 
 uint64_t checkpoint_bytes(const JobConfig& job) {

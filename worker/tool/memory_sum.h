@@ -37,8 +37,13 @@ struct MemorySum {
 
 // Worker: weights, gradients (being computed and being sent), weights that arrive, the values of
 // one computation's rows in every layer and their gradients, and the loaders: both data sets as
-// stored and their batches (worker/data/memory_budget.h).
+// stored and their batches (worker/data/memory_budget.h); with feeders the portions around where
+// each lane is read (worker/feed/portion.h), beside the rows that are read where no feeder gives
+// them.
 [[nodiscard]] MemorySum worker_memory(const JobConfig& job);
+
+// Feeder: its own rows, and the portions that workers have asked for.
+[[nodiscard]] MemorySum feeder_memory(const JobConfig& job);
 
 // Of all processes on one host.
 [[nodiscard]] uint64_t job_memory_bytes(const JobConfig& job);

@@ -123,6 +123,21 @@ TEST(MemorySum, OfAWorkerHoldsTheBatchesOfItsLoaders) {
   EXPECT_EQ(user_bytes(async, "evaluation batches"), 2u * 512 * (400 + 4 + 8));
 }
 
+TEST(MemorySum, HoldsPortionsOnlyWhereThereAreFeeders) {
+  JobConfig job = one_layer_job();
+  const uint64_t without = worker_memory(job).total();
+  const uint64_t all_without = job_memory_bytes(job);
+  job.cluster.feeders = 2;
+
+  const MemorySum worker = worker_memory(job);
+  EXPECT_EQ(worker.total() - without, user_bytes(worker, "portions from feeders"));
+  EXPECT_GT(user_bytes(worker, "portions from feeders"), 0u);
+  const MemorySum feeder = feeder_memory(job);
+  EXPECT_GT(user_bytes(feeder, "portions (at most"), 0u);
+  EXPECT_EQ(job_memory_bytes(job) - all_without,
+            2 * feeder.total() + job.cluster.workers * user_bytes(worker, "portions from feeders"));
+}
+
 TEST(MemorySum, IsWrittenOut) {
   const MemorySum sum{{{"a", 1 << 20}, {"b", 3u << 30}}};
 
