@@ -82,8 +82,7 @@ Section data_section() {
 Section s3_section() {
   return SectionBuilder<S3Config>(
              "data.s3", false, [](JobConfig& job, size_t) -> S3Config& { return job.data.s3; },
-             "how s3:// data sets are reached; credentials are no keys, they come from "
-             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or from a profile in ~/.aws")
+             "how s3:// data sets are reached; credentials are in the environment or ~/.aws")
       .text("endpoint", &S3Config::endpoint,
             "http://host:port of a store that speaks S3; empty: Amazon's")
       .text("region", &S3Config::region, "empty: the profile's, else us-east-1")

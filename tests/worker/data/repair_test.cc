@@ -41,7 +41,7 @@ TEST_F(RepairTest, FetchesWhatIsDamagedCutShortOrGoneFromACopy) {
   std::filesystem::resize_file(in(folder_, 1), 5000);
   std::filesystem::remove(in(folder_, 2));
 
-  const RepairReport report = repair_dataset(folder_, {copy_}).value();
+  const RepairReport report = repair_dataset(folder_, {.from = copy_}).value();
 
   EXPECT_THAT(report.problems, SizeIs(3));
   EXPECT_EQ(report.restored, chunks_);
@@ -56,7 +56,7 @@ TEST_F(RepairTest, TakesNoDamagedCopyWhereverTheDamageIs) {
     std::filesystem::remove(in(folder_, 1));
     flip_bit(in(copy_, 1), at);
 
-    const RepairReport report = repair_dataset(folder_, {copy_}).value();
+    const RepairReport report = repair_dataset(folder_, {.from = copy_}).value();
     flip_bit(in(copy_, 1), at);
 
     // The trailer is known from the footer, so damage in it costs nothing.
@@ -83,13 +83,13 @@ TEST_F(RepairTest, SetsAsideWhatItCannotFetchAndSaysWhichRowsAreLost) {
   EXPECT_TRUE(std::filesystem::exists(in(folder_, 1) + ".damaged"));
   EXPECT_THAT(unnamed_files(*Dataset::open(folder_).value()), ElementsAre(chunks_[1] + ".damaged"));
 
-  EXPECT_TRUE(repair_dataset(folder_, {copy_}).value().is_whole()) << "a copy turned up";
+  EXPECT_TRUE(repair_dataset(folder_, {.from = copy_}).value().is_whole()) << "a copy turned up";
 }
 
 TEST_F(RepairTest, LeavesLostRowsOutOnlyWhenAsked) {
   std::filesystem::remove(in(folder_, 1));
 
-  const RepairReport report = repair_dataset(folder_, {"", true}).value();
+  const RepairReport report = repair_dataset(folder_, {.drop = true}).value();
 
   EXPECT_TRUE(report.dropped);
   EXPECT_TRUE(report.is_whole());
@@ -103,12 +103,12 @@ TEST_F(RepairTest, DropsNotTheLastRowsThereAre) {
     std::filesystem::remove(dataset->chunk_path(c));
   }
 
-  EXPECT_THAT(repair_dataset(folder_, {"", true}).status().to_string(),
+  EXPECT_THAT(repair_dataset(folder_, {.drop = true}).status().to_string(),
               HasSubstr("every chunk is lost"));
 }
 
 TEST_F(RepairTest, ChangesNothingInAWholeDataSet) {
-  const RepairReport report = repair_dataset(folder_, {"", true}).value();
+  const RepairReport report = repair_dataset(folder_, {.drop = true}).value();
 
   EXPECT_THAT(report.problems, IsEmpty());
   EXPECT_FALSE(report.dropped);
