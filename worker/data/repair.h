@@ -12,9 +12,9 @@
 namespace ballast {
 
 struct RepairOptions {
-  Access access = {};  // how `from` is reached
-  std::string from;    // a copy: folder or address; empty: there is none
-  bool drop = false;   // write a manifest without the chunks that stay lost
+  Access access = {};     // how `from` is reached
+  std::string from = {};  // a copy: folder or address; empty: there is none
+  bool drop = false;      // write a manifest without the chunks that stay lost
 };
 
 struct LostChunk {
