@@ -60,7 +60,8 @@ struct Choices<ScheduleKind> {
 };
 template <>
 struct Choices<TransformKind> {
-  static constexpr std::string_view kNames[] = {"scale", "standardize", "one_hot"};
+  static constexpr std::string_view kNames[] = {"scale", "standardize", "one_hot", "multi_hot",
+                                                "pad"};
 };
 
 template <typename Enum>

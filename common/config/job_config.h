@@ -20,7 +20,7 @@ enum class Activation { kNone, kRelu, kGelu, kTanh, kSigmoid };
 enum class LossKind { kSoftmaxCrossEntropy, kSigmoidCrossEntropy, kMeanSquaredError };
 enum class OptimizerKind { kSgd, kMomentum, kNesterov, kAdagrad, kRmsprop, kAdam, kAdamw };
 enum class ScheduleKind { kConstant, kStep, kCosine };
-enum class TransformKind { kScale, kStandardize, kOneHot };
+enum class TransformKind { kScale, kStandardize, kOneHot, kMultiHot, kPad };
 
 struct TransformConfig {
   TransformKind kind = TransformKind::kScale;
@@ -29,7 +29,9 @@ struct TransformConfig {
   double shift = 0;
   std::vector<double> mean;  // standardize: (x - mean) / std; one value, or one per feature
   std::vector<double> std;
-  uint32_t classes = 0;  // one_hot: width of the result
+  uint32_t classes = 0;  // one_hot, multi_hot: width of the result
+  uint32_t items = 0;    // pad: items a row has afterwards
+  double fill = 0;       // pad: every value of an item that a list lacks
 
   bool operator==(const TransformConfig&) const = default;
 };

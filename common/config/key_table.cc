@@ -101,10 +101,11 @@ Section transform_section() {
              },
              "what is done to a column after reading, in the order of the file")
       .repeated([](JobConfig & job) -> auto& { return job.data.transforms; },
-                {"scale", "standardize", "one_hot"})
+                {"scale", "standardize", "one_hot", "multi_hot", "pad"})
       .choice("kind", &TransformConfig::kind,
               "scale: x * factor + shift; standardize: (x - mean) / std; one_hot: classes as zeros "
-              "and a one")
+              "and a one; multi_hot: of a list how often each class is in it; pad: of a list its "
+              "first items")
       .required()
       .text("column", &TransformConfig::column, "a column of data.features, or data.label")
       .required()
@@ -125,10 +126,18 @@ Section transform_section() {
       .required()
       .example("[0.37]")
       .integer("classes", &TransformConfig::classes, {2, 1 << 24}, "classes",
-               "an integer from 0 to classes - 1 becomes that many zeros and a one")
-      .of({"one_hot"})
+               "an integer from 0 to classes - 1 becomes that many zeros and a one; a list of "
+               "them as many counts")
+      .of({"one_hot", "multi_hot"})
       .required()
       .example("4")
+      .integer("items", &TransformConfig::items, {1, 1 << 24}, "items",
+               "a list becomes its first items, so many; other transforms of the column come after")
+      .of({"pad"})
+      .required()
+      .example("8")
+      .number("fill", &TransformConfig::fill, kAny, "", "every value of the items a list lacks")
+      .of({"pad"})
       .take();
 }
 

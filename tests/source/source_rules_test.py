@@ -25,6 +25,8 @@ VENDORS = {
     "CUDA": (r"cuda|cublas", "common/compute/cuda"),
     "curl": (r"curl/", "worker/data/source"),
     "OpenSSL": (r"openssl/", "worker/data/source"),
+    "lz4": (r"lz4", "worker/data/codec"),
+    "zstd": (r"zstd|zdict", "worker/data/codec"),
 }
 
 

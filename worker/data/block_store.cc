@@ -9,7 +9,6 @@
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
-#include "worker/data/block_layout.h"
 #include "worker/data/check_values.h"
 #include "worker/data/row_memory.h"
 
@@ -37,6 +36,7 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
       : dataset(std::move(data)),
         source(from),
         plan(row_plan),
+        decoder(*dataset, plan),
         values_checked(dataset->block_count()) {}
 
   std::shared_ptr<std::byte> slot_memory();
@@ -52,6 +52,7 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
   const std::shared_ptr<const Dataset> dataset;
   Source& source;  // the store's: there while anything is read
   const RowPlan plan;
+  const BlockDecoder decoder;
   Buffer arena;
 
   std::mutex mutex;  // guards all below
@@ -78,7 +79,7 @@ std::shared_ptr<std::byte> BlockStore::Core::slot_memory() {
 }
 
 Result<std::shared_ptr<std::byte>> BlockStore::Core::own_memory() {
-  BALLAST_ASSIGN(Buffer pages, map_rows(slot_bytes(*dataset)));
+  BALLAST_ASSIGN(Buffer pages, map_rows(decoder.slot_bytes()));
   const auto owner = std::make_shared<Buffer>(std::move(pages));
   return std::shared_ptr<std::byte>(owner, owner->data());
 }
@@ -150,21 +151,10 @@ Status BlockStore::Core::verify_hash(const Block& block) const {
                             place.stored.offset, hex64(place.stored.xxh3), hex64(found)));
 }
 
-// On a thread of the source. Also finds where the block's columns begin.
+// On a thread of the source. Also decodes the block.
 Status BlockStore::Core::verify_values(uint64_t index, Block& block) {
-  const BlockPlace& place = *block.place_;
-  const std::span<const std::byte> bytes(block.memory_.get(), place.stored.bytes);
-  const BlockLayout layout = plain_layout(dataset->columns(), place.stored.rows);
-  if (layout.bytes != place.stored.bytes) {
-    return Status(Code::kInvalidInput,
-                  fmt::format("block {} of {}: {} bytes without a codec expected, {} found: codecs "
-                              "are not read by this version",
-                              place.index_in_chunk, dataset->chunk_path(place.chunk), layout.bytes,
-                              place.stored.bytes));
-  }
-  for (const ColumnPlan* column : plan_columns(plan)) {
-    block.columns_.push_back(bytes.data() + layout.offsets[column->column]);
-  }
+  const std::span slot(block.memory_.get(), decoder.slot_bytes());
+  BALLAST_ASSIGN(block.columns_, decoder.decode(*block.place_, slot));
   {
     std::lock_guard lock(mutex);
     if (values_checked[index]) return {};
@@ -178,27 +168,28 @@ Status BlockStore::Core::verify_values(uint64_t index, Block& block) {
 Status BlockStore::Core::check_all_values(const Block& block) const {
   size_t i = 0;
   for (const ColumnPlan* column : plan_columns(plan)) {
-    const uint64_t bytes = block.place().stored.rows * column->spec.row_bytes();
-    BALLAST_RETURN_IF_ERROR(
-        check_values(*dataset, *column, block.place(), {block.column(i++), bytes}));
+    BALLAST_RETURN_IF_ERROR(check_values(*dataset, *column, block.place(), block.columns_[i++]));
   }
   return {};
 }
 
 // ---------------------------------------------------------------- store
 
-uint64_t BlockStore::slot_bytes(const Dataset& dataset) {
-  uint64_t bytes = 0;
-  for (const ManifestBlock& block : dataset.manifest().blocks) bytes = std::max(bytes, block.bytes);
-  return bytes;
+uint64_t BlockStore::slot_bytes(const Dataset& dataset, const RowPlan& plan) {
+  return BlockDecoder(dataset, plan).slot_bytes();
 }
 
 Result<std::unique_ptr<BlockStore>> BlockStore::open(std::shared_ptr<const Dataset> dataset,
                                                      const RowPlan& plan,
                                                      std::unique_ptr<Source> source,
                                                      uint32_t slots) {
-  const uint64_t size = slot_bytes(*dataset);
   auto core = std::make_shared<Core>(std::move(dataset), plan, *source);
+  const uint64_t size = core->decoder.slot_bytes();
+  constexpr uint64_t kMost = uint64_t{1} << 62;
+  if (size > kMost / std::max(slots, 1u)) {
+    return Status(Code::kExhausted,
+                  fmt::format("no memory for {} blocks of {} bytes", slots, size));
+  }
   BALLAST_ASSIGN(core->arena, map_rows(size * slots));
   for (uint32_t slot = slots; slot-- > 0;) {
     core->free_slots.push_back(core->arena.data() + size * slot);

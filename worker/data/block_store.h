@@ -1,10 +1,10 @@
 // BlockStore: whole blocks of a data set in memory, fetched before they are needed, verified, and
 // given back when nobody holds them. The memory is a fixed number of slots, each as large as the
-// largest block; a block that is waited for gets memory even when all slots are taken, because
-// lanes may move to a worker at any time (counted: over_budget).
+// largest block and what decoding adds to it; a block that is waited for gets memory even when all
+// slots are taken, because lanes may move to a worker at any time (counted: over_budget).
 //
-// One that arrives damaged over a network is asked for
-// again; where columns begin in a block is arithmetic (block_layout.h).
+// One that arrives damaged over a network is asked for again. What is stored with a codec is
+// decoded into the same slot, behind the stored bytes (block_decoder.h).
 //
 // Any thread. get() blocks; prefetch() never does. No polling: the source's threads wake whoever
 // waits.
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "worker/data/block_decoder.h"
 #include "worker/data/dataset.h"
 #include "worker/data/transform.h"
 
@@ -27,13 +28,13 @@ namespace ballast {
 class Block {
  public:
   [[nodiscard]] const BlockPlace& place() const { return *place_; }
-  // Row 0 of a column of the plan (plan_columns); rows stand one after another.
-  [[nodiscard]] const std::byte* column(size_t index) const { return columns_[index]; }
+  // Row 0 of a column of the plan (plan_columns), held_row_bytes() from one to the next.
+  [[nodiscard]] const std::byte* column(size_t index) const { return columns_[index].rows; }
 
  private:
   friend class BlockStore;
   const BlockPlace* place_ = nullptr;
-  std::vector<const std::byte*> columns_;  // of the plan
+  std::vector<HeldColumn> columns_;  // of the plan
   std::shared_ptr<std::byte> memory_;
 };
 
@@ -55,7 +56,7 @@ class BlockStore {
   ~BlockStore();
 
   // The bytes of one slot.
-  [[nodiscard]] static uint64_t slot_bytes(const Dataset& dataset);
+  [[nodiscard]] static uint64_t slot_bytes(const Dataset& dataset, const RowPlan& plan);
 
   // A hint: the block will be asked for. Begins to fetch it if a slot is free.
   void prefetch(uint64_t block);

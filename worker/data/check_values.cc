@@ -2,22 +2,49 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "worker/data/column_values.h"
+#include "worker/data/list_rows.h"
 
 namespace ballast {
+namespace {
+
+struct ValuePlace {
+  uint64_t row = 0;  // in the block
+  uint64_t value = 0;
+};
+
+// Of value `index` among all values of the block.
+ValuePlace place_of(const ColumnPlan& plan, const HeldColumn& held, uint64_t rows, uint64_t index) {
+  if (!plan.spec.variable) return {index / plan.spec.width(), index % plan.spec.width()};
+  const std::span lists(reinterpret_cast<const ListRow*>(held.rows), rows);
+  const std::byte* at = held.values.data() + index * element_bytes(plan.spec.type);
+  // The last list that begins there or before, but the empty ones among those.
+  auto list = std::upper_bound(
+                  lists.begin(), lists.end(), at,
+                  [](const std::byte* wanted, const ListRow& row) { return wanted < row.first; }) -
+              1;
+  while (list->count == 0) --list;
+  return {static_cast<uint64_t>(list - lists.begin()),
+          static_cast<uint64_t>(at - list->first) / element_bytes(plan.spec.type)};
+}
+
+}  // namespace
 
 Status check_values(const Dataset& dataset, const ColumnPlan& plan, const BlockPlace& block,
-                    std::span<const std::byte> raw) {
-  const uint64_t index = find_unusable(plan, raw);
-  if (index == raw.size() / element_bytes(plan.spec.type)) return {};
-  const uint64_t row = block.first_row + index / plan.spec.width();
+                    const HeldColumn& held) {
+  const uint64_t index = find_unusable(plan, held.values);
+  if (index == held.values.size() / element_bytes(plan.spec.type)) return {};
+  const ValuePlace place = place_of(plan, held, block.stored.rows, index);
   const std::string expected = plan.classes > 0
-                                   ? fmt::format("0 to {} for one_hot", plan.classes - 1)
+                                   ? fmt::format("0 to {} for {}", plan.classes - 1,
+                                                 plan.spec.variable ? "multi_hot" : "one_hot")
                                    : std::string("a finite number");
   return Status(Code::kInvalidInput,
                 fmt::format("{}, column \"{}\", value {}: {} expected, {} found",
-                            dataset.row_name(row), plan.spec.name, index % plan.spec.width(),
-                            expected, value_text(plan.spec.type, raw, index)));
+                            dataset.row_name(block.first_row + place.row), plan.spec.name,
+                            place.value, expected, value_text(plan.spec.type, held.values, index)));
 }
 
 }  // namespace ballast

@@ -2,11 +2,14 @@
 // that assume nothing of alignment. Pure.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <span>
 #include <string>
+#include <type_traits>
 
 #include "common/wire/chunk/chunk_format.h"
 #include "worker/data/half.h"
@@ -38,6 +41,33 @@ template <typename Value>
   Value value;
   std::memcpy(&value, values + index * sizeof value, sizeof value);
   return value;
+}
+
+inline constexpr double kHalfMost = 65504;
+
+// Whether `number` is a value of that type, or near one where it has fractions.
+template <typename Value>
+[[nodiscard]] bool holds(double number) {
+  if constexpr (std::is_integral_v<Value>) {
+    constexpr double kExact = 9007199254740992;  // 2^53: beyond, doubles skip whole numbers
+    return number == std::trunc(number) && std::abs(number) <= kExact &&
+           number >= static_cast<double>(std::numeric_limits<Value>::min()) &&
+           number <= static_cast<double>(std::numeric_limits<Value>::max());
+  } else if constexpr (std::is_same_v<Value, Half>) {
+    return std::abs(number) <= kHalfMost;
+  } else {
+    return std::abs(number) <= static_cast<double>(std::numeric_limits<float>::max());
+  }
+}
+
+// A number that holds<Value>().
+template <typename Value>
+[[nodiscard]] Value from_double(double number) {
+  if constexpr (std::is_same_v<Value, Half>) {
+    return Half{float_to_half(static_cast<float>(number))};
+  } else {
+    return static_cast<Value>(number);
+  }
 }
 
 // Calls visit(Value()) with the column's element type.

@@ -17,21 +17,28 @@ struct Wanted {
   size_t copy = 0;
 };
 
-// The wanted rows of one block, into `copies`[row, row_bytes].
+// The wanted rows of one block, each as DatasetWriter::add_row takes it.
 Status read_block(const Dataset& dataset, const BlockPlace& block, std::span<const Wanted> wanted,
-                  uint64_t row_bytes, std::vector<std::byte>& copies) {
+                  std::vector<std::vector<std::byte>>& copies) {
   BALLAST_ASSIGN(const ChunkReader chunk, ChunkReader::open(dataset, block.chunk));
-  uint64_t offset = 0;  // of the column, in a row
   for (size_t column = 0; column < dataset.columns().size(); ++column) {
-    const uint64_t bytes = dataset.columns()[column].row_bytes();
-    std::vector<std::byte> raw(
-        chunk.footer().blocks[block.index_in_chunk].buffers[column].raw_bytes);
-    BALLAST_RETURN_IF_ERROR(chunk.read_column(block.index_in_chunk, column, raw));
+    const ColumnSpec& spec = dataset.columns()[column];
+    BALLAST_ASSIGN(const ColumnBlock values, chunk.read_values(block.index_in_chunk, column));
     for (const Wanted& each : wanted) {
-      std::memcpy(copies.data() + each.copy * row_bytes + offset,
-                  raw.data() + each.row_in_block * bytes, bytes);
+      std::vector<std::byte>& copy = copies[each.copy];
+      const auto append = [&](const void* from, uint64_t bytes) {
+        const auto* first = static_cast<const std::byte*>(from);
+        copy.insert(copy.end(), first, first + bytes);
+      };
+      if (!spec.variable) {
+        append(values.values.data() + each.row_in_block * spec.row_bytes(), spec.row_bytes());
+        continue;
+      }
+      const ListRow& list = values.lists[each.row_in_block];
+      const auto count = static_cast<uint32_t>(list.count);
+      append(&count, sizeof count);
+      append(list.first, list.count * spec.item_bytes());
     }
-    offset += bytes;
   }
   return {};
 }
@@ -49,15 +56,11 @@ Status copy_rows(const Dataset& dataset, std::span<const uint64_t> rows, const s
     const RowPlace place = dataset.place(rows[i]);
     by_block[place.block].push_back({place.row_in_block, i});
   }
-  std::vector<std::byte> copies(rows.size() * writer.row_bytes());
+  std::vector<std::vector<std::byte>> copies(rows.size());
   for (const auto& [block, wanted] : by_block) {
-    BALLAST_RETURN_IF_ERROR(
-        read_block(dataset, dataset.block(block), wanted, writer.row_bytes(), copies));
+    BALLAST_RETURN_IF_ERROR(read_block(dataset, dataset.block(block), wanted, copies));
   }
-  for (size_t i = 0; i < rows.size(); ++i) {
-    BALLAST_RETURN_IF_ERROR(
-        writer.add_row(std::span(copies).subspan(i * writer.row_bytes(), writer.row_bytes())));
-  }
+  for (const std::vector<std::byte>& copy : copies) BALLAST_RETURN_IF_ERROR(writer.add_row(copy));
   return writer.commit();
 }
 

@@ -62,6 +62,20 @@ Dataset::Dataset(std::string location, std::shared_ptr<Source> source, Manifest 
     rows_ += block.rows;
   }
   while (first_blocks_.size() <= manifest_.chunks.size()) first_blocks_.push_back(places_.size());
+  layouts_ = manifest_.layouts;
+  chunk_layouts_ = manifest_.chunk_layouts;
+  if (!layouts_.empty()) return;
+  layouts_ = {plain_chunks(manifest_.columns)};
+  chunk_layouts_.assign(manifest_.chunks.size(), 0);
+}
+
+uint64_t Dataset::list_bytes(size_t column) const {
+  uint64_t bytes = 0;
+  for (const ChunkLayout& layout : layouts_) {
+    const uint32_t index = layout.view[column];
+    if (index != kNoColumn) bytes += layout.lists[index].total;
+  }
+  return bytes;
 }
 
 Result<size_t> Dataset::find_column(std::string_view name) const {
@@ -101,8 +115,11 @@ std::string Dataset::chunk_path(uint32_t chunk) const {
 std::string Dataset::row_name(uint64_t row) const {
   const RowPlace found = place(row);
   const BlockPlace& block = places_[found.block];
-  return fmt::format("{}, block {}, row {}", chunk_path(block.chunk), block.index_in_chunk,
-                     found.row_in_block);
+  return fmt::format("{}, row {}", block_name(block), found.row_in_block);
+}
+
+std::string Dataset::block_name(const BlockPlace& block) const {
+  return fmt::format("{}, block {}", chunk_path(block.chunk), block.index_in_chunk);
 }
 
 }  // namespace ballast

@@ -57,7 +57,15 @@ class Dataset {
   // "00ab...blc", and with the folder before it.
   [[nodiscard]] std::string chunk_name(uint32_t chunk) const;
   [[nodiscard]] std::string chunk_path(uint32_t chunk) const;
-  // "data/train/00ab...blc, block 3, row 17": how every message names a row.
+  // How the chunk's blocks are laid out, and which of its columns is which of columns().
+  [[nodiscard]] const ChunkLayout& layout_of(uint32_t chunk) const {
+    return layouts_[chunk_layouts_[chunk]];
+  }
+  // The items of a list column, decoded, in all chunks.
+  [[nodiscard]] uint64_t list_bytes(size_t column) const;
+  // "data/train/00ab...blc, block 3", "data/train/00ab...blc, block 3, row 17": how every message
+  // names a block and a row.
+  [[nodiscard]] std::string block_name(const BlockPlace& block) const;
   [[nodiscard]] std::string row_name(uint64_t row) const;
 
  private:
@@ -71,6 +79,8 @@ class Dataset {
   uint64_t rows_ = 0;
   std::vector<BlockPlace> places_;
   std::vector<uint64_t> first_blocks_;  // one a chunk, and the end
+  std::vector<ChunkLayout> layouts_;
+  std::vector<uint32_t> chunk_layouts_;  // one a chunk
 };
 
 }  // namespace ballast

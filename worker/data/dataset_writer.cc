@@ -3,37 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
-#include <map>
 #include <set>
 
 #include "common/base/hash.h"
+#include "common/config/nearest.h"
+#include "worker/data/codec/codec.h"
 #include "worker/data/dataset.h"
+#include "worker/data/manifest_edit.h"
 #include "worker/data/sealed.h"
 
 namespace ballast {
 
 namespace {
-
-constexpr size_t kLabelsMax = 1024;  // more distinct values than that are not classes
-
-uint64_t round_up(uint64_t value, uint64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
-int64_t integer_at(std::span<const std::byte> values, ColumnType type, uint64_t index) {
-  const std::byte* at = values.data() + index * element_bytes(type);
-  if (type == ColumnType::kU8) return static_cast<int64_t>(*at);
-  if (type == ColumnType::kI64) {
-    int64_t wide;
-    std::memcpy(&wide, at, sizeof wide);
-    return wide;
-  }
-  int32_t narrow;
-  std::memcpy(&narrow, at, sizeof narrow);
-  return narrow;
-}
 
 Status check_columns(const std::vector<ColumnSpec>& columns) {
   if (columns.empty()) return Status(Code::kInvalidInput, "a data set needs at least one column");
@@ -50,40 +32,77 @@ Status check_columns(const std::vector<ColumnSpec>& columns) {
   return {};
 }
 
-// What the folder holds now; empty when it is no data set.
-Manifest manifest_in(const std::string& folder) {
-  const auto dataset = Dataset::open(folder);
-  return dataset.ok() ? (*dataset)->manifest() : Manifest();
+// One for each column.
+Result<std::vector<Codec>> choose_codecs(const std::vector<ColumnSpec>& columns,
+                                         const std::vector<ColumnCodec>& choices) {
+  std::vector<Codec> codecs(columns.size(), Codec::kNone);
+  std::vector<std::string> names;
+  for (const ColumnSpec& column : columns) names.push_back(column.name);
+  for (const ColumnCodec& choice : choices) {
+    bool found = choice.column.empty();
+    for (size_t i = 0; i < columns.size(); ++i) {
+      if (!choice.column.empty() && choice.column != names[i]) continue;
+      codecs[i] = choice.codec;
+      found = true;
+    }
+    if (found) continue;
+    const std::string hint = did_you_mean(choice.column, names);
+    return Status(Code::kInvalidInput,
+                  fmt::format("codec {} of column \"{}\": no such column{} there are: {}",
+                              codec_name(choice.codec), choice.column, hint.empty() ? ";" : hint,
+                              fmt::join(names, ", ")));
+  }
+  return codecs;
+}
+
+Commit commit_of(const DatasetWriterOptions& options) {
+  if (options.append) return Commit::kAppend;
+  return options.overwrite ? Commit::kReplace : Commit::kNew;
 }
 
 }  // namespace
+
+Result<ColumnCodec> parse_column_codec(const std::string& text) {
+  const size_t equals = text.rfind('=');
+  const bool named = equals != std::string::npos;
+  BALLAST_ASSIGN(const Codec codec, parse_codec(named ? text.substr(equals + 1) : text));
+  if (equals == 0) {
+    return Status(Code::kInvalidInput, fmt::format("codec {}: the name of a column expected before "
+                                                   "\"=\"",
+                                                   text));
+  }
+  return ColumnCodec{named ? text.substr(0, equals) : "", codec};
+}
 
 Result<DatasetWriter> DatasetWriter::create(const std::string& folder,
                                             std::vector<ColumnSpec> columns,
                                             const DatasetWriterOptions& options) {
   BALLAST_RETURN_IF_ERROR(check_columns(columns));
+  BALLAST_ASSIGN(std::vector<Codec> codecs, choose_codecs(columns, options.codecs));
   std::vector<std::string> missing = missing_folders(folder);
-  BALLAST_RETURN_IF_ERROR(make_folder(folder));
-  std::error_code ignored;
-  const std::string path = folder + "/" + std::string(kManifestName);
-  if (!options.overwrite && std::filesystem::exists(path, ignored)) {
-    return Status(Code::kInvalidInput, fmt::format("{} already holds a data set: choose another "
-                                                   "folder, or replace it with --overwrite",
-                                                   folder));
-  }
+  if (!options.append) BALLAST_RETURN_IF_ERROR(make_folder(folder));
+  DatasetWriter writer(folder, std::move(columns), std::move(codecs), options);
+  BALLAST_RETURN_IF_ERROR(check_target(folder, writer.manifest_, commit_of(options)));
   BALLAST_ASSIGN(const NewFile probe, NewFile::create(folder));  // may we write here?
-  DatasetWriter writer(folder, std::move(columns), options);
   writer.made_folders_ = std::move(missing);
   return writer;
 }
 
 DatasetWriter::DatasetWriter(std::string folder, std::vector<ColumnSpec> columns,
-                             const DatasetWriterOptions& options)
-    : folder_(std::move(folder)), options_(options), staged_(columns.size()) {
-  for (const ColumnSpec& column : columns) row_bytes_ += column.row_bytes();
-  block_rows_ = std::clamp<uint64_t>(options.block_bytes / row_bytes_, 1, kBlockRowsMax);
+                             std::vector<Codec> codecs, const DatasetWriterOptions& options)
+    : folder_(std::move(folder)),
+      options_(options),
+      block_(columns, std::move(codecs), options.label) {
+  for (const ColumnSpec& column : columns) {
+    row_bytes_ += column.variable ? sizeof(uint32_t) : column.row_bytes();
+  }
   manifest_.label = options.label;
   manifest_.columns = columns;
+  if (block_.has_tables()) {
+    manifest_.layouts = {plain_chunks(columns)};
+    manifest_.layouts[0].tables = true;
+    footer_.minor = kChunkMinor;
+  }
   footer_.columns = std::move(columns);
 }
 
@@ -91,32 +110,30 @@ DatasetWriter::~DatasetWriter() {
   if (committed_) return;
   file_.reset();  // a named temporary file would be in the way
   if (!manifest_.chunks.empty()) {
-    remove_chunks(folder_, chunk_names(manifest_), manifest_in(folder_));
+    const auto lock = FolderLock::try_take(folder_);
+    // Somebody works in the folder, and may be about to name one of them.
+    if (lock.ok()) remove_chunks(folder_, chunk_names(manifest_), manifest_in(folder_));
   }
   std::error_code ignored;  // not empty: somebody else put something there
   for (const std::string& folder : made_folders_) std::filesystem::remove(folder, ignored);
 }
 
 Status DatasetWriter::add_row(std::span<const std::byte> row) {
-  BALLAST_CHECK(row.size() == row_bytes_);
-  for (size_t i = 0; i < staged_.size(); ++i) {
-    const auto values = row.first(footer_.columns[i].row_bytes());
-    staged_[i].insert(staged_[i].end(), values.begin(), values.end());
-    row = row.subspan(values.size());
-  }
+  BALLAST_CHECK(row.size() >= row_bytes_);
+  const bool full = block_.bytes() + row.size() > options_.block_bytes;
+  if (block_.rows() > 0 && full) BALLAST_RETURN_IF_ERROR(close_block());
+  block_.add_row(row);
   ++rows_;
-  ++staged_rows_;
-  return staged_rows_ == block_rows_ ? close_block() : Status();
+  const bool closes = block_.bytes() + row_bytes_ > options_.block_bytes;
+  return closes || block_.rows() == kBlockRowsMax ? close_block() : Status();
 }
 
 Status DatasetWriter::commit() {
   BALLAST_RETURN_IF_ERROR(close_block());
   BALLAST_RETURN_IF_ERROR(close_chunk());
-  const Manifest replaced = manifest_in(folder_);
-  const std::vector<std::byte> sealed = seal(encode(manifest_), 0, kManifestMagic);
-  BALLAST_RETURN_IF_ERROR(replace_file(folder_, std::string(kManifestName), sealed));
+  BALLAST_ASSIGN(const FolderLock lock, FolderLock::take(folder_));
+  BALLAST_RETURN_IF_ERROR(commit_manifest(lock, manifest_, commit_of(options_)));
   committed_ = true;
-  remove_chunks(folder_, chunk_names(replaced), manifest_);
   return {};
 }
 
@@ -128,31 +145,26 @@ Result<Manifest> DatasetWriter::finish() {
 }
 
 Status DatasetWriter::close_block() {
-  if (staged_rows_ == 0) return {};
+  if (block_.rows() == 0) return {};
   if (!file_) BALLAST_RETURN_IF_ERROR(open_chunk());
-  BlockSpec block{file_->size(), 0, staged_rows_, {}, count_labels()};
-  std::vector<std::byte> bytes;
-  for (const std::vector<std::byte>& values : staged_) {
-    bytes.resize(round_up(bytes.size(), kColumnAlignment));
-    block.buffers.push_back(
-        {bytes.size(), values.size(), values.size(), xxh3(std::span(values)), Codec::kNone});
-    bytes.insert(bytes.end(), values.begin(), values.end());
-  }
-  bytes.resize(round_up(bytes.size(), kBlockAlignment));
-  block.bytes = bytes.size();
-  BALLAST_RETURN_IF_ERROR(file_->append(bytes));
-  manifest_.blocks.push_back({block.offset, block.bytes, xxh3(std::span(bytes)),
+  BlockBuilder::Built built = block_.take();
+  built.spec.offset = file_->size();
+  BALLAST_RETURN_IF_ERROR(file_->append(built.bytes));
+  manifest_.blocks.push_back({built.spec.offset, built.spec.bytes, xxh3(std::span(built.bytes)),
                               static_cast<uint32_t>(manifest_.chunks.size()),
-                              static_cast<uint32_t>(block.rows)});
-  footer_.blocks.push_back(std::move(block));
-  for (std::vector<std::byte>& values : staged_) values.clear();
-  staged_rows_ = 0;
-  return file_->size() + bytes.size() > options_.chunk_bytes ? close_chunk() : Status();
+                              static_cast<uint32_t>(built.spec.rows)});
+  for (size_t i = 0; i < built.lists.size() && !manifest_.layouts.empty(); ++i) {
+    ListBytes& lists = manifest_.layouts[0].lists[i];
+    lists.largest = std::max(lists.largest, built.lists[i]);
+    lists.total += built.lists[i];
+  }
+  footer_.blocks.push_back(std::move(built.spec));
+  return file_->size() + built.bytes.size() > options_.chunk_bytes ? close_chunk() : Status();
 }
 
 Status DatasetWriter::open_chunk() {
   BALLAST_ASSIGN(file_, NewFile::create(folder_));
-  std::vector<std::byte> head = chunk_head();
+  std::vector<std::byte> head = chunk_head(footer_.minor);
   head.resize(kBlockAlignment);
   return file_->append(head);
 }
@@ -165,24 +177,10 @@ Status DatasetWriter::close_chunk() {
   if (options_.before_naming) BALLAST_RETURN_IF_ERROR(options_.before_naming(name));
   BALLAST_RETURN_IF_ERROR(file_->publish(hex64(name) + ".blc"));
   manifest_.chunks.push_back({name, file_->size(), footer_.rows()});
+  if (!manifest_.layouts.empty()) manifest_.chunk_layouts.push_back(0);
   footer_.blocks.clear();
   file_.reset();
   return {};
-}
-
-std::vector<LabelCount> DatasetWriter::count_labels() const {
-  std::map<int64_t, uint64_t> counts;
-  for (size_t i = 0; i < staged_.size(); ++i) {
-    const ColumnSpec& column = footer_.columns[i];
-    if (column.name != options_.label || !is_integer(column.type)) continue;
-    for (uint64_t k = 0; k < staged_rows_ * column.width(); ++k) {
-      ++counts[integer_at(staged_[i], column.type, k)];
-      if (counts.size() > kLabelsMax) return {};
-    }
-  }
-  std::vector<LabelCount> labels;
-  for (const auto& [label, count] : counts) labels.push_back({label, count});
-  return labels;
 }
 
 std::vector<std::string> missing_folders(const std::string& folder) {
@@ -195,22 +193,6 @@ std::vector<std::string> missing_folders(const std::string& folder) {
     missing.push_back(path.string());
   }
   return missing;
-}
-
-std::set<uint64_t> chunk_names(const Manifest& manifest) {
-  std::set<uint64_t> names;
-  for (const ManifestChunk& chunk : manifest.chunks) names.insert(chunk.footer_xxh3);
-  return names;
-}
-
-void remove_chunks(const std::string& folder, const std::set<uint64_t>& chunks,
-                   const Manifest& kept) {
-  const std::set<uint64_t> named = chunk_names(kept);
-  for (const uint64_t chunk : chunks) {
-    if (named.contains(chunk)) continue;
-    std::error_code ignored;
-    std::filesystem::remove(fmt::format("{}/{}.blc", folder, hex64(chunk)), ignored);
-  }
 }
 
 }  // namespace ballast

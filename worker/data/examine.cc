@@ -18,14 +18,15 @@ void verify_block(const ChunkReader& chunk, const BlockPlace& block,
                   std::vector<Status>& problems) {
   const size_t index = block.index_in_chunk;
   const size_t known = problems.size();
+  const auto report = [&](const Status& verdict) {
+    if (!verdict.ok()) problems.push_back(verdict);
+  };
   for (size_t column = 0; column < chunk.footer().columns.size(); ++column) {
-    std::vector<std::byte> raw(chunk.footer().blocks[index].buffers[column].raw_bytes);
-    if (Status read = chunk.read_column(index, column, raw); !read.ok()) problems.push_back(read);
+    report(chunk.verify_column(index, column));
   }
   if (problems.size() > known) return;  // the block's own hash would only say it again
-  if (auto bytes = chunk.read_block(index, block.stored.xxh3); !bytes.ok()) {
-    problems.push_back(bytes.status());
-  }
+  const auto bytes = chunk.read_block(index, block.stored.xxh3);
+  report(bytes.ok() ? chunk.verify_table(index, bytes->bytes()) : bytes.status());
 }
 
 // Sums about the first value seen, so that a large mean does not eat the small spread.
@@ -97,7 +98,7 @@ std::string standardize_toml(const std::string& name, std::span<const ValueStati
       name, fmt::join(means, ", "), fmt::join(stds, ", "));
 }
 
-// Calls visit(chunk, block, column, raw) for every column of every block, in row order.
+// Calls visit(block, column, values) for every column of every block, in row order.
 template <typename Visit>
 Status for_columns(const Dataset& dataset, uint64_t blocks_max, Visit visit) {
   for (uint32_t c = 0; c < dataset.manifest().chunks.size() && blocks_max > 0; ++c) {
@@ -105,24 +106,33 @@ Status for_columns(const Dataset& dataset, uint64_t blocks_max, Visit visit) {
     for (const BlockPlace& block : dataset.blocks_of(c)) {
       if (blocks_max-- == 0) return {};
       for (size_t column = 0; column < dataset.columns().size(); ++column) {
-        std::vector<std::byte> raw(
-            chunk.footer().blocks[block.index_in_chunk].buffers[column].raw_bytes);
-        BALLAST_RETURN_IF_ERROR(chunk.read_column(block.index_in_chunk, column, raw));
-        visit(block, column, std::span<const std::byte>(raw));
+        BALLAST_ASSIGN(const ColumnBlock values, chunk.read_values(block.index_in_chunk, column));
+        visit(block, column, values);
       }
     }
   }
   return {};
 }
 
+// The values of one row, of a list those of all its items.
+std::span<const std::byte> row_values(const ColumnSpec& spec, const ColumnBlock& column,
+                                      uint64_t row) {
+  if (spec.variable) {
+    return {column.lists[row].first, column.lists[row].count * spec.item_bytes()};
+  }
+  return column.values.bytes().subspan(row * spec.row_bytes(), spec.row_bytes());
+}
+
 std::string values_text(const ColumnSpec& spec, std::span<const std::byte> row,
                         uint64_t values_max) {
+  const uint64_t count = row.size() / element_bytes(spec.type);
   std::vector<std::string> texts;
-  for (uint64_t i = 0; i < std::min(spec.width(), values_max); ++i) {
+  for (uint64_t i = 0; i < std::min(count, values_max); ++i) {
     texts.push_back(value_text(spec.type, row, i));
   }
-  const bool cut = spec.width() > values_max;
-  return fmt::format("{}{}", fmt::join(texts, " "), cut ? " ..." : "");
+  const std::string text =
+      fmt::format("{}{}", fmt::join(texts, " "), count > values_max ? " ..." : "");
+  return spec.variable ? "[" + text + "]" : text;
 }
 
 }  // namespace
@@ -157,6 +167,7 @@ std::vector<Status> verify_chunks(const Dataset& dataset) {
 }
 
 Result<std::vector<LabelCount>> count_labels(const Dataset& dataset) {
+  if (dataset.manifest().label.empty()) return std::vector<LabelCount>();  // or it was dropped
   std::map<int64_t, uint64_t> counts;
   for (uint32_t c = 0; c < dataset.manifest().chunks.size(); ++c) {
     BALLAST_ASSIGN(const ChunkReader chunk, ChunkReader::open(dataset, c));
@@ -169,16 +180,38 @@ Result<std::vector<LabelCount>> count_labels(const Dataset& dataset) {
   return labels;
 }
 
+Result<std::vector<StoredColumn>> measure_storage(const Dataset& dataset) {
+  std::vector<StoredColumn> columns(dataset.columns().size());
+  for (uint32_t c = 0; c < dataset.manifest().chunks.size(); ++c) {
+    BALLAST_ASSIGN(const ChunkReader chunk, ChunkReader::open(dataset, c));
+    const ChunkLayout& layout = dataset.layout_of(c);
+    for (size_t i = 0; i < columns.size(); ++i) {
+      if (layout.view[i] == kNoColumn) continue;
+      const size_t first = first_buffer(layout.columns, layout.view[i]);
+      for (const BlockSpec& block : chunk.footer().blocks) {
+        columns[i].rows += block.rows;
+        for (size_t b = first; b < first + buffers_of(dataset.columns()[i]); ++b) {
+          columns[i].stored_bytes += block.buffers[b].stored_bytes;
+          columns[i].raw_bytes += block.buffers[b].raw_bytes;
+          columns[i].codecs.insert(block.buffers[b].codec);
+        }
+      }
+    }
+  }
+  return columns;
+}
+
 Result<std::vector<ColumnStatistics>> measure_columns(const Dataset& dataset) {
   std::vector<ColumnMoments> moments(dataset.columns().size());
   for (size_t i = 0; i < moments.size(); ++i) {
-    moments[i].each.resize(dataset.columns()[i].width());
+    moments[i].each.resize(dataset.columns()[i].width());  // of lists: of an item
   }
   BALLAST_RETURN_IF_ERROR(
       for_columns(dataset, dataset.block_count(),
-                  [&](const BlockPlace&, size_t column, std::span<const std::byte> raw) {
-                    with_type(dataset.columns()[column].type,
-                              [&](auto kind) { add_values<decltype(kind)>(raw, moments[column]); });
+                  [&](const BlockPlace&, size_t column, const ColumnBlock& values) {
+                    with_type(dataset.columns()[column].type, [&](auto kind) {
+                      add_values<decltype(kind)>(values.values.bytes(), moments[column]);
+                    });
                   }));
   std::vector<ColumnStatistics> statistics;
   for (size_t i = 0; i < moments.size(); ++i) {
@@ -203,7 +236,7 @@ std::string statistics_text(const std::vector<ColumnStatistics>& columns, const 
       text +=
           fmt::format("#   over all {} values of a row; --per-value takes each by itself\n", width);
     }
-    if (column.spec.name == label) continue;
+    if (column.spec.name == label || column.spec.variable) continue;
     toml += standardize_toml(column.spec.name,
                              apart ? std::span(column.each) : std::span(&column.all, 1));
   }
@@ -216,13 +249,12 @@ Result<std::string> head_text(const Dataset& dataset, uint64_t count, uint64_t v
   std::vector<std::string> rows(count);
   const Status read = for_columns(
       dataset, dataset.place(count - 1).block + 1,
-      [&](const BlockPlace& block, size_t column, std::span<const std::byte> raw) {
+      [&](const BlockPlace& block, size_t column, const ColumnBlock& values) {
         const ColumnSpec& spec = dataset.columns()[column];
         const uint64_t wanted = std::min<uint64_t>(block.stored.rows, count - block.first_row);
         for (uint64_t i = 0; i < wanted; ++i) {
-          const auto row = raw.subspan(i * spec.row_bytes(), spec.row_bytes());
-          rows[block.first_row + i] +=
-              fmt::format("  {}: {}\n", spec.name, values_text(spec, row, values_max));
+          rows[block.first_row + i] += fmt::format(
+              "  {}: {}\n", spec.name, values_text(spec, row_values(spec, values, i), values_max));
         }
       });
   BALLAST_RETURN_IF_ERROR(read);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,15 @@ namespace ballast {
 // with more different labels than a footer counts are left out.
 Result<std::vector<LabelCount>> count_labels(const Dataset& dataset);
 
+// How the chunks keep a column, from the footers alone.
+struct StoredColumn {
+  uint64_t rows = 0;  // of the chunks that have it; the others have its default
+  uint64_t stored_bytes = 0;
+  uint64_t raw_bytes = 0;  // decoded
+  std::set<Codec> codecs;
+};
+Result<std::vector<StoredColumn>> measure_storage(const Dataset& dataset);
+
 struct ValueStatistics {
   uint64_t nonfinite = 0;  // values left out of all below
   double min = 0;
@@ -38,7 +48,7 @@ struct ValueStatistics {
 struct ColumnStatistics {
   ColumnSpec spec;
   ValueStatistics all;                // over all values of all rows
-  std::vector<ValueStatistics> each;  // one for each value of a row
+  std::vector<ValueStatistics> each;  // one for each value of a row, or of a list's items
 };
 Result<std::vector<ColumnStatistics>> measure_columns(const Dataset& dataset);
 
@@ -48,8 +58,9 @@ inline constexpr uint64_t kPerValueMax = 64;
 
 // A table as TOML comments, one line a column and, when `per_value`, one for each value of a row;
 // then the `data.transform` lines that standardize the columns but the label: one mean and std, or
-// one for each value. A std of 0 is written as 1. Nothing given: per value up to kPerValueMax; of a
-// wider column the table says that it is taken as a whole, and how to get the other.
+// one for each value; none for lists. A std of 0 is written as 1. Nothing given: per value up to
+// kPerValueMax; of a wider column the table says that it is taken as a whole, and how to get the
+// other.
 [[nodiscard]] std::string statistics_text(const std::vector<ColumnStatistics>& columns,
                                           const std::string& label, std::optional<bool> per_value);
 

@@ -2,12 +2,15 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 
 namespace ballast {
 
@@ -187,6 +190,46 @@ Status replace_file(const std::string& folder, const std::string& name,
     return written;
   }
   return sync_folder(folder);
+}
+
+Result<FolderLock> FolderLock::take(const std::string& folder) {
+  constexpr auto kWaitsMost = std::chrono::seconds(10);
+  const auto deadline = std::chrono::steady_clock::now() + kWaitsMost;
+  for (;;) {
+    Result<FolderLock> lock = try_take(folder);
+    const bool busy = !lock.ok() && lock.status().code() == Code::kConflict;
+    if (!busy || std::chrono::steady_clock::now() > deadline) return lock;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // flock() knows no deadline
+  }
+}
+
+Result<FolderLock> FolderLock::try_take(const std::string& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return system_error("open folder " + folder);
+  FolderLock lock(folder, descriptor);
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno == EWOULDBLOCK) {
+    return Status(Code::kConflict, folder + ": another conversion into it runs; wait for its end");
+  }
+  const Status failed = system_error("lock folder " + folder);
+  return Status(Code::kUnavailable,
+                failed.to_string() + ": write on a file system with locks, then copy");
+}
+
+FolderLock::FolderLock(std::string folder, int descriptor)
+    : folder_(std::move(folder)), descriptor_(descriptor) {}
+
+FolderLock::~FolderLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+FolderLock::FolderLock(FolderLock&& other) noexcept
+    : folder_(std::move(other.folder_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+FolderLock& FolderLock::operator=(FolderLock&& other) noexcept {
+  std::swap(folder_, other.folder_);
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
 }
 
 Status make_folder(const std::string& folder) {

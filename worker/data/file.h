@@ -64,6 +64,28 @@ class NewFile {
 [[nodiscard]] Status replace_file(const std::string& folder, const std::string& name,
                                   std::span<const std::byte> bytes);
 
+// The right to change what a folder holds, one holder at a time (flock on the folder itself). It
+// ends with the object or with its process, whichever is first: there is no file to clean up.
+class FolderLock {
+ public:
+  // Waits for a holder who is about to rename one file; kConflict: it holds on for longer, as a
+  // conversion does. kNotFound: no such folder. kUnavailable: the file system has no locks.
+  static Result<FolderLock> take(const std::string& folder);
+  // The same without waiting.
+  static Result<FolderLock> try_take(const std::string& folder);
+  ~FolderLock();
+  FolderLock(FolderLock&& other) noexcept;
+  FolderLock& operator=(FolderLock&& other) noexcept;
+
+  [[nodiscard]] const std::string& folder() const { return folder_; }
+
+ private:
+  FolderLock(std::string folder, int descriptor);
+
+  std::string folder_;
+  int descriptor_;
+};
+
 // mkdir -p. kInvalidInput: no permission, or a file stands in the way.
 [[nodiscard]] Status make_folder(const std::string& folder);
 

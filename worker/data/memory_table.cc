@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <thread>
 
 #include "worker/data/check_values.h"
 #include "worker/data/chunk_reader.h"
+#include "worker/data/list_rows.h"
 #include "worker/data/row_memory.h"
 
 namespace ballast {
@@ -25,8 +27,9 @@ Result<std::unique_ptr<const MemoryTable>> MemoryTable::load(std::shared_ptr<con
   std::vector<ColumnPlan> plans = table->plan_.features;
   if (table->plan_.has_label()) plans.push_back(table->plan_.label);
   for (ColumnPlan& column : plans) {
-    BALLAST_ASSIGN(Buffer memory, map_rows(table->dataset_->rows() * column.spec.row_bytes()));
-    table->columns_.push_back({std::move(column), std::move(memory)});
+    BALLAST_ASSIGN(Buffer memory, map_rows(table->dataset_->rows() * held_row_bytes(column.spec)));
+    std::vector<Buffer> items(column.spec.variable ? table->dataset_->block_count() : 0);
+    table->columns_.push_back({std::move(column), std::move(memory), std::move(items)});
   }
 
   // Each chunk has its own place for an outcome; the first in the data set's order is reported, so
@@ -51,24 +54,48 @@ Result<std::unique_ptr<const MemoryTable>> MemoryTable::load(std::shared_ptr<con
   return std::unique_ptr<const MemoryTable>(std::move(table));
 }
 
+uint64_t MemoryTable::row_bytes(const Dataset& dataset, const RowPlan& plan) {
+  uint64_t bytes = 0;
+  for (const ColumnPlan* column : plan_columns(plan)) {
+    bytes += held_row_bytes(column->spec);
+    if (!column->spec.variable || dataset.rows() == 0) continue;
+    bytes += (dataset.list_bytes(column->column) + dataset.rows() - 1) / dataset.rows();
+  }
+  return bytes;
+}
+
 Status MemoryTable::load_chunk(uint32_t chunk) {
   BALLAST_ASSIGN(const ChunkReader reader, ChunkReader::open(*dataset_, chunk));
   for (const BlockPlace& block : dataset_->blocks_of(chunk)) {
     for (Column& column : columns_) {
-      const uint64_t row_bytes = column.plan.spec.row_bytes();
-      const std::span raw(column.memory.data() + block.first_row * row_bytes,
-                          block.stored.rows * row_bytes);
-      BALLAST_RETURN_IF_ERROR(reader.read_column(block.index_in_chunk, column.plan.column, raw));
-      BALLAST_RETURN_IF_ERROR(check_values(*dataset_, column.plan, block, raw));
+      BALLAST_RETURN_IF_ERROR(column.plan.spec.variable ? load_lists(reader, block, column)
+                                                        : load_fixed(reader, block, column));
     }
   }
   return {};
 }
 
+Status MemoryTable::load_fixed(const ChunkReader& reader, const BlockPlace& block, Column& column) {
+  const uint64_t row_bytes = column.plan.spec.row_bytes();
+  const std::span raw(column.memory.data() + block.first_row * row_bytes,
+                      block.stored.rows * row_bytes);
+  BALLAST_RETURN_IF_ERROR(reader.read_column(block.index_in_chunk, column.plan.column, raw));
+  return check_values(*dataset_, column.plan, block, {raw.data(), raw});
+}
+
+Status MemoryTable::load_lists(const ChunkReader& reader, const BlockPlace& block, Column& column) {
+  BALLAST_ASSIGN(ColumnBlock read, reader.read_values(block.index_in_chunk, column.plan.column));
+  std::byte* rows = column.memory.data() + block.first_row * sizeof(ListRow);
+  std::memcpy(rows, read.lists.data(), read.lists.size() * sizeof(ListRow));
+  Buffer& items = column.items[dataset_->place(block.first_row).block];
+  items = std::move(read.values);
+  return check_values(*dataset_, column.plan, block, {rows, std::as_const(items).bytes()});
+}
+
 void MemoryTable::read(std::span<const uint64_t> rows, float* features, float* labels) const {
   std::vector<const std::byte*> places(rows.size());
   const auto gather_column = [&](const Column& column, float* out, uint64_t stride) {
-    const uint64_t row_bytes = column.plan.spec.row_bytes();
+    const uint64_t row_bytes = held_row_bytes(column.plan.spec);
     const std::byte* stored = column.memory.data();
     for (size_t i = 0; i < rows.size(); ++i) places[i] = stored + rows[i] * row_bytes;
     gather(column.plan, places, out, stride);

@@ -10,6 +10,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/status.h"
+#include "worker/data/chunk_reader.h"
 #include "worker/data/dataset.h"
 #include "worker/data/transform.h"
 
@@ -22,6 +23,9 @@ class MemoryTable {
   static Result<std::unique_ptr<const MemoryTable>> load(std::shared_ptr<const Dataset> dataset,
                                                          RowPlan plan, uint32_t threads);
 
+  // What load() keeps for a row, at most: of list columns the mean.
+  [[nodiscard]] static uint64_t row_bytes(const Dataset& dataset, const RowPlan& plan);
+
   [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const { return dataset_; }
   [[nodiscard]] const RowPlan& plan() const { return plan_; }
   // features[rows.size(), plan.width] and labels[rows.size(), plan.label.width].
@@ -30,11 +34,16 @@ class MemoryTable {
  private:
   struct Column {
     ColumnPlan plan;
-    Buffer memory;
+    Buffer memory;              // its rows, held_row_bytes() apart
+    std::vector<Buffer> items;  // of lists: of each block
   };
 
   MemoryTable(std::shared_ptr<const Dataset> dataset, RowPlan plan);
   [[nodiscard]] Status load_chunk(uint32_t chunk);
+  [[nodiscard]] Status load_fixed(const ChunkReader& reader, const BlockPlace& block,
+                                  Column& column);
+  [[nodiscard]] Status load_lists(const ChunkReader& reader, const BlockPlace& block,
+                                  Column& column);
 
   std::shared_ptr<const Dataset> dataset_;  // shared: batches keep it for row names
   RowPlan plan_;

@@ -31,7 +31,7 @@ struct Stretch {
 
 // All bytes of a chunk but its trailer: head, blocks, footer.
 std::vector<Stretch> stretches_of(const Dataset& dataset, uint32_t chunk) {
-  std::vector<std::byte> head = chunk_head();
+  std::vector<std::byte> head = chunk_head(dataset.layout_of(chunk).tables ? kChunkMinor : 0);
   head.resize(kBlockAlignment);
   std::vector<Stretch> stretches = {{head.size(), xxh3(std::span<const std::byte>(head)), "head"}};
   uint64_t end = head.size();
@@ -89,11 +89,13 @@ Manifest without(const Manifest& whole, const std::set<uint32_t>& lost) {
   Manifest kept = whole;
   kept.chunks.clear();
   kept.blocks.clear();
+  kept.chunk_layouts.clear();
   std::vector<uint32_t> number(whole.chunks.size());
   for (uint32_t c = 0; c < whole.chunks.size(); ++c) {
     if (lost.contains(c)) continue;
     number[c] = static_cast<uint32_t>(kept.chunks.size());
     kept.chunks.push_back(whole.chunks[c]);
+    if (!whole.layouts.empty()) kept.chunk_layouts.push_back(whole.chunk_layouts[c]);
   }
   for (ManifestBlock block : whole.blocks) {
     if (lost.contains(block.chunk)) continue;
@@ -110,6 +112,12 @@ Status write_manifest_without(const Dataset& dataset, const std::set<uint32_t>& 
                   dataset.folder() +
                       ": every chunk is lost, nothing would be left; the manifest "
                       "stays as it is");
+  }
+  BALLAST_ASSIGN(const FolderLock lock, FolderLock::take(dataset.folder()));
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> now, Dataset::open(dataset.folder()));
+  if (now->manifest_xxh3() != dataset.manifest_xxh3()) {
+    return Status(Code::kConflict,
+                  dataset.folder() + ": its manifest was changed meanwhile: repair it again");
   }
   return replace_file(dataset.folder(), std::string(kManifestName),
                       seal(encode(kept), 0, kManifestMagic));

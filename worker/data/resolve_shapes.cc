@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "common/base/hash.h"
+#include "worker/data/block_store.h"
+#include "worker/data/memory_table.h"
 #include "worker/data/transform.h"
 
 namespace ballast {
@@ -27,7 +29,7 @@ Status resolve_test(JobConfig& config, const RowPlan& train) {
   BALLAST_ASSIGN(const RowPlan test_plan, plan_rows(*test, config.data));
   BALLAST_RETURN_IF_ERROR(check_same_widths(config.data, train, test_plan));
   config.resolved.test_rows = test->rows();
-  config.resolved.test_row_bytes = test_plan.stored_row_bytes();
+  config.resolved.test_row_bytes = MemoryTable::row_bytes(*test, test_plan);
   config.resolved.test_manifest_xxh3 = hex64(test->manifest_xxh3());
   return {};
 }
@@ -51,12 +53,12 @@ Status resolve_shapes(JobConfig& config) {
   resolved.train_rows = train->rows();
   resolved.input_width = plan.width;
   resolved.label_width = plan.label.width;
-  resolved.train_row_bytes = plan.stored_row_bytes();
+  resolved.train_row_bytes = MemoryTable::row_bytes(*train, plan);
   resolved.train_blocks = train->block_count();
   for (const ManifestBlock& block : train->manifest().blocks) {
     resolved.train_block_rows = std::max<uint64_t>(resolved.train_block_rows, block.rows);
-    resolved.train_block_bytes = std::max(resolved.train_block_bytes, block.bytes);
   }
+  resolved.train_block_bytes = BlockStore::slot_bytes(*train, plan);
   resolved.train_manifest_xxh3 = hex64(train->manifest_xxh3());
   if (!config.data.test.empty()) BALLAST_RETURN_IF_ERROR(resolve_test(config, plan));
   return {};

@@ -17,4 +17,13 @@ Result<Buffer> map_rows(uint64_t bytes) {
   }
 }
 
+Result<Buffer> allocate_rows(uint64_t bytes) {
+  if (bytes == 0) return Buffer();
+  try {
+    return Buffer::allocate(bytes);
+  } catch (const std::bad_alloc&) {
+    return Status(Code::kExhausted, fmt::format("no memory for {} bytes of data", bytes));
+  }
+}
+
 }  // namespace ballast

@@ -105,11 +105,11 @@ Result<SealedPart> read_sealed(const Object& file, std::string_view magic,
   return read_whole(file, [&] { return read_once(file, magic, what); });
 }
 
-std::vector<std::byte> chunk_head() {
+std::vector<std::byte> chunk_head(uint16_t minor) {
   std::vector<std::byte> head(kHeadBytes);  // the last four: flags, none yet
   put_text(head, 0, kChunkMagic);
   put<uint16_t>(head, 8, kChunkMajor);
-  put<uint16_t>(head, 10, kChunkMinor);
+  put<uint16_t>(head, 10, minor);
   return head;
 }
 

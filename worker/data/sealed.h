@@ -34,7 +34,7 @@ struct SealedPart {
 Result<SealedPart> read_sealed(const Object& file, std::string_view magic, const std::string& what);
 
 // The first kHeadBytes of a chunk.
-[[nodiscard]] std::vector<std::byte> chunk_head();
+[[nodiscard]] std::vector<std::byte> chunk_head(uint16_t minor);
 [[nodiscard]] Status check_chunk_head(std::span<const std::byte> head, const std::string& path);
 
 }  // namespace ballast

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/check.h"
+#include "worker/data/list_rows.h"
 
 namespace ballast {
 namespace {
@@ -178,7 +179,7 @@ void StreamRows::gather_rows(const LaneStrip& lane, uint64_t first, const RowRoo
   if (room.blocks != nullptr) add_blocks(lane, samples, *room.blocks);
   const auto gather_column = [&](const ColumnPlan& column, size_t index, float* out,
                                  uint64_t stride) {
-    const uint64_t row_bytes = column.spec.row_bytes();
+    const uint64_t row_bytes = held_row_bytes(column.spec);
     for (size_t i = 0; i < count; ++i) {
       places[i] = lane.shares[samples[i].share]->block->column(index) + rows[i] * row_bytes;
     }

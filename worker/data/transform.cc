@@ -8,13 +8,14 @@
 #include <type_traits>
 
 #include "worker/data/column_values.h"
+#include "worker/data/list_rows.h"
 
 namespace ballast {
 
 namespace {
 
 std::string_view kind_name(TransformKind kind) {
-  constexpr std::string_view kNames[] = {"scale", "standardize", "one_hot"};
+  constexpr std::string_view kNames[] = {"scale", "standardize", "one_hot", "multi_hot", "pad"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -70,7 +71,7 @@ Status apply_standardize(const TransformConfig& transform, uint64_t width, Affin
 }
 
 Status apply_one_hot(const TransformConfig& transform, ColumnPlan& plan) {
-  if (!is_integer(plan.spec.type) || plan.spec.width() != 1) {
+  if (!is_integer(plan.spec.type) || plan.spec.width() != 1 || plan.spec.variable) {
     return refused(transform, fmt::format("an integer column with one value a row expected, {} "
                                           "found",
                                           plan.spec.to_string()));
@@ -82,6 +83,38 @@ Status apply_one_hot(const TransformConfig& transform, ColumnPlan& plan) {
   plan.classes = transform.classes;
   plan.width = transform.classes;
   return {};
+}
+
+Status apply_multi_hot(const TransformConfig& transform, ColumnPlan& plan) {
+  if (!is_integer(plan.spec.type) || plan.spec.width() != 1 || !plan.spec.variable) {
+    return refused(transform, fmt::format("a column of lists of integers expected, {} found",
+                                          plan.spec.to_string()));
+  }
+  if (plan.width > 0) return refused(transform, "it must be the only transform of its column");
+  plan.classes = transform.classes;
+  plan.width = transform.classes;
+  return {};
+}
+
+Status apply_pad(const TransformConfig& transform, ColumnPlan& plan) {
+  if (!plan.spec.variable) {
+    return refused(transform,
+                   fmt::format("a column of lists expected, {} found", plan.spec.to_string()));
+  }
+  if (plan.width > 0) return refused(transform, "it must be the first transform of its column");
+  const uint64_t width = plan.spec.width() * transform.items;
+  if (width > std::numeric_limits<uint32_t>::max() / sizeof(float)) {
+    return refused(transform, fmt::format("{} values a row are too many", width));
+  }
+  plan.width = static_cast<uint32_t>(width);
+  plan.fill = static_cast<float>(transform.fill);
+  return {};
+}
+
+// A list has no width before one of these.
+Status check_fixed(const TransformConfig& transform, const ColumnPlan& plan) {
+  if (plan.width > 0) return {};
+  return refused(transform, "the column is of lists: give it a transform \"pad\" before this one");
 }
 
 std::vector<float> rounded(const std::vector<double>& values) {
@@ -96,11 +129,22 @@ Status apply_transforms(const DataConfig& config, ColumnPlan& plan) {
       BALLAST_RETURN_IF_ERROR(apply_one_hot(transform, plan));
       continue;
     }
-    if (plan.classes > 0) return refused(transform, "a one_hot column takes no other transform");
+    if (transform.kind == TransformKind::kMultiHot) {
+      BALLAST_RETURN_IF_ERROR(apply_multi_hot(transform, plan));
+      continue;
+    }
+    if (transform.kind == TransformKind::kPad) {
+      BALLAST_RETURN_IF_ERROR(apply_pad(transform, plan));
+      continue;
+    }
+    BALLAST_RETURN_IF_ERROR(check_fixed(transform, plan));
+    if (plan.classes > 0)
+      return refused(transform, fmt::format("a {} column takes no other transform",
+                                            plan.spec.variable ? "multi_hot" : "one_hot"));
     plan.plain = false;
     if (transform.kind == TransformKind::kScale) apply_scale(transform, affine);
     if (transform.kind == TransformKind::kStandardize) {
-      BALLAST_RETURN_IF_ERROR(apply_standardize(transform, plan.spec.width(), affine));
+      BALLAST_RETURN_IF_ERROR(apply_standardize(transform, plan.width, affine));
     }
   }
   plan.center = rounded(affine.center);
@@ -118,8 +162,14 @@ Result<ColumnPlan> plan_column(const Dataset& dataset, const std::string& name,
     return Status(Code::kInvalidInput, fmt::format("data set {}: column {} is too wide",
                                                    dataset.folder(), plan.spec.to_string()));
   }
-  plan.width = static_cast<uint32_t>(plan.spec.width());
+  if (!plan.spec.variable) plan.width = static_cast<uint32_t>(plan.spec.width());
   BALLAST_RETURN_IF_ERROR(apply_transforms(config, plan));
+  if (plan.width == 0) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("data set {}: column {}: a model takes as many values of every row: "
+                              "give it a data.transform \"pad\" or \"multi_hot\"",
+                              dataset.folder(), plan.spec.to_string()));
+  }
   return plan;
 }
 
@@ -237,13 +287,39 @@ void gather_one_hot(const ColumnPlan& plan, std::span<const std::byte* const> ro
   }
 }
 
-}  // namespace
-
-uint64_t RowPlan::stored_row_bytes() const {
-  uint64_t bytes = has_label() ? label.spec.row_bytes() : 0;
-  for (const ColumnPlan& plan : features) bytes += plan.spec.row_bytes();
-  return bytes;
+template <typename Integer>
+void gather_multi_hot(const ColumnPlan& plan, std::span<const std::byte* const> rows, float* out,
+                      uint64_t stride) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto list = load_value<ListRow>(rows[i], 0);
+    float* row = out + i * stride;
+    std::fill_n(row, plan.classes, 0.0f);
+    for (uint64_t k = 0; k < list.count; ++k) {  // in [0, classes): checked when read
+      row[static_cast<uint64_t>(load_value<Integer>(list.first, k))] += 1.0f;
+    }
+  }
 }
+
+template <typename Value>
+void gather_padded(const ColumnPlan& plan, std::span<const std::byte* const> rows, float* out,
+                   uint64_t stride) {
+  const uint64_t item = plan.spec.width();
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto list = load_value<ListRow>(rows[i], 0);
+    const uint64_t there = std::min<uint64_t>(list.count * item, plan.width);
+    float* row = out + i * stride;
+    for (uint64_t k = 0; k < there; ++k) row[k] = as_float(load_value<Value>(list.first, k));
+    std::fill(row + there, row + plan.width, plan.fill);
+    if (plan.plain) continue;
+    const bool one = plan.factor.size() == 1;
+    for (uint64_t k = 0; k < plan.width; ++k) {
+      const uint64_t v = one ? 0 : k;
+      row[k] = (row[k] - plan.center[v]) * plan.factor[v] + plan.shift[v];
+    }
+  }
+}
+
+}  // namespace
 
 std::vector<const ColumnPlan*> plan_columns(const RowPlan& plan) {
   std::vector<const ColumnPlan*> columns;
@@ -289,8 +365,12 @@ void gather(const ColumnPlan& plan, std::span<const std::byte* const> rows, floa
   with_type(plan.spec.type, [&](auto kind) {
     using Value = decltype(kind);
     if constexpr (std::is_integral_v<Value>) {
+      if (plan.classes > 0 && plan.spec.variable) {
+        return gather_multi_hot<Value>(plan, rows, out, stride);
+      }
       if (plan.classes > 0) return gather_one_hot<Value>(plan, rows, out, stride);
     }
+    if (plan.spec.variable) return gather_padded<Value>(plan, rows, out, stride);
     gather_scaled<Value>(plan, rows, out, stride);
   });
 }

@@ -35,6 +35,7 @@ struct ConvertArguments {
   uint64_t chunk_mib = 32;
   std::string separator = ",";
   std::optional<std::string> categories_type;
+  std::vector<std::string> codecs;
   CsvOptions csv;
   CriteoOptions criteo;
   SvmOptions svm;
@@ -181,6 +182,10 @@ Status convert_files(ConvertArguments& arguments) {
   ConvertOptions& options = arguments.convert;
   options.writer.block_bytes = arguments.block_kib << 10;
   options.writer.chunk_bytes = arguments.chunk_mib << 20;
+  for (const std::string& text : arguments.codecs) {
+    BALLAST_ASSIGN(ColumnCodec codec, parse_column_codec(text));
+    options.writer.codecs.push_back(std::move(codec));
+  }
   if (arguments.sources.empty() && arguments.format != "npy") {
     return Status(Code::kInvalidInput,
                   fmt::format("data convert --format {}: files to convert expected, none found",
@@ -258,7 +263,14 @@ void add_sparse_options(CLI::App& command, ConvertArguments& arguments) {
 
 void add_writer_options(CLI::App& command, ConvertArguments& arguments) {
   ConvertOptions& convert = arguments.convert;
-  command.add_flag("--overwrite", convert.writer.overwrite, "replace a data set that is there");
+  CLI::Option* overwrite =
+      command.add_flag("--overwrite", convert.writer.overwrite, "replace a data set that is there");
+  command.add_flag("--append", convert.writer.append, "add the rows to the data set that is there")
+      ->excludes(overwrite);
+  command
+      .add_option("--codec", arguments.codecs,
+                  "none, lz4 or zstd; COLUMN=CODEC for one column; may be repeated (none)")
+      ->allow_extra_args(false);
   convert.threads = usable_cores();
   command.add_option("--threads", convert.threads, "how many convert (the cores there are)")
       ->check(CLI::Range(1u, 1024u));

@@ -17,6 +17,7 @@
 #include "worker/tool/convert_command.h"
 #include "worker/tool/data_plan.h"
 #include "worker/tool/replay_command.h"
+#include "worker/tool/schema_command.h"
 
 namespace ballast {
 
@@ -43,6 +44,31 @@ std::shared_ptr<Place> add_place(CLI::App& command) {
   return place;
 }
 
+// "pixels u8 [8, 8], 64 bytes a row, zstd to 31 %".
+std::string storage_text(const ColumnSpec& column, const StoredColumn& stored,
+                         const Dataset& dataset) {
+  std::string text = column.to_string();
+  if (!column.variable) {
+    text += fmt::format(", {} bytes a row", column.row_bytes());
+  } else if (stored.rows > 0) {
+    text += fmt::format(", {:.1f} bytes a row",
+                        static_cast<double>(stored.raw_bytes) / static_cast<double>(stored.rows));
+  }
+  std::vector<std::string_view> codecs;
+  for (Codec codec : stored.codecs) {
+    if (codec != Codec::kNone) codecs.push_back(codec_name(codec));
+  }
+  if (!codecs.empty()) {
+    text += fmt::format(
+        ", {} to {:.0f} %", fmt::join(codecs, " and "),
+        100.0 * static_cast<double>(stored.stored_bytes) / static_cast<double>(stored.raw_bytes));
+  }
+  if (stored.rows == dataset.rows()) return text;
+  return text + fmt::format(", {} in {} rows",
+                            column.variable ? "empty" : fmt::format("{}", column.default_value),
+                            dataset.rows() - stored.rows);
+}
+
 Status inspect(const Place& place) {
   const std::string& folder = place.folder;
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset,
@@ -54,8 +80,9 @@ Status inspect(const Place& place) {
              hex64(dataset->manifest_xxh3()), dataset->rows());
   fmt::print("stored        {} bytes in {} chunks, {} blocks\n", bytes,
              dataset->manifest().chunks.size(), dataset->block_count());
-  for (const ColumnSpec& column : dataset->columns()) {
-    fmt::print("column        {}, {} bytes a row\n", column.to_string(), column.row_bytes());
+  BALLAST_ASSIGN(const std::vector<StoredColumn> storage, measure_storage(*dataset));
+  for (size_t i = 0; i < storage.size(); ++i) {
+    fmt::print("column        {}\n", storage_text(dataset->columns()[i], storage[i], *dataset));
   }
   for (const LabelCount& label : labels) {
     fmt::print("label         {} = {}: {} rows\n", dataset->manifest().label, label.label,
@@ -237,6 +264,7 @@ void add_data_command(CLI::App& tool, Status& outcome) {
   add_plan(*data, outcome);
   add_statistics(*data, outcome);
   add_replay_command(*data, outcome);
+  add_schema_commands(*data, outcome);
 }
 
 }  // namespace ballast

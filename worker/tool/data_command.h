@@ -1,4 +1,5 @@
-// `ballast-tool data convert|inspect|verify|head|stats`: what people do with chunked data sets.
+// `ballast-tool data convert|inspect|verify|head|stats|add-column|drop-column`: what people do
+// with chunked data sets.
 // Results go to stdout, progress to stderr when that is a terminal.
 #pragma once
 

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
+#include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "common/base/buffer.h"
 #include "common/wire/elements_aligned.h"
@@ -31,10 +35,19 @@ auto encode_columns(flatbuffers::FlatBufferBuilder& builder,
   for (const ColumnSpec& column : columns) {
     auto name = builder.CreateString(column.name);
     auto shape = builder.CreateVector(column.shape);
-    encoded.push_back(
-        fb::CreateColumn(builder, name, static_cast<fb::ColumnType>(column.type), shape));
+    encoded.push_back(fb::CreateColumn(builder, name, static_cast<fb::ColumnType>(column.type),
+                                       shape, column.variable, 0, column.default_value));
   }
   return builder.CreateVector(encoded);
+}
+
+auto encode_layout(flatbuffers::FlatBufferBuilder& builder, const ChunkLayout& layout) {
+  auto columns = encode_columns(builder, layout.columns);
+  auto view = builder.CreateVector(layout.view);
+  std::vector<fb::ListBytes> lists;
+  for (const ListBytes& bytes : layout.lists) lists.emplace_back(bytes.largest, bytes.total);
+  auto lists_offset = builder.CreateVectorOfStructs(lists);
+  return fb::CreateChunkLayout(builder, columns, view, lists_offset, layout.tables);
 }
 
 auto encode_block(flatbuffers::FlatBufferBuilder& builder, const BlockSpec& block) {
@@ -89,8 +102,9 @@ Result<ColumnSpec> decode_column(const fb::Column& stored, const std::string& wh
     return Status(Code::kInvalidInput,
                   fmt::format("{}: unknown type {}", which, static_cast<int>(stored.type())));
   }
-  if (stored.variable()) return Status(Code::kInvalidInput, which + ": lists are not supported");
   column.type = static_cast<ColumnType>(stored.type());
+  column.variable = stored.variable();
+  column.default_value = stored.default_value();
   uint64_t bytes = element_bytes(column.type);
   if (stored.shape() != nullptr)
     column.shape.assign(stored.shape()->begin(), stored.shape()->end());
@@ -119,17 +133,37 @@ Result<std::vector<ColumnSpec>> decode_columns(const StoredColumns& stored,
   return columns;
 }
 
-Status check_buffer(const BufferSpec& buffer, const ColumnSpec& column, uint64_t rows,
-                    uint64_t first_free, uint64_t block_bytes, const std::string& which) {
-  uint64_t expected = 0;
-  if (!multiply(rows, column.row_bytes(), expected) || buffer.raw_bytes != expected) {
-    return damaged(which, fmt::format("{} bytes expected for {} rows, {} found", expected, rows,
-                                      buffer.raw_bytes));
+Status check_raw_bytes(const BufferSpec& buffer, const ColumnSpec& column, bool offsets,
+                       uint64_t rows, const std::string& which) {
+  if (offsets) {
+    if (buffer.raw_bytes == (rows + 1) * 4 || buffer.raw_bytes == (rows + 1) * 8) return {};
+    return damaged(which, fmt::format("{} offsets of 4 or 8 bytes expected, {} bytes found",
+                                      rows + 1, buffer.raw_bytes));
   }
-  if (buffer.codec == Codec::kNone && buffer.stored_bytes != buffer.raw_bytes) {
+  if (column.variable) {
+    if (buffer.raw_bytes % column.item_bytes() == 0 && buffer.raw_bytes <= kNumberMax) return {};
+    return damaged(which, fmt::format("whole items of {} bytes expected, {} bytes found",
+                                      column.item_bytes(), buffer.raw_bytes));
+  }
+  uint64_t expected = 0;
+  if (multiply(rows, column.item_bytes(), expected) && buffer.raw_bytes == expected) return {};
+  return damaged(which, fmt::format("{} bytes expected for {} rows, {} found", expected, rows,
+                                    buffer.raw_bytes));
+}
+
+Status check_stored_bytes(const BufferSpec& buffer, const std::string& which) {
+  if (buffer.codec == Codec::kNone) {
+    if (buffer.stored_bytes == buffer.raw_bytes) return {};
     return damaged(which, fmt::format("{} stored bytes expected, {} found", buffer.raw_bytes,
                                       buffer.stored_bytes));
   }
+  if (buffer.raw_bytes / kExpansionMax <= buffer.stored_bytes) return {};
+  return damaged(which,
+                 fmt::format("{} bytes cannot become {}", buffer.stored_bytes, buffer.raw_bytes));
+}
+
+Status check_range(const BufferSpec& buffer, uint64_t first_free, uint64_t block_bytes,
+                   const std::string& which) {
   if (buffer.offset % kColumnAlignment != 0 || buffer.offset < first_free ||
       buffer.offset > block_bytes || buffer.stored_bytes > block_bytes - buffer.offset) {
     return damaged(which, fmt::format("range {}+{} expected inside {}..{}", buffer.offset,
@@ -138,29 +172,42 @@ Status check_buffer(const BufferSpec& buffer, const ColumnSpec& column, uint64_t
   return {};
 }
 
+// The buffers of a block, from a footer or from the block's own table.
+Status check_buffers(std::span<const BufferSpec> buffers, std::span<const ColumnSpec> columns,
+                     uint64_t rows, uint64_t first_free, uint64_t block_bytes,
+                     const std::string& where) {
+  auto buffer = buffers.begin();
+  for (const ColumnSpec& column : columns) {
+    for (size_t i = 0; i < buffers_of(column); ++i, ++buffer) {
+      const bool offsets = column.variable && i == 0;
+      const std::string which =
+          fmt::format("{}, column \"{}\"{}", where, column.name, offsets ? ", offsets" : "");
+      if (buffer->codec > Codec::kZstd) {
+        return Status(Code::kInvalidInput,
+                      fmt::format("{}: unknown codec {}", which, static_cast<int>(buffer->codec)));
+      }
+      BALLAST_RETURN_IF_ERROR(check_raw_bytes(*buffer, column, offsets, rows, which));
+      BALLAST_RETURN_IF_ERROR(check_stored_bytes(*buffer, which));
+      BALLAST_RETURN_IF_ERROR(check_range(*buffer, first_free, block_bytes, which));
+      first_free = buffer->offset + buffer->stored_bytes;
+    }
+  }
+  return {};
+}
+
 Status decode_buffers(const fb::Block& stored, const std::vector<ColumnSpec>& columns,
                       BlockSpec& block, const std::string& where) {
   BALLAST_RETURN_IF_ERROR(check_aligned(stored.buffers(), stored.labels(), where));
-  if (stored.buffers()->size() != columns.size()) {
-    return damaged(where, fmt::format("{} column buffers expected, {} found", columns.size(),
+  const size_t expected = first_buffer(columns, columns.size());
+  if (stored.buffers()->size() != expected) {
+    return damaged(where, fmt::format("{} column buffers expected, {} found", expected,
                                       stored.buffers()->size()));
   }
-  uint64_t first_free = 0;
-  for (size_t i = 0; i < columns.size(); ++i) {
-    const fb::StoredBuffer& found = *stored.buffers()->Get(static_cast<uint32_t>(i));
-    const std::string which = fmt::format("{}, column \"{}\"", where, columns[i].name);
-    if (found.codec() > fb::Codec::MAX) {
-      return Status(Code::kInvalidInput,
-                    fmt::format("{}: unknown codec {}", which, static_cast<int>(found.codec())));
-    }
-    BufferSpec buffer{found.offset(), found.stored_bytes(), found.raw_bytes(), found.xxh3(),
-                      static_cast<Codec>(found.codec())};
-    BALLAST_RETURN_IF_ERROR(
-        check_buffer(buffer, columns[i], block.rows, first_free, block.bytes, which));
-    first_free = buffer.offset + buffer.stored_bytes;
-    block.buffers.push_back(buffer);
+  for (const fb::StoredBuffer* found : *stored.buffers()) {
+    block.buffers.push_back({found->offset(), found->stored_bytes(), found->raw_bytes(),
+                             found->xxh3(), static_cast<Codec>(found->codec())});
   }
-  return {};
+  return check_buffers(block.buffers, columns, block.rows, 0, block.bytes, where);
 }
 
 // A block stands where the one before ended, on whole pages.
@@ -210,6 +257,38 @@ bool is_integer(ColumnType type) {
   return type == ColumnType::kU8 || type == ColumnType::kI32 || type == ColumnType::kI64;
 }
 
+std::string_view codec_name(Codec codec) {
+  constexpr std::string_view kNames[] = {"none", "lz4", "zstd"};
+  return kNames[static_cast<size_t>(codec)];
+}
+
+size_t buffers_of(const ColumnSpec& column) {
+  return column.variable ? 2 : 1;
+}
+
+size_t first_buffer(std::span<const ColumnSpec> columns, size_t index) {
+  size_t buffers = 0;
+  for (const ColumnSpec& column : columns.first(index)) buffers += buffers_of(column);
+  return buffers;
+}
+
+uint64_t ColumnSpec::row_bytes() const {
+  BALLAST_CHECK(!variable);
+  return item_bytes();
+}
+
+bool ColumnSpec::stores_as(const ColumnSpec& other) const {
+  return name == other.name && type == other.type && shape == other.shape &&
+         variable == other.variable;
+}
+
+ChunkLayout plain_chunks(const std::vector<ColumnSpec>& columns) {
+  ChunkLayout layout{columns, std::vector<uint32_t>(columns.size()),
+                     std::vector<ListBytes>(columns.size()), false};
+  std::iota(layout.view.begin(), layout.view.end(), 0u);
+  return layout;
+}
+
 uint64_t ColumnSpec::width() const {
   uint64_t values = 1;
   for (uint32_t extent : shape) values *= extent;
@@ -217,7 +296,8 @@ uint64_t ColumnSpec::width() const {
 }
 
 std::string ColumnSpec::to_string() const {
-  return fmt::format("{} {} [{}]", name, column_type_name(type), fmt::join(shape, ", "));
+  return fmt::format("{} {} [{}]{}", name, column_type_name(type), fmt::join(shape, ", "),
+                     variable ? ", lists" : "");
 }
 
 uint64_t ChunkFooter::rows() const {
@@ -256,9 +336,54 @@ std::vector<std::byte> encode(const Manifest& manifest) {
   }
   auto chunks_offset = builder.CreateVectorOfStructs(chunks);
   auto blocks_offset = builder.CreateVectorOfStructs(blocks);
+  flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<fb::ChunkLayout>>> layouts_offset;
+  flatbuffers::Offset<flatbuffers::Vector<uint32_t>> chunk_layouts;
+  if (!manifest.layouts.empty()) {
+    std::vector<flatbuffers::Offset<fb::ChunkLayout>> layouts;
+    for (const ChunkLayout& layout : manifest.layouts) {
+      layouts.push_back(encode_layout(builder, layout));
+    }
+    layouts_offset = builder.CreateVector(layouts);
+    chunk_layouts = builder.CreateVector(manifest.chunk_layouts);
+  }
   builder.Finish(fb::CreateManifest(builder, kChunkMajor, manifest.minor, columns, label,
-                                    chunks_offset, blocks_offset));
+                                    chunks_offset, blocks_offset, layouts_offset, chunk_layouts));
   return finished(builder);
+}
+
+static_assert(std::endian::native == std::endian::little, "files are little-endian");
+
+std::vector<std::byte> encode_block_table(std::span<const BufferSpec> buffers) {
+  std::vector<std::byte> table(buffers.size() * kTableEntryBytes);
+  std::byte* at = table.data();
+  for (const BufferSpec& buffer : buffers) {
+    const uint64_t entry[] = {buffer.offset, buffer.stored_bytes, buffer.raw_bytes, buffer.xxh3,
+                              static_cast<uint64_t>(buffer.codec)};
+    static_assert(sizeof entry == kTableEntryBytes);
+    std::memcpy(at, entry, sizeof entry);
+    at += sizeof entry;
+  }
+  return table;
+}
+
+Result<std::vector<BufferSpec>> decode_block_table(std::span<const std::byte> block,
+                                                   std::span<const ColumnSpec> columns,
+                                                   uint64_t rows, const std::string& where) {
+  const size_t count = first_buffer(columns, columns.size());
+  const uint64_t table_bytes = count * kTableEntryBytes;
+  if (block.size() < table_bytes) {
+    return damaged(where,
+                   fmt::format("a table of {} buffers expected in {} bytes", count, block.size()));
+  }
+  std::vector<BufferSpec> buffers;
+  for (size_t i = 0; i < count; ++i) {
+    uint64_t entry[5];
+    std::memcpy(entry, block.data() + i * kTableEntryBytes, sizeof entry);
+    const auto codec = static_cast<Codec>(std::min<uint64_t>(entry[4], 255));
+    buffers.push_back({entry[0], entry[1], entry[2], entry[3], codec});
+  }
+  BALLAST_RETURN_IF_ERROR(check_buffers(buffers, columns, rows, table_bytes, block.size(), where));
+  return buffers;
 }
 
 Result<ChunkFooter> decode_chunk_footer(std::span<const std::byte> bytes, uint64_t footer_offset,
@@ -312,6 +437,70 @@ Status check_manifest_blocks(const Manifest& manifest, const std::string& where)
   return damaged(where, fmt::format("block {} belongs to no chunk", next));
 }
 
+Result<ChunkLayout> decode_layout(const fb::ChunkLayout& stored, const std::string& where) {
+  BALLAST_RETURN_IF_ERROR(check_aligned(stored.view(), stored.lists(), where));
+  ChunkLayout layout;
+  BALLAST_ASSIGN(layout.columns, decode_columns(*stored.columns(), where));
+  layout.view.assign(stored.view()->begin(), stored.view()->end());
+  for (const fb::ListBytes* bytes : *stored.lists()) {
+    layout.lists.push_back({bytes->largest(), bytes->total()});
+  }
+  layout.tables = stored.tables();
+  return layout;
+}
+
+bool any_lists(const std::vector<ColumnSpec>& columns) {
+  return std::any_of(columns.begin(), columns.end(),
+                     [](const ColumnSpec& column) { return column.variable; });
+}
+
+Status check_layout(const ChunkLayout& layout, const std::vector<ColumnSpec>& columns,
+                    const std::string& which) {
+  if (layout.view.size() != columns.size() || layout.lists.size() != layout.columns.size()) {
+    return damaged(which, fmt::format("a view of {} columns and {} list sizes expected, {} and {} "
+                                      "found",
+                                      columns.size(), layout.columns.size(), layout.view.size(),
+                                      layout.lists.size()));
+  }
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (layout.view[i] == kNoColumn) continue;
+    if (layout.view[i] >= layout.columns.size() ||
+        !layout.columns[layout.view[i]].stores_as(columns[i])) {
+      return damaged(which, fmt::format("column {} of the manifest is not column {} of the chunks",
+                                        columns[i].to_string(), layout.view[i]));
+    }
+  }
+  for (const ListBytes& bytes : layout.lists) {
+    if (bytes.largest > bytes.total || bytes.total > kNumberMax) {
+      return damaged(which, fmt::format("lists of {} bytes in one block of {} bytes", bytes.largest,
+                                        bytes.total));
+    }
+  }
+  if (layout.tables || !any_lists(layout.columns)) return {};
+  return damaged(which, "lists need tables");
+}
+
+Status check_layouts(const Manifest& manifest, const std::string& where) {
+  if (manifest.layouts.empty()) {
+    if (!any_lists(manifest.columns)) return {};
+    return damaged(where, "lists need a layout");
+  }
+  for (size_t i = 0; i < manifest.layouts.size(); ++i) {
+    BALLAST_RETURN_IF_ERROR(check_layout(manifest.layouts[i], manifest.columns,
+                                         fmt::format("{}, layout {}", where, i)));
+  }
+  if (manifest.chunk_layouts.size() != manifest.chunks.size()) {
+    return damaged(where, fmt::format("layouts of {} chunks expected, of {} found",
+                                      manifest.chunks.size(), manifest.chunk_layouts.size()));
+  }
+  for (uint32_t layout : manifest.chunk_layouts) {
+    if (layout >= manifest.layouts.size()) {
+      return damaged(where, fmt::format("layout {} of {}", layout, manifest.layouts.size()));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Manifest> decode_manifest(std::span<const std::byte> bytes, const std::string& where) {
@@ -331,6 +520,18 @@ Result<Manifest> decode_manifest(std::span<const std::byte> bytes, const std::st
         {block->offset(), block->bytes(), block->xxh3(), block->chunk(), block->rows()});
   }
   BALLAST_RETURN_IF_ERROR(check_manifest_blocks(manifest, where));
+  if (stored->layouts() != nullptr) {
+    for (const fb::ChunkLayout* layout : *stored->layouts()) {
+      const std::string which = fmt::format("{}, layout {}", where, manifest.layouts.size());
+      BALLAST_ASSIGN(ChunkLayout spec, decode_layout(*layout, which));
+      manifest.layouts.push_back(std::move(spec));
+    }
+  }
+  if (stored->chunk_layouts() != nullptr) {
+    BALLAST_RETURN_IF_ERROR(check_aligned(stored->chunk_layouts(), stored->chunk_layouts(), where));
+    manifest.chunk_layouts.assign(stored->chunk_layouts()->begin(), stored->chunk_layouts()->end());
+  }
+  BALLAST_RETURN_IF_ERROR(check_layouts(manifest, where));
   return manifest;
 }
 

@@ -1,9 +1,6 @@
 #include "worker/data/convert/convert.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -22,7 +19,7 @@
 #include "worker/data/convert/convert_state.h"
 #include "worker/data/convert/piece_plan.h"
 #include "worker/data/dataset.h"
-#include "worker/data/sealed.h"
+#include "worker/data/manifest_edit.h"
 
 namespace ballast {
 
@@ -34,38 +31,6 @@ constexpr size_t kNone = std::numeric_limits<size_t>::max();
 // Of a chunk: a piece whose rows are a little larger than estimated still fits one.
 constexpr double kPieceOfChunk = 0.9;
 
-// The folder for one conversion at a time; the system lets go of it when the process ends.
-class FolderHold {
- public:
-  static Result<FolderHold> take(const std::string& folder) {
-    FolderHold hold(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (hold.descriptor_ >= 0 && ::flock(hold.descriptor_, LOCK_EX | LOCK_NB) < 0 &&
-        errno == EWOULDBLOCK) {
-      return Status(Code::kConflict,
-                    folder + ": another conversion into it runs; wait for its end");
-    }
-    return hold;
-  }
-  ~FolderHold() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  FolderHold(FolderHold&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  FolderHold& operator=(FolderHold&&) = delete;
-
- private:
-  explicit FolderHold(int descriptor) : descriptor_(descriptor) {}
-  int descriptor_;
-};
-
-void append(Manifest& whole, const Manifest& part) {
-  const auto chunks_before = static_cast<uint32_t>(whole.chunks.size());
-  whole.chunks.insert(whole.chunks.end(), part.chunks.begin(), part.chunks.end());
-  for (ManifestBlock block : part.blocks) {
-    block.chunk += chunks_before;
-    whole.blocks.push_back(block);
-  }
-}
-
 bool chunks_are_there(const std::string& folder, const Manifest& part) {
   return std::all_of(part.chunks.begin(), part.chunks.end(), [&](const ManifestChunk& chunk) {
     const auto reader =
@@ -75,14 +40,13 @@ bool chunks_are_there(const std::string& folder, const Manifest& part) {
   });
 }
 
-bool holds_manifest(const std::string& folder) {
-  std::error_code ignored;
-  return std::filesystem::exists(folder + "/" + std::string(kManifestName), ignored);
-}
-
-Manifest manifest_in(const std::string& folder) {
-  const auto dataset = Dataset::open(folder);
-  return dataset.ok() ? (*dataset)->manifest() : Manifest();
+// The chunks of `part` stand one after another in `whole`.
+bool holds_chunks(const Manifest& whole, const Manifest& part) {
+  const auto same = [](const ManifestChunk& a, const ManifestChunk& b) {
+    return a.footer_xxh3 == b.footer_xxh3;
+  };
+  return std::search(whole.chunks.begin(), whole.chunks.end(), part.chunks.begin(),
+                     part.chunks.end(), same) != whole.chunks.end();
 }
 
 // The same call would fail again in the same way, so nothing of it is worth keeping.
@@ -107,7 +71,6 @@ class Conversion {
   [[nodiscard]] Status begin();
   [[nodiscard]] std::string settings() const;
   [[nodiscard]] Status look_back();
-  [[nodiscard]] Status refuse_overwriting() const;
   [[nodiscard]] Status convert_pieces();
   void work();
   Result<Manifest> convert_piece(size_t piece);
@@ -115,7 +78,12 @@ class Conversion {
   void report();
   [[nodiscard]] Status commit();
   [[nodiscard]] Status failed(Status status);
-  [[nodiscard]] Manifest joined() const;
+  [[nodiscard]] Commit commit_kind() const {
+    if (options_.writer.append) return Commit::kAppend;
+    return options_.writer.overwrite ? Commit::kReplace : Commit::kNew;
+  }
+  [[nodiscard]] Manifest nothing() const;  // the data set without rows
+  [[nodiscard]] Manifest whole() const;    // of all pieces
   [[nodiscard]] bool all_done() const {
     return std::all_of(parts_.begin(), parts_.end(), [](const auto& part) { return bool(part); });
   }
@@ -129,8 +97,9 @@ class Conversion {
   uint64_t row_bytes_ = 0;
   std::vector<SourcePiece> pieces_;
   std::vector<std::string> made_folders_;
-  std::optional<FolderHold> hold_;
+  std::optional<FolderLock> lock_;  // one conversion at a time
   ConvertRecord record_;
+  bool committed_ = false;  // by an earlier run that did not come to its end
   uint64_t source_bytes_ = 0;
   uint64_t stored_all_ = 0;     // of the pieces, about
   uint64_t stored_before_ = 0;  // done by an earlier run
@@ -197,7 +166,7 @@ Result<uint64_t> Conversion::run() {
   Status done = convert_pieces();
   if (done.ok()) done = commit();
   if (!done.ok()) return failed(std::move(done));
-  return joined().rows();
+  return whole().rows();
 }
 
 Status Conversion::begin() {
@@ -208,8 +177,8 @@ Status Conversion::begin() {
   parts_.resize(pieces_.size());
   for (const SourcePiece& piece : pieces_) stored_all_ += piece.stored_bytes;
   BALLAST_RETURN_IF_ERROR(make_folder(folder_));
-  BALLAST_ASSIGN(FolderHold hold, FolderHold::take(folder_));
-  hold_.emplace(std::move(hold));
+  BALLAST_ASSIGN(FolderLock lock, FolderLock::try_take(folder_));
+  lock_.emplace(std::move(lock));
   BALLAST_ASSIGN(record_.identity, ConvertIdentity::of(settings(), format_.files()));
   for (const auto& source : record_.identity.sources) source_bytes_ += source.bytes;
   BALLAST_RETURN_IF_ERROR(look_back());
@@ -231,10 +200,10 @@ std::string Conversion::settings() const {
 // What an earlier run left: goes on with it, or removes it.
 Status Conversion::look_back() {
   std::optional<ConvertRecord> before = ConvertRecord::read(folder_);
-  if (!before) return refuse_overwriting();
+  if (!before) return check_target(folder_, nothing(), commit_kind());
   const std::string difference = record_.identity.difference(before->identity);
   if (!difference.empty()) {
-    BALLAST_RETURN_IF_ERROR(refuse_overwriting());
+    BALLAST_RETURN_IF_ERROR(check_target(folder_, nothing(), commit_kind()));
     note(fmt::format("{}: starts over what an earlier run began: {}", folder_, difference));
     remove_chunks(folder_, before->chunks, manifest_in(folder_));
     return {};
@@ -251,18 +220,13 @@ Status Conversion::look_back() {
   }
   stored_ = stored_before_;
   // Killed between the manifest and the end: only the end is left to do.
-  const bool committed = all_done() && encode(joined()) == encode(manifest_in(folder_));
-  if (!committed) BALLAST_RETURN_IF_ERROR(refuse_overwriting());
+  committed_ =
+      all_done() && (options_.writer.append ? holds_chunks(manifest_in(folder_), whole())
+                                            : encode(whole()) == encode(manifest_in(folder_)));
+  if (!committed_) BALLAST_RETURN_IF_ERROR(check_target(folder_, nothing(), commit_kind()));
   note(fmt::format("{}: goes on; {} of {} pieces were finished before", folder_, done,
                    pieces_.size()));
   return {};
-}
-
-Status Conversion::refuse_overwriting() const {
-  if (options_.writer.overwrite || !holds_manifest(folder_)) return {};
-  return Status(Code::kInvalidInput, fmt::format("{} already holds a data set: choose another "
-                                                 "folder, or replace it with --overwrite",
-                                                 folder_));
 }
 
 Status Conversion::convert_pieces() {
@@ -303,6 +267,7 @@ Result<Manifest> Conversion::convert_piece(size_t piece) {
   DatasetWriterOptions writer = options_.writer;
   writer.label = format_.label();
   writer.overwrite = true;  // asked before
+  writer.append = false;
   writer.before_naming = [this](uint64_t chunk) {
     const std::scoped_lock lock(mutex_);
     BALLAST_RETURN_IF_ERROR(state_->add_chunk(chunk));
@@ -338,12 +303,18 @@ void Conversion::report() {
   options_.progress({rows_, bytes(stored_), source_bytes_, bytes(stored_before_), passed.count()});
 }
 
-Manifest Conversion::joined() const {
-  Manifest whole;
-  whole.columns = format_.columns();
-  whole.label = format_.label();
-  for (const auto& part : parts_) append(whole, *part);
-  return whole;
+Manifest Conversion::nothing() const {
+  Manifest manifest;
+  manifest.columns = format_.columns();
+  manifest.label = format_.label();
+  return manifest;
+}
+
+Manifest Conversion::whole() const {
+  Manifest manifest = nothing();
+  for (const auto& part : parts_) manifest = joined(std::move(manifest), *part).value();
+  manifest.minor = manifest.layouts.empty() ? 0 : kChunkMinor;
+  return manifest;
 }
 
 Status Conversion::commit() {
@@ -351,16 +322,19 @@ Status Conversion::commit() {
   if (const std::string difference = now.difference(record_.identity); !difference.empty()) {
     return Status(Code::kConflict, difference + " while it was being converted: convert it anew");
   }
-  const Manifest manifest = joined();
+  const Manifest manifest = whole();
   if (manifest.rows() == 0) {
     return Status(Code::kInvalidInput,
                   fmt::format("data set {}: at least one row expected, none found in the files "
                               "given",
                               folder_));
   }
-  BALLAST_RETURN_IF_ERROR(
-      replace_file(folder_, std::string(kManifestName), seal(encode(manifest), 0, kManifestMagic)));
-  remove_chunks(folder_, record_.chunks, manifest);
+  if (!committed_) {
+    // Asked before whether one may be there, and this one holds the lock since.
+    const Commit kind = options_.writer.append ? Commit::kAppend : Commit::kReplace;
+    BALLAST_RETURN_IF_ERROR(commit_manifest(*lock_, manifest, kind));
+  }
+  remove_chunks(folder_, record_.chunks, manifest_in(folder_));
   remove_convert_state(folder_);
   return {};
 }
