@@ -23,7 +23,7 @@ TEST(PeerCode, NoOtherBytesAreAPeer) {
     EXPECT_FALSE(decode_peer(bad)) << i;
   }
   PeerCode bad_role = good;
-  bad_role[4] = std::byte{4};
+  bad_role[4] = std::byte{5};
   EXPECT_FALSE(decode_peer(bad_role));
   EXPECT_FALSE(decode_peer(encode_peer({Role::kWorker, 1, 0})));
 }
