@@ -22,6 +22,7 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
   struct Entry {
     uint64_t number = 0;  // in the order of asking
     bool settled = false;
+    uint32_t waiting = 0;  // callers of get()
     Status failure;
     std::shared_ptr<const Block> unclaimed;  // fetched, and nobody has it yet
     std::weak_ptr<const Block> claimed;
@@ -42,6 +43,7 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
   std::shared_ptr<std::byte> slot_memory();
   Result<std::shared_ptr<std::byte>> own_memory();
   std::shared_ptr<const Block> oldest_unclaimed();
+  [[nodiscard]] bool reads_for_nobody() const;
   void fetch(uint64_t block, std::shared_ptr<std::byte> memory);
   void settle(uint64_t block, std::shared_ptr<Block> fetched, Status outcome);
   void read(uint64_t block, std::shared_ptr<Block> into, uint32_t attempt);
@@ -97,6 +99,16 @@ std::shared_ptr<const Block> BlockStore::Core::oldest_unclaimed() {
   return block;
 }
 
+// mutex held. A block is on its way that nobody waits for, and nobody has to give one up before.
+bool BlockStore::Core::reads_for_nobody() const {
+  bool on_its_way = false;
+  for (const auto& [block, entry] : entries) {
+    if (entry.unclaimed != nullptr) return false;
+    on_its_way |= !entry.settled && entry.waiting == 0;
+  }
+  return on_its_way && !closed;
+}
+
 // ---------------------------------------------------------------- fetching
 
 // mutex held.
@@ -115,18 +127,19 @@ void BlockStore::Core::fetch(uint64_t index, std::shared_ptr<std::byte> memory) 
 void BlockStore::Core::read(uint64_t index, std::shared_ptr<Block> block, uint32_t attempt) {
   const BlockPlace& place = *block->place_;
   const std::span into(block->memory_.get(), place.stored.bytes);
-  const auto done = [core = shared_from_this(), index, block, attempt](Status read) {
-    if (!read.ok()) return core->settle(index, block, std::move(read));
+  // Lets go of the block as it settles: what is left of `done` afterwards must not keep it alive.
+  auto done = [core = shared_from_this(), index, block, attempt](Status read) mutable {
+    if (!read.ok()) return core->settle(index, std::move(block), std::move(read));
     Status outcome = core->verify_hash(*block);
     if (!outcome.ok() && core->source.is_remote() && attempt < kReadsOfDamagedMax) {
       core->source.forget(core->dataset->chunk_name(block->place().chunk),
                           block->place().stored.offset, block->place().stored.bytes);
-      return core->read(index, block, attempt + 1);
+      return core->read(index, std::move(block), attempt + 1);
     }
     if (outcome.ok()) outcome = core->verify_values(index, *block);
-    core->settle(index, block, std::move(outcome));
+    core->settle(index, std::move(block), std::move(outcome));
   };
-  source.read(dataset->chunk_name(place.chunk), place.stored.offset, into, done);
+  source.read(dataset->chunk_name(place.chunk), place.stored.offset, into, std::move(done));
 }
 
 void BlockStore::Core::settle(uint64_t index, std::shared_ptr<Block> block, Status outcome) {
@@ -234,6 +247,13 @@ Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
   ++(here ? core_->counters.ready : core_->counters.waited);
   while (known == core_->entries.end() || known->second.gone()) {
     std::shared_ptr<std::byte> memory = core_->slot_memory();
+    if (memory == nullptr && core_->reads_for_nobody()) {
+      // Its memory is ours as soon as it is there. No deadline: the source ends every read.
+      core_->settled.wait(lock, [&] { return !core_->reads_for_nobody(); });
+      if (core_->closed) return Status(Code::kStopped, "the loader ends");
+      known = core_->entries.find(block);
+      continue;
+    }
     if (memory == nullptr) {
       std::shared_ptr<const Block> given_up = core_->oldest_unclaimed();
       lock.unlock();
@@ -255,10 +275,13 @@ Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
     known = core_->entries.find(block);
   }
   // No deadline: the source ends every read, in bytes or in an error, and settle() then wakes.
+  ++known->second.waiting;
+  const uint64_t number = known->second.number;
   core_->settled.wait(lock, [&] {
     known = core_->entries.find(block);
     return core_->closed || known == core_->entries.end() || known->second.settled;
   });
+  if (known != core_->entries.end() && known->second.number == number) --known->second.waiting;
   if (core_->closed) return Status(Code::kStopped, "the loader ends");
   if (known == core_->entries.end()) {  // given up for another between being settled and now
     lock.unlock();
