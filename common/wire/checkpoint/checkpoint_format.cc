@@ -219,7 +219,12 @@ Result<CheckpointManifest> decode_manifest(std::span<const std::byte> bytes) {
   manifest.lanes = stored->lanes();
   manifest.job_hash = stored->job_hash()->str();
   manifest.config = stored->config()->str();
-  for (const fb::Part* part : *stored->parts()) manifest.parts.push_back(read_part(*part));
+  for (const fb::Part* part : *stored->parts()) {
+    if (!wire::elements_aligned(part->ledger())) {
+      return damaged("checkpoint manifest: a ledger at an address that is no multiple of 8");
+    }
+    manifest.parts.push_back(read_part(*part));
+  }
   BALLAST_RETURN_IF_ERROR(check_parts(manifest.parts));
   return manifest;
 }

@@ -107,10 +107,12 @@ bool take_integer(const char*& at, const char* end, int32_t& value) {
   const bool minus = at != end && *at == '-';
   if (minus) ++at;
   const char* first = at;
-  int64_t number = 0;
-  for (; at != end && *at >= '0' && *at <= '9'; ++at) number = number * 10 + (*at - '0');
+  uint64_t digits = 0;  // wraps where there are too many
+  for (; at != end && *at >= '0' && *at <= '9'; ++at) {
+    digits = digits * 10 + static_cast<uint64_t>(*at - '0');
+  }
   if (at == first || at - first > 10 || (at != end && *at != '\t')) return false;
-  if (minus) number = -number;
+  const int64_t number = minus ? -static_cast<int64_t>(digits) : static_cast<int64_t>(digits);
   value = static_cast<int32_t>(number);
   return value == number;
 }
