@@ -43,9 +43,11 @@ class LocalWorld final : public SourceWorld {
   std::string folder_;
 };
 
-// Objects behind an http server.
+// Objects behind an http server. `signed_only`: one who does not sign is refused.
 class HttpWorld : public SourceWorld {
  public:
+  explicit HttpWorld(bool signed_only = false) : signed_only_(signed_only) {}
+
   void put(const std::string& object, const std::string& bytes) override {
     std::lock_guard lock(mutex_);
     objects_["/data/" + object] = bytes;
@@ -58,17 +60,22 @@ class HttpWorld : public SourceWorld {
     return HttpSource::open(server_.url() + "/data/").value();
   }
 
- protected:
-  virtual HttpAnswer answer(const HttpAsked& asked) {
+ private:
+  // On the server's threads, which go on while this is being destroyed: not virtual.
+  HttpAnswer answer(const HttpAsked& asked) {
+    if (signed_only_ && !asked.headers.contains("authorization")) return {.code = 403};
     std::lock_guard lock(mutex_);
     if (forbidden_.contains(asked.path)) return {.code = 403};
     const auto found = objects_.find(asked.path);
     return found == objects_.end() ? HttpAnswer{.code = 404} : answer_with(asked, found->second);
   }
 
+  const bool signed_only_;
   std::mutex mutex_;  // guards the next two
   std::map<std::string, std::string> objects_;
   std::set<std::string> forbidden_;
+
+ protected:
   HttpServer server_{[this](const HttpAsked& asked) { return answer(asked); }};  // last
 };
 
@@ -90,9 +97,11 @@ class CachedWorld final : public HttpWorld {
   std::string folder_;
 };
 
-// The same behind an S3 endpoint; one who does not sign is refused.
+// The same behind an S3 endpoint.
 class S3World final : public HttpWorld {
  public:
+  S3World() : HttpWorld(/*signed_only=*/true) {}
+
   std::unique_ptr<Source> open() override {
     const Environment keys = [](const char* name) -> std::optional<std::string> {
       const std::string_view asked = name;
@@ -100,12 +109,6 @@ class S3World final : public HttpWorld {
       return asked == "AWS_SECRET_ACCESS_KEY" ? std::optional<std::string>("SECRET") : std::nullopt;
     };
     return open_s3("s3://data", {.endpoint = server_.url()}, {}, keys).value();
-  }
-
- protected:
-  HttpAnswer answer(const HttpAsked& asked) override {
-    return asked.headers.contains("authorization") ? HttpWorld::answer(asked)
-                                                   : HttpAnswer{.code = 403};
   }
 };
 
