@@ -9,21 +9,13 @@ import threading
 import time
 
 import launching
-from process_case import BIN_DIR, ProcessTest, ROOT, convert
+from process_case import BIN_DIR, ProcessTest, ROOT, SMALL_BLOCKS, convert
 
 EPOCHS = "train.epochs=30"
 
 
 class Feeders(ProcessTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        shutil.rmtree(cls.data / "train")
-        # 33 blocks of 120 rows, so that a lane's run has more than its window.
-        done = convert(ROOT / "tests/data/optdigits.tra.gz", cls.data / "train",
-                       "--features-type", "u8", "--block-kib", "8")
-        if done.returncode != 0:
-            raise AssertionError(done.stderr)
+    train_options = SMALL_BLOCKS
 
     def pids(self, run_dir="r"):
         return [pid for pid, words in launching.processes_of(self.folder / run_dir).items()

@@ -5,21 +5,13 @@ import shutil
 import subprocess
 
 from object_store import ObjectStore
-from process_case import BIN_DIR, ProcessTest, ROOT, convert
+from process_case import BIN_DIR, ProcessTest, SMALL_BLOCKS
 
 STREAMED = ("data.order=strip", "data.window=3")
 
 
 class Http(ProcessTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        shutil.rmtree(cls.data / "train")
-        # 33 blocks of 120 rows in 5 chunks.
-        done = convert(ROOT / "tests/data/optdigits.tra.gz", cls.data / "train",
-                       "--features-type", "u8", "--block-kib", "8", "--chunk-mib", "1")
-        if done.returncode != 0:
-            raise AssertionError(done.stderr)
+    train_options = SMALL_BLOCKS
 
     def places(self, store):
         return (f"data.train={store.url}/train", f"data.test={store.url}/test")

@@ -2,26 +2,17 @@
 file and the data alone, and `data replay` computes it again and exports the rows of a step."""
 
 import os
-import shutil
 import signal
 
 import launching
-from process_case import ProcessTest, ROOT, convert
+from process_case import ProcessTest, SMALL_BLOCKS
 
 ORDERS = {"full": ("data.order=full",), "strip": ("data.order=strip", "data.window=3")}
 EPOCHS = "train.epochs=20"
 
 
 class Order(ProcessTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        shutil.rmtree(cls.data / "train")
-        # 33 blocks of 120 rows, so that a lane's run has more than its window.
-        done = convert(ROOT / "tests/data/optdigits.tra.gz", cls.data / "train",
-                       "--features-type", "u8", "--block-kib", "8")
-        if done.returncode != 0:
-            raise AssertionError(done.stderr)
+    train_options = SMALL_BLOCKS
 
     def replay(self, *words, code=0):
         done = launching.run("data", "replay", *words, cwd=self.folder)

@@ -14,7 +14,7 @@ import unittest.mock
 import urllib.request
 
 from object_store import ObjectStore
-from process_case import BIN_DIR, ProcessTest, ROOT, convert
+from process_case import BIN_DIR, ProcessTest, ROOT, SMALL_BLOCKS, convert
 
 STREAMED = ("data.order=strip", "data.window=3", "train.epochs=2")
 KEYS = {"ID": "hush-hush"}
@@ -23,15 +23,7 @@ CACHED = "*.cached"
 
 
 class Sources(ProcessTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        shutil.rmtree(cls.data / "train")
-        # 33 blocks of 120 rows in 5 chunks.
-        done = convert(ROOT / "tests/data/optdigits.tra.gz", cls.data / "train",
-                       "--features-type", "u8", "--block-kib", "8", "--chunk-mib", "1")
-        if done.returncode != 0:
-            raise AssertionError(done.stderr)
+    train_options = SMALL_BLOCKS
 
     def places(self, url):
         return (f"data.train={url}/train", f"data.test={url}/test")

@@ -2,11 +2,10 @@
 reads them, and each row once."""
 
 import os
-import shutil
 import signal
 
 import launching
-from process_case import ProcessTest, ROOT, convert
+from process_case import ProcessTest, SMALL_BLOCKS
 
 # (workers, servers)
 SHAPES = ((1, 1), (2, 1), (3, 1), (4, 2))
@@ -14,15 +13,7 @@ EPOCHS = "train.epochs=40"
 
 
 class Stream(ProcessTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        shutil.rmtree(cls.data / "train")
-        # 33 blocks of 120 rows, so that a lane's run has more than its window.
-        done = convert(ROOT / "tests/data/optdigits.tra.gz", cls.data / "train",
-                       "--features-type", "u8", "--block-kib", "8")
-        if done.returncode != 0:
-            raise AssertionError(done.stderr)
+    train_options = SMALL_BLOCKS
 
     def settings(self, *settings):
         return super().settings("data.order=strip", "data.window=3", *settings)
