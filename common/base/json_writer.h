@@ -1,6 +1,5 @@
-// JsonWriter: builds one JSON text, key by key, in the order of the calls. Only writing: nothing of
-// ours reads JSON. NaN and infinities become null, as JSON has no word for them. Any thread, one at
-// a time.
+// JsonWriter: builds one JSON text, key by key, in the order of the calls (json_value.h reads one).
+// NaN and infinities become null, as JSON has no word for them. Any thread, one at a time.
 //
 //   JsonWriter json;
 //   json.open().key("mode").value("sync").key("steps").value(12).close();

@@ -1,5 +1,5 @@
-// The JSON header of a safetensors file: the small part of JSON the format uses, read strictly
-// because it comes from outside. Pure; any thread.
+// The JSON header of a safetensors file: the small part of JSON the format uses, and nothing
+// else. Pure; any thread.
 #pragma once
 
 #include <cstdint>

@@ -137,6 +137,32 @@ TEST_F(SafetensorsTest, SaysWhereTheHeaderIsNotJson) {
   }
 }
 
+TEST_F(SafetensorsTest, NamesTheCharacterWhatBelongsThereAndWhatStands) {
+  const auto refused = [](const std::string& header) {
+    const Status status = parse_safetensors_header(header).status();
+    EXPECT_EQ(status.code(), Code::kDataLoss) << header;
+    return status.to_string();
+  };
+
+  EXPECT_EQ(refused(""), "header at character 0: expected a value, found the end");
+  EXPECT_EQ(refused("[]"), R"(header at character 0: expected '{', found "[]")");
+  EXPECT_EQ(refused("{} x"), R"(header at character 3: expected the end of the text, found "x")");
+  EXPECT_EQ(refused(R"({"w":1})"), R"(header at character 5: expected '{', found "1}")");
+  EXPECT_EQ(refused(R"({"__metadata__":{"a":1}})"),
+            R"(header at character 21: expected '"', found "1}}")");
+  EXPECT_EQ(refused(R"({"__metadata__":{"a":"1","a":"2"}})"),
+            R"(header at character 25: expected key "a" only once, found "\"a\":\"2\"}}")");
+  EXPECT_EQ(refused(R"({"w":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})"),
+            R"(header at character 29: expected a whole number below 2^64, )"
+            R"(found "-1],\"data_of")");
+  EXPECT_EQ(refused(R"({"w":{"dtype":"F32"}})"),
+            R"(header at character 5: expected a dtype and two data_offsets of "w", )"
+            R"(found "{\"dtype\":\"F3")");
+  EXPECT_EQ(refused(R"({"w":{"kind":"F32"}})"),
+            R"(header at character 5: expected dtype, shape and data_offsets only, not "kind", )"
+            R"(found "{\"kind\":\"F32")");
+}
+
 TEST_F(SafetensorsTest, RefusesAHeaderLongerThanTheFile) {
   ASSERT_TRUE(write_safetensors(path(), two_tensors(), {}).ok());
   flip_bit(path(), 6, 5);

@@ -253,6 +253,22 @@ TEST_F(ConvertFormatsTest, ReadsMdsShards) {
   EXPECT_EQ(dataset->manifest().label, "label");
 }
 
+// As Python's json module writes names that are not ASCII.
+TEST_F(ConvertFormatsTest, ReadsMdsColumnNamesThatAreEscaped) {
+  std::filesystem::copy(golden("mds"), path("m"));
+  std::string index = text_of(golden("mds/index.json"));
+  const std::string_view name = "\"score\"";
+  for (size_t at = index.find(name); at != std::string::npos; at = index.find(name, at + 1)) {
+    index.replace(at, name.size(), "\"h\\u00f6he\"");
+  }
+  write_text("m/index.json", index);
+
+  const auto format = open_mds(path("m"), {});
+
+  ASSERT_TRUE(format.ok()) << format.status().to_string();
+  EXPECT_EQ((*format)->columns()[3].name, "h\xc3\xb6he");
+}
+
 TEST_F(ConvertFormatsTest, NamesShardColumnOrByteOfMalformedMds) {
   const std::string good = text_of(golden("mds/index.json"));
   const std::string bytes = text_of(golden("mds/shard.00000.mds"));
@@ -267,10 +283,12 @@ TEST_F(ConvertFormatsTest, NamesShardColumnOrByteOfMalformedMds) {
     return refused(index);
   };
   ASSERT_EQ(refused(good), "ok");
-  EXPECT_THAT(refused(good.substr(0, good.size() - 1)),
-              HasSubstr("m/index.json: JSON expected, byte " + std::to_string(good.size() - 1)));
+  EXPECT_THAT(
+      refused(good.substr(0, good.size() - 1)),
+      HasSubstr("m/index.json: JSON expected, at character " + std::to_string(good.size() - 1)));
   EXPECT_THAT(refused(std::string(100, '[')), HasSubstr("no more than 64 levels"));
-  EXPECT_THAT(refused(""), HasSubstr("JSON expected, byte 0: a value expected"));
+  EXPECT_THAT(refused(""),
+              HasSubstr("JSON expected, at character 0: expected a value, found the end"));
   EXPECT_THAT(refused("{}"), HasSubstr("a list of shards expected"));
   EXPECT_THAT(with("\"mds\"", "\"csv\""), HasSubstr("format mds, version 2 expected"));
   for (const char* encoding : {"pkl", "str", "jpeg", "uint64", "ndarray:int32", "ndarray",

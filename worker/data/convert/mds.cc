@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/json_value.h"
 #include "worker/data/column_values.h"
 #include "worker/data/convert/element_kind.h"
-#include "worker/data/convert/json_value.h"
 #include "worker/data/file.h"
 
 namespace ballast {
@@ -76,7 +76,7 @@ class MdsIndex {
     std::string text(file.size(), '\0');
     BALLAST_RETURN_IF_ERROR(file.read_at(0, std::as_writable_bytes(std::span(text))));
     const Result<JsonValue> index = JsonValue::parse(text);
-    if (!index.ok()) return refused("JSON expected, " + index.status().to_string());
+    if (!index.ok()) return refused("JSON expected, " + index.status().chain().front());
     const JsonValue* listed = index->find("shards");
     if (listed == nullptr || listed->items.empty()) return refused("a list of shards expected");
     for (const JsonValue& shard : listed->items) BALLAST_RETURN_IF_ERROR(take(shard));
