@@ -12,6 +12,7 @@
 #include "worker/data/convert/convert.h"
 #include "worker/data/convert/criteo.h"
 #include "worker/data/convert/csv.h"
+#include "worker/data/convert/ffm.h"
 #include "worker/data/convert/idx.h"
 #include "worker/data/convert/mds.h"
 #include "worker/data/convert/npy.h"
@@ -35,6 +36,7 @@ struct ConvertArguments {
   uint64_t chunk_mib = 32;
   std::string separator = ",";
   std::optional<std::string> categories_type;
+  std::optional<std::string> ids_type;
   std::vector<std::string> codecs;
   CsvOptions csv;
   CriteoOptions criteo;
@@ -145,9 +147,30 @@ Result<std::unique_ptr<Format>> open_libsvm_files(ConvertArguments& arguments) {
   svm.features = arguments.features.value_or(svm.features);
   svm.label = arguments.label.value_or(svm.label);
   svm.allow_nonfinite = arguments.csv.allow_nonfinite;
+  if (arguments.features) {
+    svm.ids = *arguments.features + "_ids";
+    svm.values = *arguments.features + "_values";
+  }
   BALLAST_RETURN_IF_ERROR(take_type(arguments.features_type, svm.features_type));
+  BALLAST_RETURN_IF_ERROR(take_type(arguments.ids_type, svm.ids_type));
   BALLAST_RETURN_IF_ERROR(take_type(arguments.label_type, svm.label_type));
   return open_libsvm(arguments.sources, svm);
+}
+
+Result<std::unique_ptr<Format>> open_libffm_files(ConvertArguments& arguments) {
+  FfmOptions ffm;
+  ffm.width = arguments.svm.width;
+  ffm.label = arguments.label.value_or(ffm.label);
+  ffm.allow_nonfinite = arguments.csv.allow_nonfinite;
+  if (arguments.features) {
+    ffm.fields = *arguments.features + "_fields";
+    ffm.ids = *arguments.features + "_ids";
+    ffm.values = *arguments.features + "_values";
+  }
+  BALLAST_RETURN_IF_ERROR(take_type(arguments.features_type, ffm.values_type));
+  BALLAST_RETURN_IF_ERROR(take_type(arguments.ids_type, ffm.ids_type));
+  BALLAST_RETURN_IF_ERROR(take_type(arguments.label_type, ffm.label_type));
+  return open_libffm(arguments.sources, ffm);
 }
 
 Result<std::unique_ptr<Format>> open_mds_folder(ConvertArguments& arguments) {
@@ -174,6 +197,7 @@ const std::map<std::string, OpenFormat>& formats() {
                                                         {"criteo-bin", open_criteo_bin_files},
                                                         {"mds", open_mds_folder},
                                                         {"npy", open_npy_files},
+                                                        {"libffm", open_libffm_files},
                                                         {"libsvm", open_libsvm_files}};
   return all;
 }
@@ -222,7 +246,8 @@ std::string settings_of(const CLI::App& command) {
 void add_layout_options(CLI::App& command, ConvertArguments& arguments) {
   CsvOptions& csv = arguments.csv;
   command.add_option("--features", arguments.features,
-                     "name of the feature column (features; idx: pixels; criteo: dense)");
+                     "name of the feature column (features; idx: pixels; criteo: dense); what "
+                     "libsvm --sparse and libffm put before _ids and _values");
   command.add_option("--features-type", arguments.features_type,
                      "u8, i32, i64, f16 or f32 (f32); idx, npy, mds: as in the file");
   command.add_option("--label", arguments.label,
@@ -255,8 +280,14 @@ void add_sparse_options(CLI::App& command, ConvertArguments& arguments) {
       .add_option("--missing-category", arguments.criteo.missing_category,
                   "criteo-tsv: in place of an empty category (0)")
       ->check(no_minus);
-  command.add_option("--width", arguments.svm.width, "libsvm: how many features a row has")
+  command
+      .add_option("--width", arguments.svm.width,
+                  "libsvm: how many features a row has; with --sparse and in libffm how many "
+                  "there are, ids beyond are refused (as many as the type holds)")
       ->check(no_minus);
+  command.add_flag("--sparse", arguments.svm.sparse,
+                   "libsvm: lists of ids and of values in place of one column of --width");
+  command.add_option("--ids-type", arguments.ids_type, "libsvm --sparse, libffm: i32 or i64 (i32)");
   command.add_flag("--zero-based", arguments.svm.zero_based, "libsvm: indices count from 0, not 1");
   command.add_flag("--qid", arguments.svm.qid, "libsvm: keep qid as a column, i64");
 }

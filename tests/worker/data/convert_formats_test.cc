@@ -7,6 +7,7 @@
 #include "worker/data/convert/convert.h"
 #include "worker/data/convert/criteo.h"
 #include "worker/data/convert/csv.h"
+#include "worker/data/convert/ffm.h"
 #include "worker/data/convert/mds.h"
 #include "worker/data/convert/npy.h"
 #include "worker/data/convert/svm.h"
@@ -43,7 +44,7 @@ class ConvertFormatsTest : public DataFixture {
   std::string rows_of(const Opened& format) {
     if (Status status = status_of(format); !status.ok()) return status.to_string();
     EXPECT_THAT(verify_dataset(path("out")), IsEmpty());
-    return head_text(*Dataset::open(path("out")).value(), 1000, 100).value();
+    return head_text(*Dataset::open(path("out")).value(), 5000, 100).value();
   }
   std::string refused_tsv(const std::string& text, const CriteoOptions& options = {}) {
     return refusal(open_criteo_tsv({write_text("t", text)}, options));
@@ -225,8 +226,10 @@ TEST_F(ConvertFormatsTest, NamesTheLineOfMalformedLibsvm) {
   EXPECT_THAT(refused_svm("1 0:1\n"), HasSubstr("indices from 0 need --zero-based"));
   EXPECT_THAT(refused_svm("1 -1:1\n"), HasSubstr("an index of 1 or more expected, \"-1:1\" found"));
   EXPECT_THAT(refused_svm("1 99999999999999999999:1\n"), HasSubstr("an index of 1 or more"));
-  EXPECT_THAT(refused_svm("1 2:1 1:1\n"), HasSubstr("index 1 follows 2: rising indices expected"));
-  EXPECT_THAT(refused_svm("1 2:1 2:1\n"), HasSubstr("index 2 follows 2"));
+  EXPECT_THAT(refused_svm("1 2:1 2:1\n"),
+              HasSubstr("t line 1: each index once expected, index 2 found twice"));
+  EXPECT_THAT(refused_svm("1 2:1 1:1 2:1\n"), HasSubstr("index 2 found twice"));
+  EXPECT_THAT(refused_svm("1 2:1 qid:1\n"), HasSubstr("\"qid:1\" found"));
   EXPECT_THAT(refused_svm("1 2\n"), HasSubstr("an index of 1 or more expected, \"2\" found"));
   EXPECT_THAT(refused_svm("1 2:x\n"), HasSubstr("index 2: f32 (a finite number) expected, \"x\""));
   EXPECT_THAT(refused_svm("1 2:nan\n"), HasSubstr("index 2: f32"));
@@ -242,6 +245,99 @@ TEST_F(ConvertFormatsTest, NamesTheLineOfMalformedLibsvm) {
   qid.qid = true;
   EXPECT_THAT(refusal(open_libsvm({write_text("q", "1 qid:1 1:1\n1 1:1\n")}, qid)),
               HasSubstr("q line 2: qid:N expected behind the label, none found"));
+}
+
+TEST_F(ConvertFormatsTest, ReadsLibsvmIntoListsOfIdsAndValues) {
+  SvmOptions options;
+  options.sparse = true;
+  options.qid = true;
+
+  EXPECT_EQ(rows_of(open_libsvm({golden("rows.svm")}, options)),
+            text_of(golden("svm_sparse.expected")));
+
+  const auto dataset = Dataset::open(path("out")).value();
+  EXPECT_EQ(dataset->columns()[0].to_string(), "ids i32 [], lists");
+  EXPECT_EQ(dataset->columns()[1].to_string(), "values f32 [], lists");
+  EXPECT_EQ(dataset->manifest().label, "label");
+  options.qid = false;
+  options.zero_based = true;
+  options.ids_type = ColumnType::kI64;
+  EXPECT_EQ(rows_of(open_libsvm({write_text("z", "1 5000000000:2 0:3\n")}, options)),
+            "row 0\n  ids: [0 5000000000]\n  values: [3 2]\n  label: 1\n");
+}
+
+TEST_F(ConvertFormatsTest, PutsIndicesInAnyOrderIntoRisingOrder) {
+  SvmOptions options;
+  options.width = 3;
+  const std::string file = write_text("t", "1 3:9 1:7\n");
+  EXPECT_EQ(rows_of(open_libsvm({file}, options)), "row 0\n  features: 7 0 9\n  label: 1\n");
+  options.sparse = true;
+  EXPECT_EQ(rows_of(open_libsvm({file}, options)),
+            "row 0\n  ids: [0 2]\n  values: [7 9]\n  label: 1\n");
+}
+
+TEST_F(ConvertFormatsTest, NamesTheLineOfMalformedSparseLibsvm) {
+  SvmOptions options;
+  options.sparse = true;
+  const auto refused = [&](const std::string& text) {
+    return refusal(open_libsvm({write_text("t", text)}, options));
+  };
+  ASSERT_EQ(refused("1 2147483648:2\n1\n"), "ok");
+  EXPECT_THAT(refused("1 2147483649:2\n"),
+              HasSubstr("t line 1: index 2147483649 found, 1 to 2147483648 expected for ids of "
+                        "type i32; --ids-type i64 holds more"));
+  EXPECT_THAT(refused("1 0:1\n"), HasSubstr("index 0 found, 1 to 2147483648 expected for ids of "
+                                            "type i32; indices from 0 need --zero-based"));
+  EXPECT_THAT(refused("1 1:1\n1 1:1 1:2\n"), HasSubstr("t line 2: each index once expected"));
+  EXPECT_THAT(refused("1 1:x\n"), HasSubstr("index 1: f32 (a finite number) expected, \"x\""));
+  EXPECT_THAT(refused("1 1:\n"), HasSubstr("index 1: f32 (a finite number) expected, \"\""));
+  EXPECT_THAT(refused("1 1\n"), HasSubstr("an index of 1 or more expected, \"1\" found"));
+  EXPECT_THAT(refused("x 1:1\n"), HasSubstr("label: i32 (a whole number) expected, \"x\" found"));
+  options.width = 3;
+  EXPECT_THAT(refused("1 4:1\n"), HasSubstr("index 4 found, 1 to 3 expected by --width 3"));
+  options.ids_type = ColumnType::kU8;
+  EXPECT_THAT(refused("1 1:1\n"), HasSubstr("--ids-type u8: i32 or i64 expected for libsvm"));
+  options.features_type = ColumnType::kI32;
+  EXPECT_THAT(refused("1 1:1\n"), HasSubstr("--features-type i32: f32 or f16 expected for libsvm"));
+}
+
+TEST_F(ConvertFormatsTest, ReadsLibffmIntoListsInTheOrderOfTheLine) {
+  EXPECT_EQ(rows_of(open_libffm({golden("rows.ffm")}, {})), text_of(golden("ffm.expected")));
+
+  const auto dataset = Dataset::open(path("out")).value();
+  EXPECT_EQ(dataset->columns()[0].to_string(), "fields i32 [], lists");
+  EXPECT_EQ(dataset->columns()[1].to_string(), "ids i32 [], lists");
+  EXPECT_EQ(dataset->columns()[2].to_string(), "values f32 [], lists");
+  EXPECT_EQ(dataset->manifest().label, "label");
+}
+
+TEST_F(ConvertFormatsTest, NamesTheLineOfMalformedLibffm) {
+  FfmOptions options;
+  const auto refused = [&](const std::string& text) {
+    return refusal(open_libffm({write_text("t", text)}, options));
+  };
+  ASSERT_EQ(refused("1 0:2147483647:1\n0\n"), "ok");
+  for (const char* word : {"3", "3:1", "a:1:1", "1:a:1", ":1:1", "-1:1:1", "1:-1:1"}) {
+    EXPECT_THAT(refused(std::string("1 0:0:1\n# no row\n0 ") + word + "\n"),
+                HasSubstr(fmt::format("t line 3: field:feature:value, the first two whole numbers "
+                                      "from 0, expected, \"{}\" found",
+                                      word)));
+  }
+  EXPECT_THAT(refused("1 2:3:x\n"),
+              HasSubstr("feature 3 of field 2: f32 (a finite number) expected, \"x\" found"));
+  EXPECT_THAT(refused("1 2:3:1:4\n"), HasSubstr("\"1:4\" found"));
+  EXPECT_THAT(refused("1 2:3:inf\n"), HasSubstr("feature 3 of field 2: f32"));
+  EXPECT_THAT(refused("0.5 2:3:1\n"), HasSubstr("needs --label-type f32"));
+  EXPECT_THAT(refused("1 2147483648:3:1\n"),
+              HasSubstr("field 2147483648 found, 0 to 2147483647 expected for ids of type i32"));
+  EXPECT_THAT(refused("1 1:2147483648:1\n"), HasSubstr("feature 2147483648 found, 0 to"));
+  EXPECT_THAT(refused(std::string("1 0:2:1\0\n", 9)), HasSubstr("is it a libffm file?"));
+  EXPECT_THAT(refused(""), HasSubstr("at least one line expected"));
+  EXPECT_THAT(refused("# nothing\n"), HasSubstr("at least one row expected"));
+  options.width = 3;
+  EXPECT_THAT(refused("1 1:3:1\n"), HasSubstr("feature 3 found, 0 to 2 expected by --width 3"));
+  options.ids_type = ColumnType::kF32;
+  EXPECT_THAT(refused("1 1:1:1\n"), HasSubstr("--ids-type f32: i32 or i64 expected for libffm"));
 }
 
 TEST_F(ConvertFormatsTest, ReadsMdsShards) {
@@ -329,8 +425,23 @@ TEST_F(ConvertFormatsTest, GivesTheSameRowsWhereverASourceIsCut) {
     tsv += criteo_line(std::to_string(i % 2), std::to_string(i), "0a");
   }
   for (int i = 0; i < 50; ++i) bin += text_of(golden("criteo.bin"));
+  std::string svm;
+  std::string ffm;
+  for (int i = 0; i < 3000; ++i) {
+    svm += std::to_string(i % 2);
+    ffm += std::to_string(i % 2);
+    for (int k = 0; k < i % 7; ++k) {
+      svm += fmt::format(" {}:{}", i + k + 1, k);
+      ffm += fmt::format(" {}:{}:{}", k, i, i + k);
+    }
+    svm += '\n';
+    ffm += '\n';
+  }
+  SvmOptions sparse;
+  sparse.sparse = true;
   for (const Opened& format :
-       {open_criteo_tsv({write_text("t", tsv)}, {}), open_criteo_bin({write_text("b", bin)}, {})}) {
+       {open_criteo_tsv({write_text("t", tsv)}, {}), open_criteo_bin({write_text("b", bin)}, {}),
+        open_libsvm({write_text("s", svm)}, sparse), open_libffm({write_text("f", ffm)}, {})}) {
     ASSERT_TRUE(format.ok());
     const std::string whole = rows_of(format);
     for (const uint64_t chunk_bytes : {20'000u, 33'333u}) {
@@ -343,7 +454,7 @@ TEST_F(ConvertFormatsTest, GivesTheSameRowsWhereverASourceIsCut) {
 
       const auto cut = Dataset::open(path("cut")).value();
       EXPECT_GT(cut->manifest().chunks.size(), 1u);
-      EXPECT_EQ(head_text(*cut, 1000, 100).value(), whole);
+      EXPECT_EQ(head_text(*cut, 5000, 100).value(), whole);
     }
   }
 }

@@ -117,7 +117,9 @@ TEST_F(DataCommandTest, ConvertsEveryFormatByItsName) {
        {"tsv " + in + "rows.tsv --header", "criteo-tsv " + in + "criteo.tsv --missing -1",
         "criteo-bin " + in + "criteo.bin --categories-type i64",
         "npy --column x=" + in + "x.npy --column label=" + in + "y.npy", "mds " + in + "mds",
-        "libsvm " + in + "rows.svm --width 3 --qid --threads 2"}) {
+        "libsvm " + in + "rows.svm --width 3 --qid --threads 2",
+        "libsvm " + in + "rows.svm --sparse --ids-type i64 --features x --codec zstd",
+        "libffm " + in + "rows.ffm --width 8 --features x --codec x_ids=lz4"}) {
     const Outcome outcome =
         run("convert --overwrite --out " + path("d") + " --format " + arguments);
 
@@ -135,6 +137,7 @@ TEST_F(DataCommandTest, RefusesOptionsThatTheFormatCannotUse) {
   };
 
   EXPECT_THAT(refused("libsvm " + in + "rows.svm"), HasSubstr("--width N expected"));
+  EXPECT_THAT(refused("libffm " + in + "rows.ffm --ids-type u8"), HasSubstr("--ids-type u8: i32"));
   EXPECT_THAT(refused("npy " + in + "x.npy"), HasSubstr("--column NAME=FILE.npy"));
   EXPECT_THAT(refused("npy --column x"), HasSubstr("NAME=FILE.npy expected"));
   EXPECT_THAT(refused("csv"), HasSubstr("files to convert expected, none found"));

@@ -40,6 +40,15 @@ bool chunks_are_there(const std::string& folder, const Manifest& part) {
   });
 }
 
+// Of a row whose lists are empty.
+uint64_t least_row_bytes(const std::vector<ColumnSpec>& columns) {
+  uint64_t bytes = 0;
+  for (const ColumnSpec& column : columns) {
+    bytes += column.variable ? sizeof(uint32_t) : column.row_bytes();
+  }
+  return bytes;
+}
+
 // The chunks of `part` stand one after another in `whole`.
 bool holds_chunks(const Manifest& whole, const Manifest& part) {
   const auto same = [](const ManifestChunk& a, const ManifestChunk& b) {
@@ -94,7 +103,6 @@ class Conversion {
   const Format& format_;
   const std::string& folder_;
   const ConvertOptions& options_;
-  uint64_t row_bytes_ = 0;
   std::vector<SourcePiece> pieces_;
   std::vector<std::string> made_folders_;
   std::optional<FolderLock> lock_;  // one conversion at a time
@@ -130,6 +138,7 @@ class Conversion::PieceSink : public RowSink {
       }
       report();
     }
+    unreported_bytes_ += row.size();
     return writer_.add_row(row);
   }
   Result<Manifest> finish() {
@@ -143,16 +152,18 @@ class Conversion::PieceSink : public RowSink {
   void report() {
     conversion_.rows_ += unreported_;
     const uint64_t left = conversion_.pieces_[piece_].stored_bytes - stored_;
-    const uint64_t more = std::min(left, unreported_ * conversion_.row_bytes_);
+    const uint64_t more = std::min(left, unreported_bytes_);
     stored_ += more;
     conversion_.stored_ += more;
     unreported_ = 0;
+    unreported_bytes_ = 0;
   }
 
   Conversion& conversion_;
   const size_t piece_;
   DatasetWriter writer_;
-  uint64_t unreported_ = 0;
+  uint64_t unreported_ = 0;  // rows
+  uint64_t unreported_bytes_ = 0;
   uint64_t stored_ = 0;
 };
 
@@ -170,7 +181,6 @@ Result<uint64_t> Conversion::run() {
 }
 
 Status Conversion::begin() {
-  for (const ColumnSpec& column : format_.columns()) row_bytes_ += column.row_bytes();
   const auto piece_bytes =
       static_cast<uint64_t>(kPieceOfChunk * static_cast<double>(options_.writer.chunk_bytes));
   pieces_ = plan_pieces(format_.extents(), piece_bytes);
@@ -362,9 +372,8 @@ Result<uint64_t> convert(const Format& format, const std::string& folder,
 }
 
 uint64_t convert_memory_bytes(const Format& format, const ConvertOptions& options) {
-  uint64_t row_bytes = 0;
-  for (const ColumnSpec& column : format.columns()) row_bytes += column.row_bytes();
-  const uint64_t block_bytes = std::max(options.writer.block_bytes, row_bytes);
+  const uint64_t block_bytes =
+      std::max(options.writer.block_bytes, least_row_bytes(format.columns()));
   return options.threads * (2 * block_bytes + format.reader_bytes());
 }
 

@@ -152,20 +152,28 @@ Result<LineRange> TextFiles::read(const SourceRange& range) const {
 }
 
 Status TextFiles::estimate(uint64_t row_bytes) {
+  return estimate([row_bytes](std::string_view) { return row_bytes; });
+}
+
+Status TextFiles::estimate(const std::function<uint64_t(std::string_view)>& row_bytes) {
   constexpr uint64_t kPackedFactor = 4;  // of text by gzip, about
   constexpr uint64_t kSampleBytes = 256u << 10;
   for (size_t i = 0; i < paths_.size(); ++i) {
     if (extents_[i].units == 0) continue;
     BALLAST_ASSIGN(LineRange lines, LineRange::open(paths_[i], 0, kSampleBytes));
     uint64_t bytes = 0;
-    for (std::string_view line; lines.next(line);) bytes += line.size() + 1;
+    uint64_t stored = 0;
+    for (std::string_view line; lines.next(line);) {
+      bytes += line.size() + 1;
+      stored += row_bytes(line);
+    }
     BALLAST_RETURN_IF_ERROR(lines.status());
+    const double stored_per_byte =
+        static_cast<double>(stored) / static_cast<double>(std::max<uint64_t>(bytes, 1));
     for (Extent& extent : extents_) {
-      const double rows = static_cast<double>(extent.units) * static_cast<double>(lines.lines()) /
-                          static_cast<double>(std::max<uint64_t>(bytes, 1));
-      extent.stored_bytes =
-          std::max<uint64_t>(1, static_cast<uint64_t>(rows * static_cast<double>(row_bytes)) *
-                                    (extent.divisible ? 1 : kPackedFactor));
+      const double whole = static_cast<double>(extent.units) * stored_per_byte;
+      extent.stored_bytes = std::max<uint64_t>(
+          1, static_cast<uint64_t>(whole) * (extent.divisible ? 1 : kPackedFactor));
     }
     return {};
   }

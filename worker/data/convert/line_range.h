@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -93,6 +94,8 @@ class TextFiles {
   Result<LineRange> read(const SourceRange& range) const;
   // Says how large the rows will be, so that pieces come out as about one chunk.
   [[nodiscard]] Status estimate(uint64_t row_bytes);
+  // The same where rows differ: what each line of a sample will take.
+  [[nodiscard]] Status estimate(const std::function<uint64_t(std::string_view)>& row_bytes);
 
  private:
   static constexpr uint64_t kWhole = ~uint64_t{0};

@@ -3,35 +3,40 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cstring>
+#include <span>
 #include <string_view>
 #include <utility>
 
 #include "worker/data/convert/line_range.h"
 #include "worker/data/convert/number.h"
+#include "worker/data/convert/sparse_text.h"
 
 namespace ballast {
 
 namespace {
 
-constexpr std::string_view kBlank = " \t";
+// A line, cut up and in the order of its indices; views into it.
+struct SvmLine {
+  struct Entry {
+    uint64_t index = 0;
+    std::string_view value;
+  };
+  std::string_view label;  // empty: nothing but a comment
+  std::string_view qid;    // empty: none
+  std::vector<Entry> entries;
+};
 
-// The next word of `line`, which loses it; empty at the end.
-std::string_view take_word(std::string_view& line) {
-  line.remove_prefix(std::min(line.find_first_not_of(kBlank), line.size()));
-  const std::string_view word = line.substr(0, line.find_first_of(kBlank));
-  line.remove_prefix(word.size());
-  return word;
-}
-
-std::string_view without_comment(std::string_view line) {
-  return line.substr(0, line.find('#'));
-}
-
-bool parse_index(std::string_view text, uint64_t& index) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
-  return error == std::errc() && end == text.data() + text.size();
+std::vector<ColumnSpec> columns_of(const SvmOptions& options) {
+  std::vector<ColumnSpec> columns;
+  if (options.sparse) {
+    columns.push_back({options.ids, options.ids_type, {}, true});
+    columns.push_back({options.values, options.features_type, {}, true});
+  } else {
+    columns.push_back({options.features, options.features_type, {options.width}});
+  }
+  if (options.qid) columns.push_back({"qid", ColumnType::kI64, {}});
+  columns.push_back({options.label, options.label_type, {}});
+  return columns;
 }
 
 class SvmFormat : public Format {
@@ -39,12 +44,21 @@ class SvmFormat : public Format {
   SvmFormat(TextFiles files, const SvmOptions& options)
       : files_(std::move(files)),
         options_(options),
-        columns_{{options.features, options.features_type, {options.width}}} {
-    if (options.qid) columns_.push_back({"qid", ColumnType::kI64, {}});
-    columns_.push_back({options.label, options.label_type, {}});
-    for (const ColumnSpec& column : columns_) row_bytes_ += column.row_bytes();
+        columns_(columns_of(options)),
+        indices_{options.zero_based ? 0u : 1u, options.width,
+                 options.sparse ? options.ids_type : ColumnType::kI64} {}
+
+  [[nodiscard]] Status estimate() {
+    uint64_t fixed_bytes = options_.sparse ? 2 * sizeof(uint32_t) : 0;
+    for (const ColumnSpec& column : columns_) {
+      if (!column.variable) fixed_bytes += column.row_bytes();
+    }
+    if (!options_.sparse) return files_.estimate(fixed_bytes);
+    const uint64_t entry_bytes = columns_[0].item_bytes() + columns_[1].item_bytes();
+    return files_.estimate([=](std::string_view line) {
+      return fixed_bytes + entry_bytes * std::count(line.begin(), line.end(), ':');
+    });
   }
-  [[nodiscard]] Status estimate() { return files_.estimate(row_bytes_); }
 
   const std::vector<ColumnSpec>& columns() const override { return columns_; }
   const std::string& label() const override { return columns_.back().name; }
@@ -53,105 +67,140 @@ class SvmFormat : public Format {
 
   Status read(const SourceRange& range, RowSink& rows) const override {
     BALLAST_ASSIGN(LineRange lines, files_.read(range));
-    std::vector<std::byte> row(row_bytes_);
+    SvmLine parts;
+    std::vector<std::byte> row;
     for (std::string_view line; lines.next(line);) {
-      if (line.find('\0') != std::string_view::npos) {
-        return lines.refused("text expected, a zero byte found: is it a LibSVM file?");
-      }
-      std::string_view rest = without_comment(line);
-      const std::string_view label = take_word(rest);
-      if (label.empty()) continue;
-      std::fill(row.begin(), row.end(), std::byte{0});
-      BALLAST_RETURN_IF_ERROR(store_label(lines, label, row));
-      BALLAST_RETURN_IF_ERROR(store_values(lines, rest, row));
+      BALLAST_RETURN_IF_ERROR(split(lines, line, parts));
+      if (parts.label.empty()) continue;
+      row.clear();
+      BALLAST_RETURN_IF_ERROR(options_.sparse ? append_lists(lines, parts.entries, row)
+                                              : append_dense(lines, parts.entries, row));
+      if (options_.qid) BALLAST_RETURN_IF_ERROR(append_qid(lines, parts.qid, row));
+      BALLAST_RETURN_IF_ERROR(append_label(lines, parts.label, row));
       BALLAST_RETURN_IF_ERROR(rows.add(row));
     }
     return lines.status();
   }
 
  private:
-  Status store_label(const LineRange& lines, std::string_view text,
-                     std::span<std::byte> row) const {
-    std::byte* at = row.data() + row_bytes_ - columns_.back().row_bytes();
-    if (parse_number(text, options_.label_type, options_.allow_nonfinite, at)) return {};
-    return lines.refused(fmt::format(
-        "label: {} expected, \"{}\" found{}", expected_number(options_.label_type),
-        text.substr(0, 60),
-        is_integer(options_.label_type) ? "; a label with a fraction needs --label-type f32" : ""));
-  }
-
-  Status store_values(const LineRange& lines, std::string_view rest,
-                      std::span<std::byte> row) const {
-    const uint64_t least = options_.zero_based ? 0 : 1;
-    uint64_t next = least;  // the smallest index that may follow
-    bool qid_due = options_.qid;
+  Status split(const LineRange& lines, std::string_view line, SvmLine& parts) const {
+    if (line.find('\0') != std::string_view::npos) {
+      return lines.refused("text expected, a zero byte found: is it a LibSVM file?");
+    }
+    std::string_view rest = without_comment(line);
+    parts.label = take_word(rest);
+    parts.qid = {};
+    parts.entries.clear();
+    bool rising = true;
     for (std::string_view word = take_word(rest); !word.empty(); word = take_word(rest)) {
-      if (word.starts_with("qid:") && next == least) {
-        BALLAST_RETURN_IF_ERROR(store_qid(lines, word.substr(4), row));
-        qid_due = false;
+      if (word.starts_with("qid:") && parts.entries.empty() && parts.qid.empty()) {
+        BALLAST_RETURN_IF_ERROR(check_qid(lines, word.substr(4)));
+        parts.qid = word.substr(4);
         continue;
       }
-      const size_t colon = word.find(':');
-      uint64_t index = 0;
-      if (colon == std::string_view::npos || !parse_index(word.substr(0, colon), index)) {
-        return lines.refused(
-            fmt::format("index:value with an index of {} or more expected, \"{}\" "
-                        "found",
-                        least, word.substr(0, 60)));
-      }
-      BALLAST_RETURN_IF_ERROR(check_index(lines, index, next));
-      next = index + 1;
-      std::byte* at = row.data() + (index - least) * element_bytes(options_.features_type);
-      if (!parse_number(word.substr(colon + 1), options_.features_type, options_.allow_nonfinite,
-                        at)) {
-        return lines.refused(fmt::format("index {}: {} expected, \"{}\" found", index,
-                                         expected_number(options_.features_type),
-                                         word.substr(colon + 1, 60)));
-      }
+      SvmLine::Entry entry;
+      BALLAST_RETURN_IF_ERROR(take_entry(lines, word, entry));
+      rising &= parts.entries.empty() || parts.entries.back().index < entry.index;
+      parts.entries.push_back(entry);
     }
-    return qid_due ? lines.refused("qid:N expected behind the label, none found") : Status();
+    return rising ? Status() : sort(lines, parts.entries);
   }
 
-  Status store_qid(const LineRange& lines, std::string_view text, std::span<std::byte> row) const {
+  Status take_entry(const LineRange& lines, std::string_view word, SvmLine::Entry& entry) const {
+    const size_t colon = word.find(':');
+    if (colon == std::string_view::npos || !parse_id(word.substr(0, colon), entry.index)) {
+      return lines.refused(
+          fmt::format("index:value with an index of {} or more expected, \"{}\" "
+                      "found",
+                      indices_.first, word.substr(0, 60)));
+    }
+    if (entry.index < indices_.first || entry.index > indices_.last()) {
+      return lines.refused(indices_.refusal("index", entry.index));
+    }
+    entry.value = word.substr(colon + 1);
+    return {};
+  }
+
+  static Status sort(const LineRange& lines, std::vector<SvmLine::Entry>& entries) {
+    std::sort(entries.begin(), entries.end(),
+              [](const auto& a, const auto& b) { return a.index < b.index; });
+    const auto twice =
+        std::adjacent_find(entries.begin(), entries.end(),
+                           [](const auto& a, const auto& b) { return a.index == b.index; });
+    if (twice == entries.end()) return {};
+    return lines.refused(
+        fmt::format("each index once expected, index {} found twice", twice->index));
+  }
+
+  Status append_dense(const LineRange& lines, std::span<const SvmLine::Entry> entries,
+                      std::vector<std::byte>& row) const {
+    const uint64_t value_bytes = element_bytes(options_.features_type);
+    row.resize(options_.width * value_bytes);  // zeros: the row was empty
+    for (const SvmLine::Entry& entry : entries) {
+      std::byte* at = row.data() + (entry.index - indices_.first) * value_bytes;
+      if (!parse_number(entry.value, options_.features_type, options_.allow_nonfinite, at)) {
+        return bad_value(lines, entry);
+      }
+    }
+    return {};
+  }
+
+  Status append_lists(const LineRange& lines, std::span<const SvmLine::Entry> entries,
+                      std::vector<std::byte>& row) const {
+    append_count(entries.size(), row);
+    for (const SvmLine::Entry& entry : entries) {
+      append_id(entry.index - indices_.first, options_.ids_type, row);
+    }
+    append_count(entries.size(), row);
+    for (const SvmLine::Entry& entry : entries) {
+      if (!append_number(entry.value, options_.features_type, options_.allow_nonfinite, row)) {
+        return bad_value(lines, entry);
+      }
+    }
+    return {};
+  }
+
+  Status bad_value(const LineRange& lines, const SvmLine::Entry& entry) const {
+    return lines.refused(fmt::format("index {}: {} expected, \"{}\" found", entry.index,
+                                     expected_number(options_.features_type),
+                                     entry.value.substr(0, 60)));
+  }
+
+  static Status check_qid(const LineRange& lines, std::string_view text) {
     std::byte unused[8];
-    std::byte* at = options_.qid ? row.data() + columns_[0].row_bytes() : unused;
-    if (parse_number(text, ColumnType::kI64, false, at)) return {};
+    if (parse_number(text, ColumnType::kI64, false, unused)) return {};
     return lines.refused(
         fmt::format("qid: a whole number expected, \"{}\" found", text.substr(0, 60)));
   }
 
-  Status check_index(const LineRange& lines, uint64_t index, uint64_t next) const {
-    const uint64_t least = options_.zero_based ? 0 : 1;
-    const uint64_t most = least + options_.width - 1;
-    if (index < least || index > most) {
-      return lines.refused(fmt::format("index {} found, {} to {} expected by --width {}{}", index,
-                                       least, most, options_.width,
-                                       index == 0 ? "; indices from 0 need --zero-based" : ""));
-    }
-    if (index >= next) return {};
-    return lines.refused(
-        fmt::format("index {} follows {}: rising indices expected", index, next - 1));
+  static Status append_qid(const LineRange& lines, std::string_view text,
+                           std::vector<std::byte>& row) {
+    if (append_number(text, ColumnType::kI64, false, row)) return {};
+    return lines.refused("qid:N expected behind the label, none found");
+  }
+
+  Status append_label(const LineRange& lines, std::string_view text,
+                      std::vector<std::byte>& row) const {
+    if (append_number(text, options_.label_type, options_.allow_nonfinite, row)) return {};
+    return lines.refused(label_refusal(options_.label_type, text));
   }
 
   TextFiles files_;
   SvmOptions options_;
   std::vector<ColumnSpec> columns_;
-  uint64_t row_bytes_ = 0;
+  IdRange indices_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Format>> open_libsvm(std::vector<std::string> sources,
                                             const SvmOptions& options) {
-  if (options.width == 0) {
+  if (options.width == 0 && !options.sparse) {
     return Status(Code::kInvalidInput,
-                  "data convert --format libsvm: --width N expected, the number of features");
+                  "data convert --format libsvm: --width N expected, the number of features, or "
+                  "--sparse for lists of ids and values");
   }
-  if (is_integer(options.features_type)) {
-    return Status(Code::kInvalidInput, fmt::format("--features-type {}: f32 or f16 expected for "
-                                                   "libsvm",
-                                                   column_type_name(options.features_type)));
-  }
+  BALLAST_RETURN_IF_ERROR(check_sparse_types(options.features_type, options.ids_type, "libsvm"));
   BALLAST_ASSIGN(TextFiles files, TextFiles::open(std::move(sources)));
   BALLAST_ASSIGN(const bool found, files.visit_first_line([](const LineRange&, std::string_view) {
     return Status();
