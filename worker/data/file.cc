@@ -44,13 +44,7 @@ Status system_error(const std::string& attempted) {
 }
 
 Status write_all(int descriptor, std::span<const std::byte> bytes, const std::string& attempted) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return system_error(attempted);
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
-  return {};
+  return write_fully(descriptor, bytes) ? Status() : system_error(attempted);
 }
 
 // The names in a folder are as durable as its last fsync.
@@ -98,20 +92,12 @@ File& File::operator=(File&& other) noexcept {
 }
 
 Status File::read_at(uint64_t offset, std::span<std::byte> bytes) const {
-  const uint64_t end = offset + bytes.size();
-  while (!bytes.empty()) {
-    const ssize_t got =
-        ::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return system_error(fmt::format("read {} at byte {}", path_, offset));
-    if (got == 0) {
-      return Status(Code::kDataLoss, fmt::format("{} is cut short: byte {} expected, it ends at {}",
-                                                 path_, end, offset));
-    }
-    offset += static_cast<uint64_t>(got);
-    bytes = bytes.subspan(static_cast<size_t>(got));
-  }
-  return {};
+  const ssize_t got = read_fully(descriptor_, offset, bytes);
+  if (got < 0) return system_error(fmt::format("read {} at byte {}", path_, offset));
+  if (static_cast<size_t>(got) == bytes.size()) return {};
+  return Status(Code::kDataLoss,
+                fmt::format("{} is cut short: byte {} expected, it ends at {}", path_,
+                            offset + bytes.size(), offset + static_cast<uint64_t>(got)));
 }
 
 Result<NewFile> NewFile::create(const std::string& folder) {
@@ -232,12 +218,38 @@ FolderLock& FolderLock::operator=(FolderLock&& other) noexcept {
   return *this;
 }
 
+ssize_t read_fully(int descriptor, uint64_t offset, std::span<std::byte> into) {
+  size_t filled = 0;
+  while (filled < into.size()) {
+    const ssize_t got = ::pread(descriptor, into.data() + filled, into.size() - filled,
+                                static_cast<off_t>(offset + filled));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return -1;
+    if (got == 0) break;
+    filled += static_cast<size_t>(got);
+  }
+  return static_cast<ssize_t>(filled);
+}
+
+bool write_fully(int descriptor, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(descriptor, bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return false;
+    bytes = bytes.subspan(static_cast<size_t>(put));
+  }
+  return true;
+}
+
 Status make_folder(const std::string& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) {
-    return Status(Code::kInvalidInput, "make folder " + folder + ": " + error.message() +
-                                           "; choose one that is new or a folder");
+    const bool full = error.value() == ENOSPC || error.value() == EDQUOT;
+    return Status(
+        full ? Code::kExhausted : Code::kInvalidInput,
+        "make folder " + folder + ": " + error.message() +
+            (full ? "; free the disk, or choose another" : "; choose one that is new or a folder"));
   }
   if (std::filesystem::is_directory(folder, error)) return {};
   return Status(Code::kInvalidInput, "make folder " + folder + ": a file of that name is there");

@@ -1,7 +1,9 @@
 // Files as the container needs them: whole reads and writes at an offset, new files that appear all
 // at once or not at all, and errors that name file, byte, expected and found. Owner thread, except
-// read_at(), which any thread may call.
+// what reads, which any thread may call.
 #pragma once
+
+#include <sys/types.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -86,7 +88,13 @@ class FolderLock {
   int descriptor_;
 };
 
-// mkdir -p. kInvalidInput: no permission, or a file stands in the way.
+// What one call of the kernel may do in parts, or not at all for a signal: all of it. How many
+// bytes were read before the end of the file, or -1 with errno; whether all were written, or errno.
+[[nodiscard]] ssize_t read_fully(int descriptor, uint64_t offset, std::span<std::byte> into);
+[[nodiscard]] bool write_fully(int descriptor, std::span<const std::byte> bytes);
+
+// mkdir -p. kInvalidInput: no permission, or a file stands in the way. kExhausted: the disk is
+// full.
 [[nodiscard]] Status make_folder(const std::string& folder);
 
 }  // namespace ballast

@@ -13,6 +13,7 @@
 #include "common/compute/backend.h"
 #include "common/config/job_dump.h"
 #include "common/config/job_file.h"
+#include "worker/data/file.h"
 #include "worker/data/memory_budget.h"
 #include "worker/model/model_check.h"
 #include "worker/tool/job_plan.h"
@@ -49,12 +50,6 @@ Status write_file(const fs::path& path, const std::string& text) {
   }
   std::error_code error;
   fs::rename(part, path, error);
-  return error ? write_failed(path, error.value()) : Status();
-}
-
-Status make_folder(const std::string& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
   return error ? write_failed(path, error.value()) : Status();
 }
 

@@ -106,7 +106,8 @@ TEST_F(ResolveCommand, RefusesARunDirectoryThatCannotBeMade) {
   const Status status = run_resolve(options_, data_, out_);
 
   EXPECT_EQ(exit_code(status), 2);
-  EXPECT_THAT(status.to_string(), HasSubstr("cannot be written: Not a directory"));
+  EXPECT_THAT(status.to_string(),
+              HasSubstr("make folder " + options_.run_dir + ": Not a directory; choose one"));
 }
 
 TEST_F(ResolveCommand, RefusesToRunWithoutAJob) {

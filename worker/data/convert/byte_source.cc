@@ -11,11 +11,13 @@
 #include <cstring>
 #include <utility>
 
+#include "worker/data/file.h"
+
 namespace ballast {
 
 namespace {
 
-constexpr size_t kReadMax = 1u << 30;  // gzread counts in int
+constexpr size_t kUnpackMax = 1u << 30;  // gzread counts in int
 
 // zlib says "path: what is wrong"; the path stands in our message already.
 std::string_view without_path(std::string_view text) {
@@ -90,28 +92,28 @@ ByteSource::ByteSource(ByteSource&& other) noexcept = default;
 ByteSource& ByteSource::operator=(ByteSource&& other) noexcept = default;
 
 Result<size_t> ByteSource::read(std::span<std::byte> bytes) {
+  if (stream_->packed != nullptr) return unpack(bytes);
+  const ssize_t got = read_fully(stream_->descriptor, offset_, bytes);
+  if (got < 0) {
+    return Status(Code::kUnavailable,
+                  fmt::format("read {} at byte {}: {}", path_, offset_, std::strerror(errno)));
+  }
+  offset_ += static_cast<size_t>(got);
+  return static_cast<size_t>(got);
+}
+
+Result<size_t> ByteSource::unpack(std::span<std::byte> bytes) {
   size_t filled = 0;
   while (filled < bytes.size()) {
-    const size_t wanted = std::min(bytes.size() - filled, kReadMax);
-    ssize_t got = 0;
-    if (stream_->packed == nullptr) {
-      got = ::pread(stream_->descriptor, bytes.data() + filled, wanted,
-                    static_cast<off_t>(offset_ + filled));
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) {
-        return Status(Code::kUnavailable, fmt::format("read {} at byte {}: {}", path_,
-                                                      offset_ + filled, std::strerror(errno)));
-      }
-    } else {
-      got = gzread(stream_->packed, bytes.data() + filled, static_cast<unsigned>(wanted));
-      int problem = Z_OK;
-      const std::string_view text = gzerror(stream_->packed, &problem);  // "path: what"
-      if (got < 0 || problem == Z_BUF_ERROR) {
-        return Status(Code::kDataLoss,
-                      fmt::format("{} at unpacked byte {}: gzip data expected, {}", path_,
-                                  offset_ + filled + static_cast<size_t>(std::max<ssize_t>(got, 0)),
-                                  without_path(text)));
-      }
+    const size_t wanted = std::min(bytes.size() - filled, kUnpackMax);
+    const int got = gzread(stream_->packed, bytes.data() + filled, static_cast<unsigned>(wanted));
+    int problem = Z_OK;
+    const std::string_view text = gzerror(stream_->packed, &problem);  // "path: what"
+    if (got < 0 || problem == Z_BUF_ERROR) {
+      return Status(Code::kDataLoss,
+                    fmt::format("{} at unpacked byte {}: gzip data expected, {}", path_,
+                                offset_ + filled + static_cast<size_t>(std::max(got, 0)),
+                                without_path(text)));
     }
     if (got == 0) break;
     filled += static_cast<size_t>(got);

@@ -40,6 +40,7 @@ class ByteSource {
  private:
   struct Stream;
   ByteSource(std::string path, std::unique_ptr<Stream> stream, uint64_t offset);
+  Result<size_t> unpack(std::span<std::byte> bytes);
 
   std::string path_;
   std::unique_ptr<Stream> stream_;

@@ -211,16 +211,10 @@ Status ConvertState::add_piece(uint64_t piece, const Manifest& part) {
 
 Status ConvertState::add_line(const std::string& payload) {
   const std::string line = with_hash(payload);
-  std::string_view left = line;
-  while (!left.empty()) {
-    const ssize_t written = ::write(descriptor_, left.data(), left.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      return Status(errno == ENOSPC || errno == EFBIG || errno == EDQUOT ? Code::kExhausted
-                                                                         : Code::kUnavailable,
-                    "write " + path_ + ": " + std::strerror(errno));
-    }
-    left.remove_prefix(static_cast<size_t>(written));
+  if (!write_fully(descriptor_, std::as_bytes(std::span(line)))) {
+    return Status(errno == ENOSPC || errno == EFBIG || errno == EDQUOT ? Code::kExhausted
+                                                                       : Code::kUnavailable,
+                  "write " + path_ + ": " + std::strerror(errno));
   }
   if (::fdatasync(descriptor_) == 0 || errno == EINVAL) return {};
   return Status(Code::kUnavailable, "fsync " + path_ + ": " + std::strerror(errno));

@@ -75,14 +75,7 @@ bool is_whole(int descriptor, uint64_t bytes) {
 }
 
 bool read_all(int descriptor, std::span<std::byte> into) {
-  for (size_t filled = 0; filled < into.size();) {
-    const ssize_t got =
-        ::pread(descriptor, into.data() + filled, into.size() - filled, static_cast<off_t>(filled));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    filled += static_cast<size_t>(got);
-  }
-  return true;
+  return read_fully(descriptor, 0, into) == static_cast<ssize_t>(into.size());
 }
 
 }  // namespace
@@ -361,14 +354,7 @@ void CacheFolder::write(const CacheRange& range, std::span<const std::byte> byte
 // -1: the disk is full, or failed.
 int CacheFolder::write_nameless(std::span<const std::byte> bytes) {
   const int descriptor = ::openat(folder_fd_, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
-  size_t written = 0;
-  while (descriptor >= 0 && written < bytes.size()) {
-    const ssize_t put = ::write(descriptor, bytes.data() + written, bytes.size() - written);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) break;
-    written += static_cast<size_t>(put);
-  }
-  if (descriptor >= 0 && written == bytes.size()) return descriptor;
+  if (descriptor >= 0 && write_fully(descriptor, bytes)) return descriptor;
   const int error = errno;
   if (descriptor >= 0) ::close(descriptor);
   std::lock_guard guard(mutex_);

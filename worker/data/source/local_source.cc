@@ -23,20 +23,6 @@ bool aligned(uint64_t offset, std::span<const std::byte> into) {
          reinterpret_cast<uintptr_t>(into.data()) % kDirectAlignment == 0;
 }
 
-// How many bytes were read before the end of the file, or -1 with errno.
-ssize_t read_fully(int descriptor, std::span<std::byte> into, uint64_t offset) {
-  size_t filled = 0;
-  while (filled < into.size()) {
-    const ssize_t got = ::pread(descriptor, into.data() + filled, into.size() - filled,
-                                static_cast<off_t>(offset + filled));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return -1;
-    if (got == 0) break;
-    filled += static_cast<size_t>(got);
-  }
-  return static_cast<ssize_t>(filled);
-}
-
 Status stopped() {
   return Status(Code::kStopped, "the loader ends");
 }
@@ -111,10 +97,10 @@ void LocalSource::work() {
 Status LocalSource::serve(const std::string& object, uint64_t offset, std::span<std::byte> into) {
   BALLAST_ASSIGN(const std::shared_ptr<OpenFile> file, open(object));
   const bool direct = file->direct >= 0 && aligned(offset, into);
-  ssize_t got = read_fully(direct ? file->direct : file->cached, into, offset);
+  ssize_t got = read_fully(direct ? file->direct : file->cached, offset, into);
   // Some file systems open with O_DIRECT and then refuse to read so.
   if (got < 0 && direct && errno == EINVAL) {
-    got = read_fully(file->cached, into, offset);
+    got = read_fully(file->cached, offset, into);
   }
   if (got < 0) {
     return Status(Code::kUnavailable, fmt::format("read {} at byte {}: {}", name_of(object), offset,
