@@ -117,6 +117,7 @@ TEST_F(DataCommandTest, ConvertsEveryFormatByItsName) {
        {"tsv " + in + "rows.tsv --header", "criteo-tsv " + in + "criteo.tsv --missing -1",
         "criteo-bin " + in + "criteo.bin --categories-type i64",
         "npy --column x=" + in + "x.npy --column label=" + in + "y.npy", "mds " + in + "mds",
+        "mds " + in + "mds_kinds --codec text=zstd",
         "libsvm " + in + "rows.svm --width 3 --qid --threads 2",
         "libsvm " + in + "rows.svm --sparse --ids-type i64 --features x --codec zstd",
         "libffm " + in + "rows.ffm --width 8 --features x --codec x_ids=lz4"}) {

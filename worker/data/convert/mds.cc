@@ -3,16 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cstring>
-#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "common/base/json_value.h"
 #include "worker/data/column_values.h"
-#include "worker/data/convert/element_kind.h"
+#include "worker/data/convert/byte_source.h"
+#include "worker/data/convert/mds_column.h"
+#include "worker/data/convert/mds_shard.h"
 #include "worker/data/file.h"
 
 namespace ballast {
@@ -20,49 +19,12 @@ namespace ballast {
 namespace {
 
 constexpr uint64_t kIndexBytesMax = uint64_t{1} << 30;
-constexpr uint64_t kSamplesAtOnce = 1024;
+constexpr uint64_t kShardBytesMax = uint64_t{1} << 32;  // its offsets have 32 bits
 
-struct MdsColumn {
-  std::string encoding;
-  ElementKind kind;
-  ColumnSpec spec;
-
-  [[nodiscard]] uint64_t stored_bytes() const { return spec.width() * kind.bytes; }
-};
-
-// "ndarray:float32:3,224,224" -> its kind and shape. Nothing: another encoding, or a type or shape
-// that each sample says for itself.
-std::optional<MdsColumn> parse_encoding(const std::string& name, const std::string& encoding) {
-  MdsColumn column{encoding, {}, {name, ColumnType::kF32, {}}};
-  std::string type = encoding == "int" ? "int64" : encoding;
-  if (type.starts_with("ndarray:")) {
-    const size_t colon = type.find(':', 8);
-    if (colon == std::string::npos) return std::nullopt;
-    std::string_view extents = std::string_view(encoding).substr(colon + 1);
-    while (!extents.empty()) {
-      uint32_t extent = 0;
-      const auto [end, error] =
-          std::from_chars(extents.data(), extents.data() + extents.size(), extent);
-      if (error != std::errc() || extent == 0) return std::nullopt;
-      column.spec.shape.push_back(extent);
-      extents.remove_prefix(static_cast<size_t>(end - extents.data()));
-      if (!extents.empty() && extents.front() != ',') return std::nullopt;
-      extents.remove_prefix(std::min<size_t>(1, extents.size()));
-    }
-    type = type.substr(8, colon - 8);
-  }
-  const auto kind = element_kind_named(type);
-  if (!kind || kind->family == ElementKind::Family::kBool || !kind->column_type()) {
-    return std::nullopt;
-  }
-  column.kind = *kind;
-  column.spec.type = *kind->column_type();
-  return column;
-}
-
-struct MdsShard {
-  File file;
-  uint64_t samples = 0;
+// What index.json says of one file.
+struct MdsFile {
+  std::string name;
+  uint64_t bytes = 0;
 };
 
 class MdsIndex {
@@ -109,7 +71,7 @@ class MdsIndex {
       }
       return refused("the columns of the first shard expected, others found");
     }
-    return open_file(shard);
+    return take_file(shard);
   }
 
   Result<std::vector<MdsColumn>> columns_of(const JsonValue& shard) const {
@@ -121,45 +83,70 @@ class MdsIndex {
     }
     std::vector<MdsColumn> found;
     for (size_t i = 0; i < names->items.size(); ++i) {
-      const std::string& encoding = encodings->items[i].text;
-      auto column = parse_encoding(names->items[i].text, encoding);
-      if (!column) {
-        return refused(fmt::format(
-            "column \"{}\": int, int8 to int64, uint8 to uint32, float16 to float64 or ndarray "
-            "with type and shape expected, {} found{}",
-            names->items[i].text, encoding,
-            encoding == "pkl" ? "; a pickle is a program, nothing here runs it" : ""));
-      }
-      found.push_back(std::move(*column));
+      auto column = MdsColumn::parse(names->items[i].text, encodings->items[i].text);
+      if (!column.ok()) return refused(column.status().chain().front());
+      found.push_back(*std::move(column));
     }
     return found;
   }
 
-  Status open_file(const JsonValue& shard) {
-    const JsonValue* raw = shard.find("raw_data");
-    const JsonValue* name = raw == nullptr ? nullptr : raw->find("basename");
-    const JsonValue* bytes = raw == nullptr ? nullptr : raw->find("bytes");
+  // The file as it is where it is there, else the compressed one.
+  Status take_file(const JsonValue& shard) {
     const JsonValue* samples = shard.find("samples");
-    if (name == nullptr || bytes == nullptr || samples == nullptr || !bytes->whole_number() ||
-        !samples->whole_number()) {
-      return refused("raw_data with basename and bytes, and samples, expected");
+    if (samples == nullptr || !samples->whole_number()) return refused("samples expected");
+    BALLAST_ASSIGN(const MdsFile raw, file_of(shard, "raw_data"));
+    MdsShard taken{folder_ + "/" + raw.name, MdsShard::Packing::kNone, *samples->whole_number(),
+                   raw.bytes, raw.bytes};
+    auto found = inspect_source(taken.path);
+    const JsonValue* packed = shard.find("zip_data");
+    const bool has_packed = packed != nullptr && packed->kind == JsonValue::Kind::kObject;
+    if (!found.ok() && found.status().code() == Code::kNotFound && has_packed) {
+      BALLAST_RETURN_IF_ERROR(take_packed(shard, taken));
+      found = inspect_source(taken.path);
+    }
+    if (!found.ok()) return found.status();
+    if (found->bytes != taken.file_bytes) {
+      return Status(Code::kDataLoss, fmt::format("{}: {} bytes expected by index.json, {} found",
+                                                 taken.path, taken.file_bytes, found->bytes));
+    }
+    shards.push_back(std::move(taken));
+    return {};
+  }
+
+  Status take_packed(const JsonValue& shard, MdsShard& taken) const {
+    BALLAST_ASSIGN(const MdsFile file, file_of(shard, "zip_data"));
+    const JsonValue* compression = shard.find("compression");
+    const std::string text = compression == nullptr ? "" : compression->text;
+    const std::string_view codec = std::string_view(text).substr(0, text.find(':'));
+    if (codec != "zstd" && codec != "gz") {
+      return refused(
+          fmt::format("{} is compressed as \"{}\", zstd or gz expected; unpack the shards "
+                      "first, or write them with compression=\"zstd\"",
+                      file.name, text));
+    }
+    taken.packing = codec == "zstd" ? MdsShard::Packing::kZstd : MdsShard::Packing::kGzip;
+    taken.path = folder_ + "/" + file.name;
+    taken.file_bytes = file.bytes;
+    if (taken.raw_bytes / kExpansionMax <= taken.file_bytes) return {};
+    return refused(fmt::format("{} bytes cannot hold the {} bytes of raw_data", taken.file_bytes,
+                               taken.raw_bytes));
+  }
+
+  Result<MdsFile> file_of(const JsonValue& shard, const std::string& which) const {
+    const JsonValue* file = shard.find(which);
+    const JsonValue* name = file == nullptr ? nullptr : file->find("basename");
+    const JsonValue* bytes = file == nullptr ? nullptr : file->find("bytes");
+    if (name == nullptr || bytes == nullptr || !bytes->whole_number()) {
+      return refused(which + " with basename and bytes expected");
     }
     if (name->text.empty() || name->text.find('/') != std::string::npos || name->text == "..") {
       return refused(fmt::format("a file beside index.json expected, \"{}\" found", name->text));
     }
-    auto file = File::open(folder_ + "/" + name->text);
-    const JsonValue* packed = shard.find("zip_data");
-    if (!file.ok() && packed != nullptr && packed->kind == JsonValue::Kind::kObject) {
-      return refused(name->text + " is compressed; unpack the shards first, as with zstd -d");
+    if (*bytes->whole_number() >= kShardBytesMax) {
+      return refused(fmt::format("{}: less than 4 GiB expected, {} bytes found", name->text,
+                                 *bytes->whole_number()));
     }
-    if (!file.ok()) return file.status();
-    if (file->size() != *bytes->whole_number()) {
-      return Status(Code::kDataLoss,
-                    fmt::format("{}: {} bytes expected by index.json, {} found", file->path(),
-                                *bytes->whole_number(), file->size()));
-    }
-    shards.push_back({std::move(*file), *samples->whole_number()});
-    return {};
+    return MdsFile{name->text, *bytes->whole_number()};
   }
 
   std::string folder_;
@@ -173,15 +160,21 @@ class MdsFormat : public Format {
         shards_(std::move(index.shards)),
         allow_nonfinite_(options.allow_nonfinite),
         files_{index_path} {
+    uint64_t row_bytes = 0;  // of the columns without sizes
     for (const MdsColumn& column : stored_) {
       columns_.push_back(column.spec);
-      sample_bytes_ += column.stored_bytes();
-      row_bytes_ += column.spec.row_bytes();
+      sized_ += column.has_sizes();
+      if (!column.has_sizes()) sample_bytes_ += column.stored_bytes();
+      if (!column.has_sizes()) row_bytes += column.spec.row_bytes();
       if (column.spec.name == options.label) label_ = options.label;
     }
+    sample_bytes_ += sized_ * sizeof(uint32_t);
     for (const MdsShard& shard : shards_) {
-      extents_.push_back({shard.samples, shard.samples * row_bytes_, true});
-      files_.push_back(shard.file.path());
+      const bool packed = shard.packing != MdsShard::Packing::kNone;
+      extents_.push_back(
+          {shard.samples, sized_ > 0 ? shard.raw_bytes : shard.samples * row_bytes, !packed});
+      files_.push_back(shard.path);
+      if (packed) unpacked_bytes_ = std::max(unpacked_bytes_, shard.raw_bytes + shard.file_bytes);
     }
   }
 
@@ -189,80 +182,52 @@ class MdsFormat : public Format {
   const std::string& label() const override { return label_; }
   const std::vector<std::string>& files() const override { return files_; }
   const std::vector<Extent>& extents() const override { return extents_; }
-  uint64_t reader_bytes() const override { return at_once() * (sample_bytes_ + 4) + row_bytes_; }
+  uint64_t reader_bytes() const override {
+    return unpacked_bytes_ + std::max(MdsReader::kBytesAtOnce, 2 * sample_bytes_);
+  }
 
   Status read(const SourceRange& range, RowSink& rows) const override {
     const MdsShard& shard = shards_[range.source];
-    BALLAST_RETURN_IF_ERROR(check_count(shard));
-    std::vector<std::byte> samples;
-    std::vector<std::byte> row(row_bytes_);
-    for (uint64_t first = range.begin; first < range.end; first += at_once()) {
-      const uint64_t count = std::min(at_once(), range.end - first);
-      BALLAST_ASSIGN(const uint64_t offset, read_samples(shard, first, count, samples));
-      for (uint64_t i = 0; i < count; ++i) {
-        BALLAST_RETURN_IF_ERROR(store(shard, std::span(samples).subspan(i * sample_bytes_),
-                                      offset + i * sample_bytes_, row));
+    BALLAST_ASSIGN(MdsReader reader, MdsReader::open(shard));
+    std::vector<std::byte> row;
+    for (uint64_t at = range.begin; at < range.end;) {
+      BALLAST_ASSIGN(const MdsReader::Samples samples, reader.read(at, range.end));
+      uint64_t offset = samples.offset;
+      for (const auto sample : samples.bytes) {
+        row.clear();
+        BALLAST_RETURN_IF_ERROR(make_row(shard, at, sample, offset, row));
         BALLAST_RETURN_IF_ERROR(rows.add(row));
+        offset += sample.size();
+        ++at;
       }
     }
     return {};
   }
 
  private:
-  [[nodiscard]] uint64_t at_once() const {
-    return std::clamp<uint64_t>((1u << 20) / sample_bytes_, 1, kSamplesAtOnce);
-  }
-
-  static Status damaged(const MdsShard& shard, uint64_t byte, const std::string& what) {
-    return Status(Code::kDataLoss, fmt::format("{} at byte {}: {}", shard.file.path(), byte, what));
-  }
-
-  Status check_count(const MdsShard& shard) const {
-    std::byte bytes[4];
-    BALLAST_RETURN_IF_ERROR(shard.file.read_at(0, bytes));
-    const auto count = load_value<uint32_t>(bytes, 0);
-    if (count == shard.samples) return {};
-    return damaged(
-        shard, 0, fmt::format("{} samples expected by index.json, {} found", shard.samples, count));
-  }
-
-  // Where the first of them begins.
-  Result<uint64_t> read_samples(const MdsShard& shard, uint64_t first, uint64_t count,
-                                std::vector<std::byte>& samples) const {
-    std::vector<std::byte> offsets(4 * (count + 1));
-    const uint64_t table = 4 * (first + 1);
-    BALLAST_RETURN_IF_ERROR(shard.file.read_at(table, offsets));
-    for (uint64_t i = 0; i < count; ++i) {
-      const uint64_t begin = load_value<uint32_t>(offsets.data(), i);
-      const uint64_t end = load_value<uint32_t>(offsets.data(), i + 1);
-      if (end - begin == sample_bytes_ && end > begin && end <= shard.file.size()) continue;
-      return damaged(shard, table + 4 * i,
-                     fmt::format("sample {}: {} bytes inside of the file expected, {} to {} found",
-                                 first + i, sample_bytes_, begin, end));
+  // A sample is the bytes of each value whose column has sizes, u32, and then the values.
+  Status make_row(const MdsShard& shard, uint64_t number, std::span<const std::byte> sample,
+                  uint64_t offset, std::vector<std::byte>& row) const {
+    uint64_t expected = sample_bytes_;
+    for (uint64_t i = 0; i < sized_ && sample.size() >= sample_bytes_; ++i) {
+      expected += load_value<uint32_t>(sample.data(), i);
     }
-    samples.resize(count * sample_bytes_);
-    const uint64_t offset = load_value<uint32_t>(offsets.data(), 0);
-    BALLAST_RETURN_IF_ERROR(shard.file.read_at(offset, samples));
-    return offset;
-  }
-
-  Status store(const MdsShard& shard, std::span<const std::byte> sample, uint64_t offset,
-               std::span<std::byte> row) const {
+    if (sample.size() != expected) {
+      return shard.damaged(
+          offset, fmt::format("sample {}: {} bytes expected by its columns, {} found", number,
+                              expected, sample.size()));
+    }
+    uint64_t at = sized_ * sizeof(uint32_t);
+    uint64_t next_size = 0;
     for (const MdsColumn& column : stored_) {
-      const auto values = row.first(column.spec.row_bytes());
-      convert_elements(column.kind, sample.first(column.stored_bytes()), values);
-      const auto wrong =
-          allow_nonfinite_ ? std::nullopt : first_nonfinite(column.spec.type, values);
-      if (wrong) {
-        return Status(Code::kInvalidInput,
-                      fmt::format("{} at byte {}, column \"{}\": a finite number expected, {} "
-                                  "found; --allow-nonfinite keeps it",
-                                  shard.file.path(), offset + *wrong * column.kind.bytes,
-                                  column.spec.name, value_text(column.spec.type, values, *wrong)));
+      const uint64_t bytes = column.has_sizes() ? load_value<uint32_t>(sample.data(), next_size++)
+                                                : column.stored_bytes();
+      if (const auto fault = column.append(sample.subspan(at, bytes), allow_nonfinite_, row)) {
+        return shard.damaged(offset + at + fault->at,
+                             fmt::format("column \"{}\": {}", column.spec.name, fault->what),
+                             fault->code);
       }
-      sample = sample.subspan(column.stored_bytes());
-      offset += column.stored_bytes();
-      row = row.subspan(values.size());
+      at += bytes;
     }
     return {};
   }
@@ -274,8 +239,9 @@ class MdsFormat : public Format {
   std::vector<ColumnSpec> columns_;
   std::vector<std::string> files_;
   std::vector<Extent> extents_;
-  uint64_t sample_bytes_ = 0;
-  uint64_t row_bytes_ = 0;
+  uint64_t sized_ = 0;           // columns whose values say their bytes
+  uint64_t sample_bytes_ = 0;    // of a sample but for the values of those
+  uint64_t unpacked_bytes_ = 0;  // that one packed shard takes
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
-// MDS, the shards of MosaicML Streaming (version 2): a folder with index.json and shard files.
-// Uncompressed shards; columns of numbers and of arrays whose type and shape the index gives.
-// Pickles are refused: to read one is to run it.
+// MDS, the shards of MosaicML Streaming (version 2): a folder with index.json and shard files, as
+// they are or each compressed as a whole (zstd, gz). mds_column.h says what becomes of each
+// encoding. Pictures are refused, since nothing here decodes them, and pickles, since to read one
+// is to run it.
 #pragma once
 
 #include <memory>
