@@ -1,9 +1,12 @@
 #include "worker/data/source/cache_folder.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -71,10 +74,10 @@ TEST_F(CacheFolderTest, KeepsWhatItIsGivenForTheNextProcess) {
 }
 
 TEST_F(CacheFolderTest, KeepsOnlyWhatItsNameTellsTheContentOf) {
-  EXPECT_TRUE(CacheFolder::keeps("0123456789abcdef.blc"));
-  EXPECT_FALSE(CacheFolder::keeps("manifest"));
-  EXPECT_FALSE(CacheFolder::keeps("0123456789ABCDEF.blc"));
-  EXPECT_FALSE(CacheFolder::keeps("../456789abcdef.blc"));
+  EXPECT_TRUE(CacheRange::names_content("0123456789abcdef.blc"));
+  EXPECT_FALSE(CacheRange::names_content("manifest"));
+  EXPECT_FALSE(CacheRange::names_content("0123456789ABCDEF.blc"));
+  EXPECT_FALSE(CacheRange::names_content("../456789abcdef.blc"));
 }
 
 TEST_F(CacheFolderTest, DropsTheLeastRecentlyUsedWhenFull) {
@@ -139,6 +142,76 @@ TEST_F(CacheFolderTest, StaysWithinItsLimitWithSeveralProcesses) {
   EXPECT_LE(bytes_in(), 10 * kBlock);
   // A listing is no instant: a file may be counted that went while another came.
   EXPECT_LE(most, 12 * kBlock);
+}
+
+// As a process does that was stopped in the middle of its work.
+class HeldMarker {
+ public:
+  explicit HeldMarker(const std::string& path)
+      : marker_(::open(path.c_str(), O_RDWR | O_CREAT, 0666)) {
+    EXPECT_EQ(::flock(marker_, LOCK_EX | LOCK_NB), 0);
+  }
+  ~HeldMarker() { ::close(marker_); }
+  HeldMarker(const HeldMarker&) = delete;
+  HeldMarker& operator=(const HeldMarker&) = delete;
+
+ private:
+  const int marker_;
+};
+
+TEST_F(CacheFolderTest, NamesLaterWhatItCannotNameWhileAnotherHoldsTheMarker) {
+  const auto cache = open(3);
+  keep(*cache, 1);
+  {
+    const HeldMarker held(path("cache/ballast-cache"));
+    keep(*cache, 2);
+    keep(*cache, 2);
+    keep(*cache, 3);
+    cache->forget(block(1));
+    EXPECT_TRUE(cache->holds(block(1))) << "but it is not read";
+    for (uint64_t number : {1u, 2u, 3u}) EXPECT_FALSE(has(*cache, number)) << number;
+    EXPECT_EQ(bytes_in(), kBlock);
+  }
+
+  keep(*cache, 4);
+
+  EXPECT_FALSE(has(*cache, 1));
+  for (uint64_t number : {2u, 3u, 4u}) EXPECT_TRUE(has(*cache, number)) << number;
+  EXPECT_EQ(bytes_in(), 3 * kBlock);
+  EXPECT_EQ(cache->counters().evicted, 0u) << "the damaged one went first";
+}
+
+TEST_F(CacheFolderTest, OpensWhileAnotherHoldsTheMarkerAndCountsLater) {
+  { keep(*open(2), 1); }
+  std::unique_ptr<CacheFolder> cache;
+  {
+    const HeldMarker held(path("cache/ballast-cache"));
+    cache = open(2);
+    EXPECT_TRUE(has(*cache, 1));
+  }
+  std::vector<std::byte> marker = read_file(path("cache/ballast-cache"));
+  marker.at(64 + 5) = std::byte{1};  // 2^40 bytes more, as if that one had been killed
+  write_file(path("cache/ballast-cache"), marker);
+
+  keep(*cache, 2);
+
+  for (uint64_t number : {1u, 2u}) EXPECT_TRUE(has(*cache, number)) << number;
+}
+
+TEST_F(CacheFolderTest, KeepsOnlySoManyFilesWithoutAName) {
+  constexpr uint64_t kMost = 16;
+  const auto cache = open(100);
+  {
+    const HeldMarker held(path("cache/ballast-cache"));
+    for (uint64_t number = 0; number < 2 * kMost; ++number) keep(*cache, number);
+    EXPECT_EQ(cache->counters().not_kept, kMost);
+  }
+
+  keep(*cache, 99);
+
+  EXPECT_EQ(bytes_in(), (kMost + 1) * kBlock);
+  EXPECT_TRUE(has(*cache, kMost - 1));
+  EXPECT_FALSE(has(*cache, kMost));
 }
 
 TEST_F(CacheFolderTest, ForgetsWhatWasDamaged) {

@@ -1,13 +1,16 @@
 // CacheFolder: byte ranges of content-named objects in a folder, at most so many bytes, shared by
-// all processes of the machine that name it. Each range is a file of its own,
-// <object>-<offset>-<bytes>.cached, written without a name (O_TMPFILE) and linked when it is whole:
-// kill -9 at any instant leaves nothing to clean up, and a file that is removed while another
-// process reads it stays readable. Nothing else in the folder is ever touched, and a folder that
-// holds other things and no file `ballast-cache` is refused.
+// all processes of the machine that name it. Each range is a file of its own (cache_range.h),
+// written without a name (O_TMPFILE) and linked when it is whole: kill -9 at any instant leaves
+// nothing to clean up, and a file that is removed while another process reads it stays readable.
+// Nothing else in the folder is ever touched, and a folder that holds other things and no file
+// `ballast-cache` is refused.
 //
-// The sum of all files stands in `ballast-cache` and is changed with flock() held on it, which the
-// kernel lets go with its holder; it is raised before a file is linked and lowered after one is
-// removed, so what a kill leaves of it is too high and never too low. Opening counts anew.
+// The sum of all files stands in `ballast-cache` (cache_marker.h). It is raised before a file is
+// linked and lowered after one is removed, so what a kill leaves of it is too high and never too
+// low. Opening counts anew. Nobody waits for the right to change it, since who has it may have been
+// stopped: a file that cannot be named at once stays without a name, up to 16 of them, and the next
+// call that finds the marker free names them all. What is more than that is not kept. Rejected: a
+// wait with a deadline, which flock() has not; sums in mapped memory, where a full disk is SIGBUS.
 //
 // Who goes first when it is full: what is needed latest, as far as expect() said; what nobody spoke
 // of before that, the least recently used first. What is needed later than all others is not kept.
@@ -28,21 +31,17 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "worker/data/source/cache_marker.h"
+#include "worker/data/source/cache_range.h"
 
 namespace ballast {
-
-struct CacheRange {
-  std::string object;  // "0123456789abcdef.blc"
-  uint64_t offset = 0;
-  uint64_t bytes = 0;
-};
 
 struct CacheCounters {
   uint64_t hits = 0;
   uint64_t kept = 0;
   uint64_t evicted = 0;
   uint64_t forgotten = 0;
-  uint64_t not_kept = 0;  // needed too late, no space, or no lock
+  uint64_t not_kept = 0;  // needed too late, no space, or no name in time
 };
 
 class CacheFolder {
@@ -54,9 +53,6 @@ class CacheFolder {
   ~CacheFolder();
   CacheFolder(const CacheFolder&) = delete;
   CacheFolder& operator=(const CacheFolder&) = delete;
-
-  // Whether the object's name says what is in it, so that it may be kept.
-  [[nodiscard]] static bool keeps(const std::string& object);
 
   // False: it is not there.
   [[nodiscard]] bool read(const CacheRange& range, std::span<std::byte> into);
@@ -79,30 +75,42 @@ class CacheFolder {
     uint64_t used = 0;   // in the order of uses
     Rank rank;
   };
-  class Lock;
+  // A whole file that nobody can find yet.
+  struct Nameless {
+    int descriptor;
+    std::string name;
+    uint64_t bytes;  // on the disk
+  };
 
-  CacheFolder(std::string folder, uint64_t bytes_max, bool direct, int folder_fd, int marker_fd);
+  CacheFolder(std::string folder, uint64_t bytes_max, bool direct, int folder_fd,
+              CacheMarker marker);
   Status begin();
-  Status scan(bool is_new);
+  // What is there now: the sum of what is kept, and a file that is something else.
+  Status list(uint64_t& total, std::string& other);
   void add(const std::string& name, uint64_t bytes);
   void drop(const std::string& name);
   void touch(const std::string& name);
   void rank(const std::string& name, Entry& entry);
   [[nodiscard]] uint64_t next_use(const std::string& name) const;
+  void settle();
+  void remove_damaged(uint64_t& total);
+  void count_anew(uint64_t& total);
+  void publish(const Nameless& file, uint64_t& total);
   [[nodiscard]] bool make_room(const std::string& name, uint64_t bytes, uint64_t& total);
   [[nodiscard]] bool has_space(uint64_t bytes);
+  [[nodiscard]] bool is_wanted(const std::string& name, uint64_t bytes);
   void give_up(const std::string& attempted, int error);
   [[nodiscard]] int write_nameless(std::span<const std::byte> bytes);
-  void publish(int descriptor, const std::string& name, uint64_t bytes);
-  void store_total(uint64_t total);
-  [[nodiscard]] uint64_t load_total() const;
 
   const std::string folder_;
   const uint64_t bytes_max_;
   const bool direct_;
   const int folder_fd_;
-  const int marker_fd_;
   mutable std::mutex mutex_;  // guards all below, and is held while the marker is locked
+  CacheMarker marker_;
+  bool count_due_ = false;          // nobody counted when it was opened
+  std::vector<Nameless> nameless_;  // they wait for the marker
+  std::set<std::string> damaged_;   // to be removed then, and not read before
   std::unordered_map<std::string, Entry> entries_;
   std::set<Rank> ranks_;
   std::unordered_map<std::string, std::vector<uint64_t>> expected_;  // by name, the last two

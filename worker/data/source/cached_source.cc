@@ -43,7 +43,7 @@ CachedSource::~CachedSource() {
 void CachedSource::read(const std::string& object, uint64_t offset, std::span<std::byte> into,
                         Done done) {
   Job job{{object, offset, into.size()}, into, std::move(done)};
-  const bool cached = CacheFolder::keeps(object) && folder_->holds(job.range);
+  const bool cached = CacheRange::names_content(object) && folder_->holds(job.range);
   if (cached && enqueue(job)) return;
   fetch(std::move(job));
 }
@@ -78,7 +78,7 @@ void CachedSource::fetch(Job job) {
 
 // On a thread of the remote source.
 void CachedSource::on_arrival(Job job, Status status) {
-  bool keep = status.ok() && CacheFolder::keeps(job.range.object) && !job.into.empty();
+  bool keep = status.ok() && CacheRange::names_content(job.range.object) && !job.into.empty();
   if (keep) {
     std::lock_guard lock(mutex_);
     keep = arrived_ < kArrivedMost;
@@ -117,7 +117,7 @@ Result<uint64_t> CachedSource::size_of(const std::string& object) {
 }
 
 void CachedSource::forget(const std::string& object, uint64_t offset, uint64_t bytes) {
-  if (CacheFolder::keeps(object)) folder_->forget({object, offset, bytes});
+  if (CacheRange::names_content(object)) folder_->forget({object, offset, bytes});
 }
 
 void CachedSource::expect(const std::string& object, uint64_t offset, uint64_t bytes,
