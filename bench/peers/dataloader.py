@@ -12,17 +12,15 @@ faster of 0 and 2 workers), or exit code 1.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import pathlib
 import statistics
 import sys
 
-SKIPPED = 77
-if "--smoke" in sys.argv and not importlib.util.find_spec("torch"):
-    print("skipped: PyTorch is not installed (bench/peers/README.md)")
-    sys.exit(SKIPPED)
+from packages import need
+
+need("torch")
 
 import numpy  # noqa: E402
 import torch  # noqa: E402

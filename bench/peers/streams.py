@@ -14,7 +14,6 @@ in each (> 1x), 1.2x of numpy for 160 B and 3 KB, or exit code 1.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import pathlib
@@ -22,12 +21,9 @@ import statistics
 import sys
 import tempfile
 
-PACKAGES = ("torch", "streaming", "webdataset")
-SKIPPED = 77
-missing = [package for package in PACKAGES if not importlib.util.find_spec(package)]
-if missing:
-    print(f"skipped: {', '.join(missing)} not installed (bench/peers/README.md)")
-    sys.exit(SKIPPED)
+from packages import need
+
+need("torch", "streaming", "webdataset")
 
 import numpy  # noqa: E402
 import streaming  # noqa: E402

@@ -13,7 +13,6 @@ row of MDS with typed columns and of WebDataset, or exit code 1.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import pathlib
@@ -22,12 +21,9 @@ import sys
 import tempfile
 import time
 
-PACKAGES = ("numpy", "flatbuffers", "xxhash", "streaming", "webdataset")
-SKIPPED = 77
-missing = [package for package in PACKAGES if not importlib.util.find_spec(package)]
-if missing:
-    print(f"skipped: {', '.join(missing)} not installed (bench/peers/README.md)")
-    sys.exit(SKIPPED)
+from packages import need
+
+need("numpy", "flatbuffers", "xxhash", "streaming", "webdataset")
 
 import numpy  # noqa: E402
 import streaming  # noqa: E402

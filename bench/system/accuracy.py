@@ -11,13 +11,12 @@ not more than 0.005 below sync's. Exit code 1 when one is missed.
 DIR: has train/ and test/ as made by `ballast data convert --format idx`.
 """
 
-import argparse
 import json
 import pathlib
 import statistics
 import sys
 
-from jobs import DIGITS, ROOT, digits, run_job
+from jobs import DIGITS, ROOT, bench_parser, digits, run_job
 
 sys.path.append(str(ROOT / "bench"))
 from bounds import Bounds  # noqa: E402
@@ -65,14 +64,11 @@ def judge(results, smoke):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(__doc__)
     parser.add_argument("--data", type=lambda text: pathlib.Path(text).resolve())
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--modes", nargs="+", choices=["sync", "ssp", "async"],
                         default=["sync", "ssp", "async"])
-    parser.add_argument("--bin-dir", help="programs to run (default: as launch/ballast finds them)")
-    parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     if options.smoke:
         options.data, options.seeds = digits("accuracy-digits", options.bin_dir), 1

@@ -10,16 +10,14 @@ rate; with all connections together held to --link-mb a second, that link is >= 
     bench/system/bad_network.py --smoke      a few blocks, nothing is judged
 """
 
-import argparse
 import json
-import pathlib
 import shutil
 import statistics
 import subprocess
 import sys
 import time
 
-from jobs import ROOT
+from jobs import RELEASE, ROOT, bench_parser
 
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tests/support"), str(ROOT / "launch")]
 import numpy  # noqa: E402
@@ -60,13 +58,10 @@ def read(options, seed=0, **store):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(__doc__, RELEASE)
     parser.add_argument("--mb", type=int, default=128)
     parser.add_argument("--link-mb", type=float, default=50)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--bin-dir", type=pathlib.Path, default=ROOT / "build/release/bin")
-    parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     if options.smoke:
         options.mb, options.rounds = 4, 1

@@ -9,8 +9,6 @@ reader that is not killed reads all of it, with nothing cleaned up by hand.
     bench/system/cache_kills.py --smoke      4 kills
 """
 
-import argparse
-import pathlib
 import random
 import shutil
 import signal
@@ -18,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from jobs import ROOT
+from jobs import RELEASE, ROOT, bench_parser
 
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tests/support")]
 from bad_network import make_data  # noqa: E402
@@ -29,12 +27,9 @@ LIMIT_MIB, DATA_MB = 8, 16
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(__doc__, RELEASE)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--bin-dir", type=pathlib.Path, default=ROOT / "build/release/bin")
-    parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     if options.smoke:
         options.kills = 4

@@ -9,11 +9,10 @@ every group of updates is synced to the disk under runs/. Prints samples/s and t
     bench/system/durability.py --smoke    one round of a few steps
 """
 
-import argparse
 import json
 import statistics
 
-from jobs import DIGITS, digits, run_job
+from jobs import DIGITS, bench_parser, digits, run_job
 
 DURABILITIES = ("checkpoint", "process", "machine")
 
@@ -32,12 +31,9 @@ def measure(options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--bin-dir", help="programs to run (default: as launch/ballast finds them)")
-    parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     if options.smoke:
         options.rounds = 1

@@ -1,5 +1,6 @@
 """Runs one job with the launcher and reads its summary: what the system benches share."""
 
+import argparse
 import json
 import pathlib
 import shutil
@@ -7,7 +8,18 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+RELEASE = ROOT / "build/release/bin"
 DIGITS = ROOT / "launch/examples/digits.toml"
+
+
+def bench_parser(doc, bin_dir=None):
+    """Of the arguments that every bench takes; its text is the bench's own."""
+    made = argparse.ArgumentParser(description=doc,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--bin-dir", type=pathlib.Path, default=bin_dir,
+                      help=f"programs to run (default: {bin_dir or 'as launch/ballast finds them'})")
+    made.add_argument("--smoke", action="store_true")
+    return made
 
 
 def ballast(*words, bin_dir=None):

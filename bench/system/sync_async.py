@@ -12,14 +12,13 @@ bench/results/sync_async.
 DIR: has train/ and test/ as made by `ballast data convert --format idx`.
 """
 
-import argparse
 import json
 import os
 import pathlib
 import shutil
 import sys
 
-from jobs import DIGITS, ROOT, ballast, digits
+from jobs import DIGITS, ROOT, ballast, bench_parser, digits
 
 sys.path.append(str(ROOT / "bench"))
 import provenance  # noqa: E402
@@ -66,12 +65,9 @@ def judge(results, smoke):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench_parser(__doc__)
     parser.add_argument("--data", type=lambda text: pathlib.Path(text).resolve())
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "bench/results/sync_async")
-    parser.add_argument("--bin-dir", help="programs to run (default: as launch/ballast finds them)")
-    parser.add_argument("--smoke", action="store_true", help="writes to runs/bench/ only")
     options = parser.parse_args()
     if options.smoke:
         options.data = digits("sync-async-digits", options.bin_dir)
