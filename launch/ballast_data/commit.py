@@ -42,7 +42,7 @@ def commit(folder, receipts, *, partitions=None, overwrite=False):
         raise DataError(f"commit to {folder}: the receipts name no rows")
     for receipt, chunk in chunks:
         _check_chunk(folder, receipt, chunk)
-    manifest = _manifest(chosen[0], [chunk for _, chunk in chunks])
+    manifest = _manifest(chosen[0], chunks)
     replaced = _replace_manifest(folder, container.seal(manifest, 0, container.MANIFEST_MAGIC),
                                  overwrite)
     _remove(folder, replaced - {chunk.name for _, chunk in chunks})
@@ -130,7 +130,8 @@ def _check_alike(chosen):
 def _text(value):
     if isinstance(value, str):
         return repr(value)
-    return ", ".join(f"{column.name} {column.type} {list(column.shape)}" for column in value)
+    return ", ".join(f"{column.name} {column.type} {list(column.shape)}"
+                     f'{", lists" if column.variable else ""}' for column in value)
 
 
 def _check_chunk(folder, receipt, chunk):
@@ -153,12 +154,33 @@ def _check_chunk(folder, receipt, chunk):
 
 
 def _manifest(first, chunks):
-    stored = numpy.array([(chunk.footer_xxh3, chunk.bytes, chunk.rows) for chunk in chunks],
+    """`chunks`: (receipt, chunk) of all, in row order."""
+    stored = numpy.array([(chunk.footer_xxh3, chunk.bytes, chunk.rows) for _, chunk in chunks],
                          container.MANIFEST_CHUNK)
     blocks = numpy.array([(block.offset, block.bytes, block.xxh3, number, block.rows)
-                          for number, chunk in enumerate(chunks) for block in chunk.blocks],
+                          for number, (_, chunk) in enumerate(chunks) for block in chunk.blocks],
                          container.MANIFEST_BLOCK)
-    return container.encode_manifest(first.columns, first.label, stored, blocks)
+    layouts, places = _layouts(first.columns, chunks)
+    return container.encode_manifest(first.columns, first.label, stored, blocks, layouts, places)
+
+
+def _layouts(columns, chunks):
+    """-> (Layout of the chunks with tables and of those without, for each chunk which it has);
+    nothing where none has tables"""
+    if not any(receipt.tables for receipt, _ in chunks):
+        return (), ()
+    layouts, places = [], []
+    for receipt, chunk in chunks:
+        known = [layout.tables for layout in layouts]
+        if receipt.tables not in known:
+            known.append(receipt.tables)
+            layouts.append(container.Layout(receipt.tables,
+                                            numpy.zeros(len(columns), container.LIST_BYTES)))
+        places.append(known.index(receipt.tables))
+        for sizes, (largest, total) in zip(layouts[places[-1]].lists, chunk.lists):
+            sizes["largest"] = max(sizes["largest"], largest)
+            sizes["total"] += total
+    return layouts, places
 
 
 def _replace_manifest(folder, sealed, overwrite):

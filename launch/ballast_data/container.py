@@ -15,14 +15,14 @@ import xxhash
 from .columns import TYPE_NUMBERS
 from .errors import DataError
 
-MAJOR, MINOR = 1, 0
+MAJOR = 1
+PLAIN, TABLED = 0, 1  # minor versions: without and with codecs or lists
 BLOCK_ALIGNMENT = 4096
 COLUMN_ALIGNMENT = 64
 BLOCK_ROWS_MAX = 1 << 30
 LABELS_MAX = 1024  # more distinct values than that are not classes
 CHUNK_MAGIC, MANIFEST_MAGIC = b"BLSTchnk", b"BLSTmani"
 TRAILER = struct.Struct("<QQQ8s")  # offset, bytes, XXH3-64 of the part, magic
-CHUNK_HEAD = struct.pack("<8sHHI", CHUNK_MAGIC, MAJOR, MINOR, 0).ljust(BLOCK_ALIGNMENT, b"\0")
 
 # The structs of schemas/chunk.fbs; all are aligned to 8.
 STORED_BUFFER = numpy.dtype([("offset", "<u8"), ("stored_bytes", "<u8"), ("raw_bytes", "<u8"),
@@ -31,6 +31,7 @@ LABEL_COUNT = numpy.dtype([("label", "<i8"), ("count", "<u8")])
 MANIFEST_CHUNK = numpy.dtype([("footer_xxh3", "<u8"), ("bytes", "<u8"), ("rows", "<u8")])
 MANIFEST_BLOCK = numpy.dtype([("offset", "<u8"), ("bytes", "<u8"), ("xxh3", "<u8"),
                               ("chunk", "<u4"), ("rows", "<u4")])
+LIST_BYTES = numpy.dtype([("largest", "<u8"), ("total", "<u8")])
 
 
 @dataclasses.dataclass
@@ -39,8 +40,15 @@ class Block:
     offset: int  # in the chunk
     bytes: int   # padding included
     rows: int
-    buffers: numpy.ndarray  # STORED_BUFFER, one a column
+    buffers: numpy.ndarray  # STORED_BUFFER, one a column, two of lists
     labels: numpy.ndarray   # LABEL_COUNT, ascending
+
+
+@dataclasses.dataclass
+class Layout:
+    """How the blocks of some chunks are laid out."""
+    tables: bool
+    lists: numpy.ndarray  # LIST_BYTES, one a column; zeros unless it is of lists
 
 
 def round_up(value, multiple):
@@ -55,8 +63,12 @@ def chunk_name(footer_xxh3):
     return f"{footer_xxh3:016x}.blc"
 
 
+def chunk_head(minor):
+    return struct.pack("<8sHHI", CHUNK_MAGIC, MAJOR, minor, 0).ljust(BLOCK_ALIGNMENT, b"\0")
+
+
 def block_layout(columns, rows):
-    """-> (where each column's values start, bytes of the block)"""
+    """Of a plain block. -> (where each column's values start, bytes of the block)"""
     offsets, end = [], 0
     for column in columns:
         offsets.append(round_up(end, COLUMN_ALIGNMENT))
@@ -86,21 +98,27 @@ def seal(part, offset, magic):
     return part + TRAILER.pack(offset, len(part), xxh3(part), magic)
 
 
-def encode_footer(columns, blocks):
+def encode_footer(columns, blocks, minor):
     builder = flatbuffers.Builder(1 << 16)
     columns_at = _columns(builder, columns)
     blocks_at = _offsets(builder, [_block(builder, block) for block in blocks])
-    return _finish(builder, 4, [(3, blocks_at), (2, columns_at)])
+    return _finish(builder, minor, [(3, blocks_at), (2, columns_at)])
 
 
-def encode_manifest(columns, label, chunks, blocks):
-    """`chunks` MANIFEST_CHUNK, `blocks` MANIFEST_BLOCK in row order."""
+def encode_manifest(columns, label, chunks, blocks, layouts=(), chunk_layouts=()):
+    """`chunks` MANIFEST_CHUNK, `blocks` MANIFEST_BLOCK in row order. Where a chunk has tables:
+    `layouts`, and for each chunk the number of its own."""
     builder = flatbuffers.Builder(1 << 16)
     columns_at = _columns(builder, columns)
     label_at = builder.CreateString(label)
     chunks_at = _structs(builder, chunks)
     blocks_at = _structs(builder, blocks)
-    return _finish(builder, 6, [(5, blocks_at), (4, chunks_at), (3, label_at), (2, columns_at)])
+    fields = [(5, blocks_at), (4, chunks_at), (3, label_at), (2, columns_at)]
+    if layouts:
+        layouts_at = _offsets(builder, [_layout(builder, columns, layout) for layout in layouts])
+        places_at = _structs(builder, numpy.array(chunk_layouts, "<u4"), alignment=4)
+        fields = [(7, places_at), (6, layouts_at), *fields]
+    return _finish(builder, TABLED if layouts else PLAIN, fields)
 
 
 def manifest_chunks(file_bytes, where):
@@ -139,6 +157,7 @@ def _column(builder, column):
     builder.StartObject(6)
     builder.PrependUOffsetTRelativeSlot(2, shape, 0)
     builder.PrependUOffsetTRelativeSlot(0, name, 0)
+    builder.PrependBoolSlot(3, column.variable, False)
     builder.PrependUint8Slot(1, TYPE_NUMBERS[column.type], 0)
     return builder.EndObject()
 
@@ -152,6 +171,18 @@ def _block(builder, block):
     builder.PrependUint64Slot(0, block.offset, 0)
     builder.PrependUOffsetTRelativeSlot(4, labels, 0)
     builder.PrependUOffsetTRelativeSlot(3, buffers, 0)
+    return builder.EndObject()
+
+
+def _layout(builder, columns, layout):
+    columns_at = _columns(builder, columns)
+    view = _structs(builder, numpy.arange(len(columns), dtype="<u4"), alignment=4)
+    lists = _structs(builder, layout.lists)
+    builder.StartObject(4)
+    builder.PrependUOffsetTRelativeSlot(2, lists, 0)
+    builder.PrependUOffsetTRelativeSlot(1, view, 0)
+    builder.PrependUOffsetTRelativeSlot(0, columns_at, 0)
+    builder.PrependBoolSlot(3, layout.tables, False)
     return builder.EndObject()
 
 
@@ -171,12 +202,12 @@ def _structs(builder, array, alignment=8):
     return builder.EndVector()
 
 
-def _finish(builder, fields, offsets):
+def _finish(builder, minor, offsets):
     """The root: offsets in the order given, then minor and major."""
-    builder.StartObject(fields)
+    builder.StartObject(8)
     for field, offset in offsets:
         builder.PrependUOffsetTRelativeSlot(field, offset, 0)
-    builder.PrependUint16Slot(1, MINOR, 0)
+    builder.PrependUint16Slot(1, minor, 0)
     builder.PrependUint16Slot(0, MAJOR, 0)
     builder.Finish(builder.EndObject())
     return bytes(builder.Output())

@@ -21,6 +21,8 @@ class ChunkReceipt:
     footer_xxh3: int  # the file is <16 hex digits of this>.blc
     bytes: int
     blocks: tuple
+    lists: tuple = ()  # where blocks have tables, for each column the bytes of its items, decoded:
+                       # of the block that has most, and of all; fixed: (0, 0)
 
     @property
     def name(self):
@@ -37,6 +39,7 @@ class PartitionReceipt:
     columns: tuple  # of Column
     label: str      # may be empty
     chunks: tuple   # of ChunkReceipt, in row order; none: the partition had no rows
+    tables: bool = False  # blocks begin with the table of their buffers: there are codecs or lists
 
     @property
     def rows(self):
@@ -44,11 +47,14 @@ class PartitionReceipt:
 
     def to_json(self):
         return json.dumps({
-            "partition": self.partition, "label": self.label,
-            "columns": [[column.name, column.type, list(column.shape)] for column in self.columns],
+            "partition": self.partition, "label": self.label, "tables": self.tables,
+            "columns": [[column.name, column.type, list(column.shape), column.variable]
+                        for column in self.columns],
             "chunks": [{"footer_xxh3": f"{chunk.footer_xxh3:016x}", "bytes": chunk.bytes,
                         "blocks": [[block.offset, block.bytes, f"{block.xxh3:016x}", block.rows]
-                                   for block in chunk.blocks]} for chunk in self.chunks]})
+                                   for block in chunk.blocks],
+                        "lists": [list(sizes) for sizes in chunk.lists]}
+                       for chunk in self.chunks]})
 
     @staticmethod
     def from_json(text):
@@ -56,7 +62,8 @@ class PartitionReceipt:
             stored = json.loads(text)
             columns = columns_of([Column(*column) for column in stored["columns"]])
             chunks = tuple(_chunk(chunk) for chunk in stored["chunks"])
-            return PartitionReceipt(int(stored["partition"]), columns, str(stored["label"]), chunks)
+            return PartitionReceipt(int(stored["partition"]), columns, str(stored["label"]), chunks,
+                                    bool(stored["tables"]))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"a receipt expected, {text[:60]!r} found: {error!r}") from error
 
@@ -64,4 +71,5 @@ class PartitionReceipt:
 def _chunk(stored):
     blocks = tuple(BlockReceipt(int(offset), int(size), int(xxh3, 16), int(rows))
                    for offset, size, xxh3, rows in stored["blocks"])
-    return ChunkReceipt(int(stored["footer_xxh3"], 16), int(stored["bytes"]), blocks)
+    lists = tuple((int(largest), int(total)) for largest, total in stored["lists"])
+    return ChunkReceipt(int(stored["footer_xxh3"], 16), int(stored["bytes"]), blocks, lists)
