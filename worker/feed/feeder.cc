@@ -224,8 +224,7 @@ wire::FeedAnswer Feeder::make(Ask& ask) {
   Buffer& memory = ask.claim->memory;
   lay_out(answer, shape_, ask.run.rows,
           Buffer::adopt(memory.data(), memory.size(), std::move(ask.claim)));
-  const Status status =
-      rows_.read(ask.run.epoch, ask.run.lane, ask.run.first, room_of(answer, shape_));
+  const Status status = rows_.read(ask.run.epoch, ask.run.lane, ask.run.first, room_of(answer));
   if (status.ok()) {
     answer.xxh3 = hash_of(answer);
     return answer;

@@ -33,9 +33,8 @@ class PortionPlan {
   // Nothing: the job ends before it, or the lane has no rows.
   [[nodiscard]] std::optional<wire::RowRun> run_of(PortionId portion) const;
 
-  [[nodiscard]] uint32_t rows() const {
-    return rows_;
-  }  // of a portion; the last of an epoch: fewer
+  // Of a portion; the last of an epoch has fewer.
+  [[nodiscard]] uint32_t rows() const { return rows_; }
   [[nodiscard]] uint64_t bytes() const { return rows_ * row_bytes_; }
   // Portions of a lane that are kept around the one being read: what a step made at the same time
   // may want of those before, and what is asked for ahead.

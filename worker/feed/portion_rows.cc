@@ -32,7 +32,7 @@ void lay_out(wire::FeedAnswer& answer, const PortionShape& shape, uint32_t rows,
   answer.labels = memory.slice(rows * (bytes.ids + bytes.features), rows * bytes.labels);
 }
 
-RowRoom room_of(wire::FeedAnswer& answer, const PortionShape&) {
+RowRoom room_of(wire::FeedAnswer& answer) {
   return {{reinterpret_cast<uint64_t*>(answer.ids.data()), answer.ids.size() / sizeof(uint64_t)},
           reinterpret_cast<float*>(answer.features.data()),
           reinterpret_cast<float*>(answer.labels.data()),

@@ -23,7 +23,7 @@ struct PortionShape {
 // The arrays of an answer for `rows` rows inside `memory`, which has rows * row_bytes() or more.
 void lay_out(wire::FeedAnswer& answer, const PortionShape& shape, uint32_t rows, Buffer memory);
 // Where the answer's rows go.
-[[nodiscard]] RowRoom room_of(wire::FeedAnswer& answer, const PortionShape& shape);
+[[nodiscard]] RowRoom room_of(wire::FeedAnswer& answer);
 [[nodiscard]] uint64_t hash_of(const wire::FeedAnswer& answer);
 // What is wrong with the arrays: "features: 400 bytes expected, 396 found". Empty: nothing.
 [[nodiscard]] std::string fault_of(const wire::FeedAnswer& answer, const PortionShape& shape);
