@@ -16,25 +16,28 @@ uint32_t affinity_cores() {
   return static_cast<uint32_t>(CPU_COUNT(&set));
 }
 
-// Of control groups v2 ("200000 100000", or "max 100000") and v1; 0: no quota.
-double quota_cores() {
+}  // namespace
+
+uint32_t usable_cores() {
+  return cores_within(affinity_cores(), quota_cores("/sys/fs/cgroup"));
+}
+
+// v2 has one file, "200000 100000" or "max 100000"; v1 has two, the quota -1 where there is none.
+double quota_cores(const std::string& folder) {
   double quota = 0;
   double period = 0;
-  std::ifstream both("/sys/fs/cgroup/cpu.max");
+  std::ifstream both(folder + "/cpu.max");
   if (both >> quota >> period && period > 0) return quota / period;
-  std::ifstream quota_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-  std::ifstream period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  std::ifstream quota_file(folder + "/cpu/cpu.cfs_quota_us");
+  std::ifstream period_file(folder + "/cpu/cpu.cfs_period_us");
   if (quota_file >> quota && period_file >> period && quota > 0 && period > 0) {
     return quota / period;
   }
   return 0;
 }
 
-}  // namespace
-
-uint32_t usable_cores() {
-  const uint32_t cores = std::max(affinity_cores(), 1u);
-  const double quota = quota_cores();
+uint32_t cores_within(uint32_t cores, double quota) {
+  cores = std::max(cores, 1u);
   if (quota <= 0 || quota >= cores) return cores;
   return std::max(static_cast<uint32_t>(std::ceil(quota)), 1u);
 }
