@@ -18,7 +18,8 @@ from .run_directory import RunDirectory, new_path, step_of
 from .supervisor import LINGER_S, Ending, StopSignals, Supervisor
 
 JOB_BYTES_MAX = 1 << 20  # as common/config/job_file.cc
-PROGRAMS = ("ballast-tool", "ballast-coordinator", "ballast-server", "ballast-worker")
+PROGRAMS = ("ballast-tool", "ballast-coordinator", "ballast-server", "ballast-worker",
+            "ballast-feeder")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Stands in for ballast-tool, -coordinator, -server and -worker in the launcher's tests.
+"""Stands in for ballast-tool, -coordinator, -server, -worker and -feeder in the launcher's tests.
 
 Which of them it is follows from the name it is called by. The [fake] table of the job file says what
 to do: `steps`, `step_seconds`, and for one process a misfortune:

@@ -149,13 +149,15 @@ class Running(LauncherTest):
         self.assertTrue((self.folder / "r/summary.json").exists())
 
     def test_a_program_that_is_not_built_is_named_before_anything_is_made(self):
-        (self.bin_dir / "ballast-worker").unlink()
+        for program in ("ballast-feeder", "ballast-worker"):  # the first that is missing is named
+            with self.subTest(program=program):
+                (self.bin_dir / program).unlink()
 
-        done = self.run_job()
+                done = self.run_job()
 
-        self.assertEqual(done.returncode, 2)
-        self.assertIn("ballast-worker is not in", done.stderr)
-        self.assertFalse((self.folder / "r").exists())
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(f"{program} is not in", done.stderr)
+                self.assertFalse((self.folder / "r").exists())
 
     def test_a_folder_that_cannot_be_written_is_one_line_without_a_traceback(self):
         (self.folder / "file").write_text("")

@@ -15,10 +15,10 @@ import time
 import unittest
 
 import launching
+from ballast_launcher.run import PROGRAMS
 from launching import ROOT
 
 BIN_DIR = ROOT / "build/release/bin"
-PROGRAMS = ("ballast-tool", "ballast-coordinator", "ballast-server", "ballast-worker")
 LONG = "train.epochs=100000"  # more than any test waits for
 
 JOB = """

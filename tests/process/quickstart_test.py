@@ -1,12 +1,13 @@
 """launch/quickstart from its third stage on: the programs as they are built, from any folder, twice."""
 
 import json
+import re
 import time
 import unittest
 
 import launching
 from launching import ROOT
-from process_case import BIN_DIR, missing_program
+from process_case import BIN_DIR, PROGRAMS, missing_program
 
 END_S = 60  # promised for all that follows the build
 ACCURACY_MIN = 0.96
@@ -38,6 +39,11 @@ class Quickstart(unittest.TestCase):
                     self.assertEqual(result["mode"], mode)
                     self.assertGreaterEqual(result["metrics"]["test_accuracy"], ACCURACY_MIN)
                     self.assertIn(f"runs/quickstart/{mode}", done.stdout.rpartition("\n== ")[2])
+
+    def test_builds_every_program_that_the_launcher_starts(self):
+        built = re.findall(r"--target (\S+)", (ROOT / "launch/quickstart").read_text())
+
+        self.assertEqual(set(built), set(PROGRAMS))
 
     def test_an_option_it_does_not_know_is_answered_with_its_usage(self):
         done = self.quickstart("--fast")
