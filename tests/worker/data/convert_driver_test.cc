@@ -222,6 +222,25 @@ TEST_F(ConvertDriverTest, OnlyEndsWhatAKillLeftBetweenTheManifestAndTheEnd) {
               HasSubstr("already holds a data set"));
 }
 
+TEST_F(ConvertDriverTest, RefusesASecondOneIntoTheSameFolderUntilTheFirstEnds) {
+  const std::vector<std::string> sources = {write_rows("a", 0, 3000)};
+  Status second;
+  ConvertOptions first = small(1);
+  first.writer.before_naming = [&](uint64_t) {
+    if (second.ok()) second = to("d", sources, small()).status();
+    return Status();
+  };
+
+  ASSERT_TRUE(to("d", sources, first).ok());
+
+  EXPECT_EQ(second.code(), Code::kConflict);
+  EXPECT_EQ(second.to_string(), path("d") + ": another conversion into it runs; wait for its end");
+  ASSERT_TRUE(to("whole", sources, small()).ok());
+  EXPECT_EQ(names_in("d"), names_in("whole")) << "the refused one left or took something";
+  EXPECT_THAT(to("d", sources, small()).status().to_string(),
+              HasSubstr("already holds a data set"));
+}
+
 TEST_F(ConvertDriverTest, NamesTheFirstErrorInTheOrderOfTheSources) {
   const std::string good = write_rows("good", 0, 2000);
   std::string text = "1,2,3\n";
