@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import os
 import pathlib
 import random
@@ -20,6 +21,37 @@ STREAMED = ("data.order=strip", "data.window=3", "train.epochs=2")
 KEYS = {"ID": "hush-hush"}
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "ID", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
 CACHED = "*.cached"
+
+
+def metadata_of(asked):
+    """A metadata service whose role has the key of KEYS; what it is asked goes into `asked`."""
+    role = "/latest/meta-data/iam/security-credentials/"
+    end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    answers = {role: "trainer", "/latest/meta-data/placement/region": "us-east-1",
+               f"{role}trainer": json.dumps({
+                   "Code": "Success", "AccessKeyId": "ID", "SecretAccessKey": KEYS["ID"],
+                   "Token": "session", "Expiration": end})}
+
+    class Service(http.server.BaseHTTPRequestHandler):
+        def answer(self, text):
+            asked.append(f"{self.command} {self.path}")
+            self.send_response(200 if text else 404)
+            self.send_header("Content-Length", str(len(text or "")))
+            self.end_headers()
+            self.wfile.write((text or "").encode())
+
+        def do_PUT(self):
+            wants = self.headers["X-aws-ec2-metadata-token-ttl-seconds"]
+            self.answer("token" if self.path == "/latest/api/token" and wants else "")
+
+        def do_GET(self):
+            token = self.headers["X-aws-ec2-metadata-token"]
+            self.answer(answers.get(self.path) if token == "token" else "")
+
+        def log_message(self, *_):
+            pass
+
+    return Service
 
 
 class Sources(ProcessTest):
@@ -59,6 +91,22 @@ class S3(Sources):
               unittest.mock.patch.dict(os.environ, {"AWS_SHARED_CREDENTIALS_FILE": str(profiles)})):
             self.finish("train.epochs=1", *self.s3(store.url), "data.s3.profile=lab")
 
+        for path in (self.folder / "r").rglob("*"):
+            if path.is_file():
+                self.assertNotIn(b"hush-hush", path.read_bytes(), path)
+
+    def test_asks_the_metadata_service_for_the_role_of_the_machine(self):
+        asked = []
+        with (ObjectStore(self.shared, keys=KEYS) as store,
+              http.server.ThreadingHTTPServer(("127.0.0.1", 0), metadata_of(asked)) as service):
+            threading.Thread(target=service.serve_forever, daemon=True).start()
+            where = f"http://127.0.0.1:{service.server_address[1]}/"
+            with unittest.mock.patch.dict(os.environ, AWS_EC2_METADATA_SERVICE_ENDPOINT=where):
+                self.finish("train.epochs=1", *self.s3(store.url))
+            service.shutdown()
+
+        self.assertIn("PUT /latest/api/token", asked)
+        self.assertIn("GET /latest/meta-data/iam/security-credentials/trainer", asked)
         for path in (self.folder / "r").rglob("*"):
             if path.is_file():
                 self.assertNotIn(b"hush-hush", path.read_bytes(), path)

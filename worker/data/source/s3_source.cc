@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "worker/data/source/instance_role.h"
+
 namespace ballast {
 namespace {
 
@@ -110,6 +112,22 @@ std::string host_of(const std::string& scheme_and_host) {
   return host.ends_with(own) ? host.substr(0, host.size() - own.size()) : host;
 }
 
+// The role of the machine is Amazon's, and means nothing to the store of somebody else.
+bool is_amazons(const std::string& endpoint) {
+  const std::string host = endpoint.substr(0, endpoint.find(':', endpoint.find("://") + 3));
+  return endpoint.empty() || host.ends_with(".amazonaws.com");
+}
+
+// Null: none is asked, or there is none.
+Result<std::unique_ptr<InstanceRole>> find_role(const S3Settings& settings,
+                                                const Environment& environment) {
+  const bool is_named = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT").has_value();
+  if (!is_named && !is_amazons(settings.endpoint)) return std::unique_ptr<InstanceRole>();
+  BALLAST_ASSIGN(const auto asked, InstanceRoleSettings::from(environment));
+  if (!asked) return std::unique_ptr<InstanceRole>();
+  return InstanceRole::find(*asked);
+}
+
 }  // namespace
 
 std::optional<HttpVerdict> explain_s3(const std::string& at, long answer, std::string_view text,
@@ -141,12 +159,17 @@ Result<std::unique_ptr<HttpSource>> open_s3(const std::string& location, const S
                                             const HttpLimits& limits) {
   BALLAST_ASSIGN(const S3Place place, parse_place(location));
   BALLAST_ASSIGN(S3Identity identity, find_s3_identity(settings.profile, environment));
+  std::shared_ptr<InstanceRole> role;  // shared: by the copies of the dialect's function below
+  if (identity.credentials.is_anonymous()) {
+    BALLAST_ASSIGN(role, find_role(settings, environment));
+    if (role && identity.region.empty()) identity.region = role->region();
+  }
   if (!settings.region.empty()) identity.region = settings.region;
   if (identity.region.empty()) identity.region = std::string("us-east-1");
   BALLAST_ASSIGN(const S3Address address, address_of(place, settings, identity.region));
   const std::string prefix =
       place.prefix.empty() ? "" : fmt::format("/{}", s3_encode_path(place.prefix));
-  const bool anonymous = identity.credentials.is_anonymous();
+  const bool anonymous = identity.credentials.is_anonymous() && !role;
   HttpDialect dialect;
   dialect.name =
       fmt::format("s3://{}{}{}", place.bucket, place.prefix.empty() ? "" : "/", place.prefix);
@@ -155,10 +178,11 @@ Result<std::unique_ptr<HttpSource>> open_s3(const std::string& location, const S
   };
   if (!anonymous) {
     dialect.follows = false;
-    dialect.headers = [identity, origin = address.scheme_and_host](const std::string& url) {
+    dialect.headers = [identity, role, origin = address.scheme_and_host](const std::string& url) {
       S3Request request{.host = host_of(origin), .path = url.substr(origin.size())};
       request.payload_sha256 = kEmptySha256;
-      return sign_s3(request, identity.credentials, identity.region, s3_time_now());
+      return sign_s3(request, role ? role->credentials() : identity.credentials, identity.region,
+                     s3_time_now());
     };
   }
   return HttpSource::open(address.scheme_and_host + address.base + prefix, access,

@@ -1,6 +1,8 @@
 // s3://bucket/prefix: an HttpSource that signs its requests and reads S3's refusals. Amazon's, or
-// any store that speaks its protocol, at an endpoint of its own. Without credentials requests are
-// not signed, which public buckets allow.
+// any store that speaks its protocol, at an endpoint of its own. Where s3_credentials.h finds no
+// credentials the role of the machine is asked (instance_role.h), if the endpoint is Amazon's or
+// AWS_EC2_METADATA_SERVICE_ENDPOINT says where. Without any, requests are not signed, which public
+// buckets allow.
 #pragma once
 
 #include <memory>
