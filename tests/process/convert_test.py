@@ -6,7 +6,7 @@ import signal
 import launching
 from process_case import ProcessTest
 
-ROWS = 1_000_000  # in 17 pieces
+ROWS = 1_000_000  # in 21 pieces
 OPTIONS = ("--chunk-mib", "1", "--threads", "1")
 TRIES = 5  # a conversion may end before it is killed
 
