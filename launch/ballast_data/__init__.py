@@ -7,9 +7,9 @@ the C++ programs.
     receipt = writer.close()                 # in each task
     commit(folder, receipts)                 # in the driver
 
-Read in this order: columns and list_rows (what a row is), writer (the story of a partition), receipt
-(what is handed over), commit; blocks, codecs and container have the bytes, files the writing.
-arrow, parquet and conversion are `ballast data convert --format parquet`.
+Read in this order: columns and list_rows (what a row is), writer (the story of a partition),
+receipt (what is handed over), commit; blocks, codecs and container have the bytes, files the
+writing. arrow, parquet and conversion are `ballast data convert --format parquet`.
 """
 
 from .columns import Column, lists

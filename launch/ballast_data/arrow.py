@@ -6,6 +6,7 @@ import pyarrow
 
 from .columns import column_of
 from .errors import DataError
+from .list_rows import ListRows
 
 # Where a type of ours holds every value; only double is rounded, to f32.
 TYPES = {pyarrow.bool_(): "u8", pyarrow.uint8(): "u8", pyarrow.int8(): "i32",
@@ -15,16 +16,15 @@ TYPES = {pyarrow.bool_(): "u8", pyarrow.uint8(): "u8", pyarrow.int8(): "i32",
 
 
 def column_of_field(field, shape, where):
-    """`shape`: what a row of a list column is said to have, or None. `where` names the file."""
-    kind, sizes = field.type, []
+    """`shape`: what a row of a list column is said to have; None: lists of any length stay lists.
+    `where` names the file."""
+    kind, variable, sizes = field.type, False, []
+    if _is_list(kind) and shape is None:
+        kind, variable = kind.value_type, True
     while pyarrow.types.is_fixed_size_list(kind):
         sizes.append(kind.list_size)
         kind = kind.value_type
-    if _is_list(kind) and not sizes:
-        if shape is None:
-            raise DataError(f'{where}: column "{field.name}" holds lists of any length; if all '
-                            f"have one, say which with --shape {field.name}=LENGTH, or leave it "
-                            "out with --skip")
+    if _is_list(kind) and not sizes and shape is not None:
         sizes, kind = shape, kind.value_type
     elif shape is not None:
         raise DataError(f'{where}: column "{field.name}" is {field.type}; --shape is for columns '
@@ -33,12 +33,15 @@ def column_of_field(field, shape, where):
         raise DataError(f'{where}: column "{field.name}" is {field.type}; numbers, booleans or '
                         "lists of them expected: convert it before, or leave it out with --skip "
                         f"{field.name}")
-    return column_of(field.name, (TYPES[kind], sizes))
+    return column_of(field.name, (TYPES[kind], sizes, variable))
 
 
 def values_of(array, column, null, row_name):
-    """The rows of an array as a numpy array [rows, *shape]. `null`: the text of the value that
-    stands for what is missing, or None: that is refused. row_name(row) names a row in messages."""
+    """The rows of an array as a numpy array [rows, *shape], or as ListRows. `null`: the text of the
+    value that stands for what is missing, or None: that is refused. row_name(row) names a row in
+    messages."""
+    if column.variable:
+        return _list_rows(array, column, null, row_name)
     if _is_list(array.type) or pyarrow.types.is_fixed_size_list(array.type):
         values = _list_values(array, column, null, row_name)
     else:
@@ -72,6 +75,27 @@ def _list_values(array, column, null, row_name):
     whole = numpy.full((rows, column.width), filling, column.dtype)
     whole[present] = values
     return whole
+
+
+def _list_rows(array, column, null, row_name):
+    """A list that is missing is an empty one, if `null` says anything."""
+    missing = _nulls(array)
+    if missing.any() and null is None:
+        raise DataError(f'{row_name(int(numpy.argmax(missing)))}, column "{column.name}": a list '
+                        "expected, null found; with --null VALUE it is an empty one")
+    counts = array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    rows = ListRows(None, numpy.concatenate([[0], numpy.cumsum(counts, dtype="i8")]))
+    items = array.drop_null().flatten()
+    width = 1  # of an item, so far
+    while pyarrow.types.is_fixed_size_list(items.type):
+        if items.null_count:
+            row = rows.row_of(int(numpy.argmax(_nulls(items))) // width)
+            raise DataError(f'{row_name(row)}, column "{column.name}": a list inside of it is null')
+        width *= items.type.list_size
+        items = items.flatten()
+    values = _numbers(items, column, null, lambda item: row_name(rows.row_of(item)), column.width)
+    rows.items = values.reshape(-1, *column.shape)
+    return rows
 
 
 def _numbers(array, column, null, row_name, width):

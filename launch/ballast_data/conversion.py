@@ -54,7 +54,7 @@ def convert_partition(plan, number):
     names = kept / f"{number}.chunks"
     with ChunkWriter(plan.out, plan.columns, settings.label, number,
                      block_bytes=settings.block_bytes, chunk_bytes=settings.chunk_bytes,
-                     allow_nonfinite=settings.allow_nonfinite,
+                     codecs=plan.codecs, allow_nonfinite=settings.allow_nonfinite,
                      row_name=lambda row: plan.row_name(number, row),
                      before_naming=lambda name: add_line(names, name)) as writer:
         for values in plan.batches(number):

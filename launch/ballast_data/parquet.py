@@ -11,6 +11,7 @@ import pyarrow
 from pyarrow import parquet
 
 from .arrow import column_of_field, values_of
+from .codecs import codecs_of, encoder
 from .errors import DataError
 from .files import told
 
@@ -24,11 +25,12 @@ class Settings:
     label: str = ""
     keep: tuple = ()    # columns; none: all
     skip: tuple = ()
-    shapes: dict = dataclasses.field(default_factory=dict)  # of columns of lists
+    shapes: dict = dataclasses.field(default_factory=dict)  # of columns of lists of one length
     null: str = None    # what stands for a missing value
     block_bytes: int = 2 << 20
     chunk_bytes: int = 32 << 20
     allow_nonfinite: bool = False
+    codecs: tuple = ()  # (column or "" for all, codec); the last that names a column counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,7 @@ class RowGroup:
     number: int
     first_row: int  # in the file
     rows: int
+    bytes: int      # of its values, not compressed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Plan:
     settings: Settings
     partitions: tuple  # of tuples of RowGroup
     identity: str      # differs if sources or settings do
+    codecs: dict = dataclasses.field(default_factory=dict)  # of all columns
 
     @property
     def rows(self):
@@ -61,10 +65,10 @@ class Plan:
 
     def batches(self, number):
         """The rows of a partition as {column: array}, a few MiB at a time."""
-        row_bytes = sum(column.row_bytes for column in self.columns)
-        batch_rows = min(max(BATCH_BYTES // row_bytes, 1), BATCH_ROWS_MAX)
         done = 0
         for group in self.partitions[number]:
+            row_bytes = _stored_bytes(self.columns, group) // max(group.rows, 1)
+            batch_rows = min(max(BATCH_BYTES // max(row_bytes, 1), 1), BATCH_ROWS_MAX)
             for batch in _batches(group, self.columns, batch_rows):
                 yield {column.name: values_of(batch.column(column.name), column, self.settings.null,
                                               lambda row: self.row_name(number, done + row))
@@ -89,9 +93,19 @@ def make_plan(sources, out, settings):
         raise DataError(f"{', '.join(map(str, sources))}: no rows")
     described = json.dumps([files, [dataclasses.astuple(column) for column in columns],
                             dataclasses.asdict(settings)], sort_keys=True)
-    row_bytes = sum(column.row_bytes for column in columns)
-    return Plan(str(out), columns, settings, _partitions(groups, row_bytes, settings.chunk_bytes),
-                hashlib.sha256(described.encode()).hexdigest())
+    return Plan(str(out), columns, settings, _partitions(columns, groups, settings.chunk_bytes),
+                hashlib.sha256(described.encode()).hexdigest(), _codecs(columns, settings))
+
+
+def _codecs(columns, settings):
+    """{column: codec}; what a codec needs is asked for here, before anything is read"""
+    chosen = {}
+    for name, codec in settings.codecs:
+        chosen.update({name: codec} if name else {column.name: codec for column in columns})
+    names = codecs_of(chosen, columns)
+    for codec in set(names):
+        encoder(codec)
+    return {column.name: codec for column, codec in zip(columns, names)}
 
 
 @contextlib.contextmanager
@@ -121,25 +135,33 @@ def _columns(schema, settings, source):
 def _row_groups(path, metadata):
     first = 0
     for number in range(metadata.num_row_groups):
-        rows = metadata.row_group(number).num_rows
-        yield RowGroup(path, number, first, rows)
-        first += rows
+        group = metadata.row_group(number)
+        yield RowGroup(path, number, first, group.num_rows, group.total_byte_size)
+        first += group.num_rows
 
 
-def _partitions(groups, row_bytes, chunk_bytes):
+def _stored_bytes(columns, group):
+    """About what its rows take in a data set; how long lists are, Parquet says in bytes only."""
+    fixed = group.rows * sum(column.row_bytes for column in columns)
+    return max(fixed, group.bytes) if any(column.variable for column in columns) else fixed
+
+
+def _partitions(columns, groups, chunk_bytes):
     """Row groups in a row until they would fill a chunk."""
     partitions, open_bytes = [], chunk_bytes
     for group in groups:
-        if open_bytes + group.rows * row_bytes > chunk_bytes:
+        group_bytes = _stored_bytes(columns, group)
+        if open_bytes + group_bytes > chunk_bytes:
             partitions.append([])
             open_bytes = 0
         partitions[-1].append(group)
-        open_bytes += group.rows * row_bytes
+        open_bytes += group_bytes
     return tuple(map(tuple, partitions))
 
 
 def _text(columns):
-    return ", ".join(f"{column.name} {column.type} {list(column.shape)}" for column in columns)
+    return ", ".join(f"{column.name} {column.type} {list(column.shape)}"
+                     f'{", lists" if column.variable else ""}' for column in columns)
 
 
 def _batches(group, columns, batch_rows):

@@ -33,11 +33,14 @@ def build_parser():
     parser.add_argument("--columns", default="", metavar="A,B", help="only these, in this order")
     parser.add_argument("--skip", default="", metavar="A,B", help="all columns but these")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=8,8",
-                        help="a column of lists, all of this shape; may be repeated")
+                        help="a column of lists, all of this shape; may be repeated. Others stay "
+                        "lists of any length")
     parser.add_argument("--null", metavar="VALUE",
                         help="what stands for a missing value, which is else refused")
     parser.add_argument("--allow-nonfinite", action="store_true",
                         help="keep NaN and Inf, which training refuses")
+    parser.add_argument("--codec", action="append", default=[], metavar="[NAME=]CODEC",
+                        help="none, lz4 or zstd; NAME=CODEC for one column; may be repeated (none)")
     parser.add_argument("--block-kib", type=whole(4, 1 << 20), default=2048, metavar="N",
                         help="size of a block (2048)")
     parser.add_argument("--chunk-mib", type=whole(1, 1 << 16), default=32, metavar="N",
@@ -66,6 +69,12 @@ def shapes_of(words):
             raise LauncherError(f"--shape {word}: expected NAME=LENGTH, such as x=13 or x=8,8")
         shapes[name] = tuple(map(int, extents.split(",")))
     return shapes
+
+
+def codecs_of(words):
+    """["zstd", "x=lz4"] -> (("", "zstd"), ("x", "lz4"))"""
+    pairs = (word.rpartition("=") for word in words)
+    return tuple((name, codec) for name, _, codec in pairs)
 
 
 def names_of(words):
@@ -108,7 +117,8 @@ def convert(words):
     ballast_data = load()
     settings = ballast_data.parquet.Settings(
         options.label, names_of(options.columns), names_of(options.skip), shapes, options.null,
-        options.block_kib << 10, options.chunk_mib << 20, options.allow_nonfinite)
+        options.block_kib << 10, options.chunk_mib << 20, options.allow_nonfinite,
+        codecs_of(options.codec))
     try:
         plan = ballast_data.parquet.make_plan(options.sources, options.out, settings)
         committed = ballast_data.conversion.convert(

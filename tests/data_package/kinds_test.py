@@ -192,8 +192,8 @@ class Refusals(DataTest):
                     capture_output=True, check=False,
                     env=dict(os.environ, PYTHONPATH=f"{self.folder}:{ROOT}/launch"))
 
-                self.assertEqual(done.stdout, f"codec {codec} needs the Python module {module}: pip "
-                                 f"install {module}, or apt-get install python3-{module}\n",
+                self.assertEqual(done.stdout, f"codec {codec} needs the Python module {module}: "
+                                 f"pip install {module}, or apt-get install python3-{module}\n",
                                  done.stderr)
 
 

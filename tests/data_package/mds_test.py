@@ -1,4 +1,5 @@
-"""`data convert --format mds` reads what MosaicML Streaming writes, in each packing and encoding."""
+"""`data convert --format mds` reads what MosaicML Streaming writes, in each packing and encoding.
+Tests that write are skipped where the first Python of PATH lacks it."""
 
 import json
 import unittest

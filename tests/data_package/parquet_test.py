@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import launching
-from data_case import ROOT, DataTest, python_with
+from data_case import ROOT, DataTest, first_python, python_with
 
 MAKE = """
 import sys
@@ -86,6 +86,47 @@ class Values(ParquetTest):
         for column in ("a i32 [2]", "b u8 [2, 2]", "c f32 [2, 2]"):
             self.assertIn(column, told)
 
+    def test_lists_of_any_length_stay_lists(self):
+        self.make('pa.table({"a": [[1, 2], [], [3], [4, 5, 6]], '
+                  '"b": pa.array([[[1, 2]], [[3, 4], [5, 6]], [], [[7, 8]]], '
+                  'pa.list_(pa.list_(pa.float32(), 2))), "label": pa.array([0, 1, 0, 1], '
+                  'pa.int32())})', row_group_size=3)
+
+        rows = self.converted("rows.parquet", "--label", "label")
+
+        self.assertEqual([row["a"] for row in rows], ["[1 2]", "[]", "[3]", "[4 5 6]"])
+        self.assertEqual([row["b"] for row in rows], ["[1 2]", "[3 4 5 6]", "[]", "[7 8]"])
+        told = self.tool("inspect", "out")
+        for column in ("a i64 [], lists", "b f32 [2], lists"):
+            self.assertIn(column, told)
+
+    def test_lists_that_are_missing_are_refused_by_place_or_empty(self):
+        self.make('pa.table({"a": pa.array([[1], None, [2, None], [3]], pa.list_(pa.uint8())), '
+                  '"b": pa.array([[[1, 2]], [], [[3, 4], None], []], '
+                  'pa.list_(pa.list_(pa.int32(), 2)))})', row_group_size=3)
+
+        self.assertEqual(self.refusal("rows.parquet", "--columns", "a"),
+                         'rows.parquet, row group 0, row 1, column "a": a list expected, null '
+                         "found; with --null VALUE it is an empty one")
+        self.assertIn('row group 0, row 2, column "b": a list inside of it is null',
+                      self.refusal("rows.parquet", "--columns", "b", "--null", "0"))
+        self.assertIn('row group 0, row 2, column "a": --null 256 is not a value of type u8',
+                      self.refusal("rows.parquet", "--columns", "a", "--null", "256"))
+        rows = self.converted("rows.parquet", "--columns", "a", "--null", "9")
+        self.assertEqual([row["a"] for row in rows], ["[1]", "[]", "[2 9]", "[3]"])
+
+    def test_columns_take_the_codec_they_are_given(self):
+        codec = "lz4" if first_python(("lz4.block",)) else "none"
+        self.make('pa.table({"a": [[k] * (k % 5) for k in range(3000)], "b": range(3000)})')
+
+        rows = self.converted("rows.parquet", "--codec", "none", "--codec", f"a={codec}")
+
+        self.assertEqual(rows[7], {"a": "[7 7]", "b": "7"})
+        self.assertIn("codec 'gz' is none of none, lz4, zstd",
+                      self.convert("rows.parquet", "--codec", "gz", out="gz").stderr)
+        self.assertIn('a codec for column "z", which is none of: a, b',
+                      self.convert("rows.parquet", "--codec", "z=none", out="z").stderr)
+
     def test_columns_are_chosen_ordered_and_left_out(self):
         self.make('pa.table({"a": [1, 2], "b": [3, 4], "c": ["x", "y"]})')
 
@@ -135,12 +176,11 @@ class Values(ParquetTest):
 class Refusals(ParquetTest):
     def test_columns_that_cannot_be_numbers_are_named_with_a_way_out(self):
         self.make('pa.table({"a": [1], "s": ["x"], "u": pa.array([1], pa.uint64()), '
-                  '"t": pa.array([1], pa.timestamp("us")), "l": [[1, 2]]})')
+                  '"t": pa.array([1], pa.timestamp("us")), "l": [[[1], [2, 3]]]})')
         for column, told in (("s", 'column "s" is string; numbers, booleans or lists of them '
                               "expected: convert it before, or leave it out with --skip s"),
                              ("u", 'column "u" is uint64'), ("t", 'column "t" is timestamp[us]'),
-                             ("l", 'column "l" holds lists of any length; if all have one, say '
-                              "which with --shape l=LENGTH, or leave it out with --skip"),
+                             ("l", 'column "l" is list<'),
                              ("z", 'no column "z"; it has: a, s, u, t, l')):
             self.assertIn(told, self.refusal("rows.parquet", "--columns", column))
         self.assertIn('column "a" is int64; --shape is for columns of lists',
