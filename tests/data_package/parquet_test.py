@@ -54,6 +54,12 @@ class ParquetTest(DataTest):
 
 
 class Values(ParquetTest):
+    def test_the_golden_file_has_the_rows_it_is_said_to_have(self):
+        golden = ROOT / "tests/data/convert"
+        self.converted(golden / "rows.parquet", "--label", "label")
+
+        self.assertEqual(self.tool("head", "out", "-n", 9), (golden / "parquet.expected").read_text())
+
     def test_every_type_becomes_one_that_holds_its_values(self):
         kinds = {"bool_": ("[True, False]", ["1", "0"]), "uint8": ("[255, 0]", ["255", "0"]),
                  "int8": ("[-128, 1]", ["-128", "1"]), "int16": ("[-9, 1]", ["-9", "1"]),

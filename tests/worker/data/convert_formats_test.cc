@@ -11,6 +11,7 @@
 #include "worker/data/convert/criteo.h"
 #include "worker/data/convert/csv.h"
 #include "worker/data/convert/ffm.h"
+#include "worker/data/convert/idx.h"
 #include "worker/data/convert/mds.h"
 #include "worker/data/convert/npy.h"
 #include "worker/data/convert/svm.h"
@@ -81,6 +82,20 @@ class ConvertFormatsTest : public DataFixture {
     return std::string("\x93NUMPY\x01\x00", 8) + bytes + std::string(1, '\0') + header + data;
   }
 };
+
+TEST_F(ConvertFormatsTest, ReadsCsvWithQuotesMarkAndCarriageReturns) {
+  CsvOptions options;
+  options.header = true;
+  options.own_columns = {{"country", ColumnType::kI32}};
+
+  EXPECT_EQ(rows_of(open_csv({golden("rows.csv")}, options)), text_of(golden("csv.expected")));
+}
+
+TEST_F(ConvertFormatsTest, ReadsIdxImagesAndLabels) {
+  EXPECT_EQ(rows_of(open_idx(golden("images.idx"), golden("labels.idx"), {})),
+            text_of(golden("idx.expected")));
+  EXPECT_EQ(Dataset::open(path("out")).value()->columns()[0].to_string(), "pixels u8 [2, 3]");
+}
 
 TEST_F(ConvertFormatsTest, ReadsTabsAsTsv) {
   CsvOptions options;

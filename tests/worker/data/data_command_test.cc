@@ -114,7 +114,8 @@ TEST_F(DataCommandTest, ReportsDataLossWithCode2ForEveryKindOfDamage) {
 TEST_F(DataCommandTest, ConvertsEveryFormatByItsName) {
   const std::string in = BALLAST_TEST_DATA "/convert/";
   for (const std::string& arguments :
-       {"tsv " + in + "rows.tsv --header", "criteo-tsv " + in + "criteo.tsv --missing -1",
+       {"csv " + in + "rows.csv --header", "idx " + in + "images.idx " + in + "labels.idx",
+        "tsv " + in + "rows.tsv --header", "criteo-tsv " + in + "criteo.tsv --missing -1",
         "criteo-bin " + in + "criteo.bin --categories-type i64",
         "npy --column x=" + in + "x.npy --column label=" + in + "y.npy", "mds " + in + "mds",
         "mds " + in + "mds_kinds --codec text=zstd",
