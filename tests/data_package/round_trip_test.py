@@ -111,7 +111,8 @@ class RoundTrip(DataTest):
     def test_npy(self):
         arrays = {"x": self.floats(ROWS, 3, 5).astype("f4"), "d": self.floats(ROWS),
                   "h": self.floats(ROWS, 2).astype("f2"),
-                  "big": self.ints(0, 99, ROWS).astype(">i4"), "wide": self.ints(-2 ** 62, 2 ** 62, ROWS), "label": self.ints(0, 3, ROWS)}
+                  "big": self.ints(0, 99, ROWS).astype(">i4"),
+                  "wide": self.ints(-2 ** 62, 2 ** 62, ROWS), "label": self.ints(0, 3, ROWS)}
         words = []
         for name, array in arrays.items():
             numpy.save(self.folder / f"{name}.npy", array)

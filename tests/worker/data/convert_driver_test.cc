@@ -12,6 +12,7 @@
 #include "worker/data/convert/convert.h"
 #include "worker/data/convert/convert_state.h"
 #include "worker/data/convert/csv.h"
+#include "worker/data/convert/ffm.h"
 #include "worker/data/convert/line_range.h"
 #include "worker/data/dataset.h"
 #include "worker/data/examine.h"
@@ -40,12 +41,14 @@ class ConvertDriverTest : public DataFixture {
     options.threads = threads;
     options.writer.block_bytes = 12'000;
     options.writer.chunk_bytes = 20'000;
+    if (lists_) options.writer.codecs = {{"ids", Codec::kZstd}, {"values", Codec::kLz4}};
     options.note = [this](const std::string& text) { notes_.push_back(text); };
     return options;
   }
   Result<uint64_t> to(const std::string& name, const std::vector<std::string>& sources,
                       const ConvertOptions& options) {
-    BALLAST_ASSIGN(const std::unique_ptr<Format> format, open_csv(sources, {}));
+    BALLAST_ASSIGN(const std::unique_ptr<Format> format,
+                   lists_ ? open_libffm(sources, {}) : open_csv(sources, {}));
     return convert(*format, path(name), options);
   }
   [[nodiscard]] std::set<std::string> names_in(const std::string& name) const {
@@ -79,6 +82,7 @@ class ConvertDriverTest : public DataFixture {
     ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
   }
 
+  bool lists_ = false;  // libffm in place of CSV, with codecs
   std::vector<std::string> notes_;
 };
 
@@ -145,6 +149,30 @@ TEST_F(ConvertDriverTest, GoesOnAfterAKillAtEveryChunk) {
     EXPECT_EQ(names_in(name), names_in("whole")) << "killed at chunk " << kill_at;
     EXPECT_EQ(xxh3_of(name), xxh3_of("whole"));
     EXPECT_THAT(notes_, ElementsAre(AllOf(HasSubstr("goes on; "), HasSubstr("were finished"))));
+  }
+}
+
+TEST_F(ConvertDriverTest, GoesOnWithListsAndCodecsAsWithoutWhateverTheThreads) {
+  lists_ = true;
+  std::string text;
+  for (int i = 0; i < 6000; ++i) {
+    text += std::to_string(i % 3);
+    for (int k = 0; k < i % 6; ++k) text += fmt::format(" {}:{}:{}", k, i, k * i);
+    text += '\n';
+  }
+  const std::vector<std::string> sources = {write_text("a", text)};
+  ASSERT_TRUE(to("whole", sources, small(1)).ok());
+  const size_t chunks = Dataset::open(path("whole")).value()->manifest().chunks.size();
+  ASSERT_GT(chunks, 4u);
+  EXPECT_THAT(verify_dataset(path("whole")), IsEmpty());
+
+  for (const size_t kill_at : {size_t{0}, chunks / 2, chunks - 1}) {
+    const std::string name = "killed" + std::to_string(kill_at);
+    convert_and_kill(name, sources, static_cast<int>(kill_at));
+    ASSERT_EQ(to(name, sources, small(3)).value(), 6000u);
+
+    EXPECT_EQ(names_in(name), names_in("whole")) << "killed at chunk " << kill_at;
+    EXPECT_EQ(xxh3_of(name), xxh3_of("whole"));
   }
 }
 
