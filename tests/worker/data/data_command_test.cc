@@ -153,9 +153,9 @@ TEST_F(DataCommandTest, GoesOnAfterAKillAndSaysSo) {
   const std::string file = write_text("rows.csv", rows);
   const std::string command = "convert --format csv " + file + " --chunk-mib 1 --threads 1 --out ";
   ASSERT_EQ(run(command + path("whole")).code, 0);
-  const std::string killed = "sh -c '" BALLAST_TOOL " data " + command + path("d") +
-                             " & pid=$!; while ! ls " + path("d") +
-                             "/*.blc >/dev/null 2>&1; do kill -0 $pid || exit; done; kill -9 $pid'";
+  const std::string killed =
+      "sh -c '" BALLAST_TOOL " data " + command + path("d") + " & pid=$!; while ! ls " + path("d") +
+      "/*.blc >/dev/null 2>&1; do kill -0 $pid || exit; done; kill -9 $pid; wait $pid'";
   (void)std::system((killed + " >/dev/null 2>&1").c_str());
 
   const Outcome outcome = run(command + path("d"));
