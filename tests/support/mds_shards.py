@@ -23,6 +23,7 @@ def sample(row):
 
 def main(folder, rows="5", compression=None):
     with MDSWriter(out=folder, columns=COLUMNS, compression=compression,
+                   hashes=["sha1", "xxh3_64"] if int(rows) >= 100 else None,
                    size_limit=800 if int(rows) < 100 else 1 << 20) as writer:
         for row in range(int(rows)):
             writer.write(sample(row))

@@ -6,6 +6,7 @@
 
 #include <map>
 
+#include "common/base/hash.h"
 #include "tests/worker/data/data_fixture.h"
 #include "worker/data/convert/convert.h"
 #include "worker/data/convert/criteo.h"
@@ -496,6 +497,25 @@ TEST_F(ConvertFormatsTest, ReadsMdsShardsPackedWithGzip) {
   index.replace(index.find("\"bytes\": 330"), 12, "\"bytes\": 329");
   write_text("m/index.json", index);
   EXPECT_THAT(refusal(open_mds(path("m"), {})), HasSubstr("at byte 329: the end expected"));
+}
+
+TEST_F(ConvertFormatsTest, ChecksTheHashOfAnMdsShardWhereTheIndexHasOne) {
+  std::filesystem::copy(golden("mds_kinds"), path("m"));
+  const std::string good = text_of(golden("mds_kinds/index.json"));
+  const auto with_hash = [&](const std::string& hash) {
+    std::string index = good;
+    const size_t packed = index.find("\"zip_data\"");
+    index.replace(index.find("\"hashes\": {}", packed), 12,
+                  "\"hashes\": {\"sha1\": \"x\", \"xxh3_64\": \"" + hash + "\"}");
+    write_text("m/index.json", index);
+    return refusal(open_mds(path("m"), {}));
+  };
+  const std::string right = hex64(xxh3(text_of(golden("mds_kinds/shard.00000.mds.zstd"))));
+
+  EXPECT_EQ(with_hash(right), "ok");
+  EXPECT_THAT(with_hash("0123456789abcdef"),
+              HasSubstr("shard.00000.mds.zstd: xxh3_64 0123456789abcdef expected by index.json, " +
+                        right + " found"));
 }
 
 TEST_F(ConvertFormatsTest, NamesWhatIsWrongWithPackedMdsShards) {

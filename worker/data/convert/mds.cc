@@ -25,6 +25,7 @@ constexpr uint64_t kShardBytesMax = uint64_t{1} << 32;  // its offsets have 32 b
 struct MdsFile {
   std::string name;
   uint64_t bytes = 0;
+  std::string xxh3;  // empty: it has none; hashes of other kinds are not checked
 };
 
 class MdsIndex {
@@ -95,8 +96,12 @@ class MdsIndex {
     const JsonValue* samples = shard.find("samples");
     if (samples == nullptr || !samples->whole_number()) return refused("samples expected");
     BALLAST_ASSIGN(const MdsFile raw, file_of(shard, "raw_data"));
-    MdsShard taken{folder_ + "/" + raw.name, MdsShard::Packing::kNone, *samples->whole_number(),
-                   raw.bytes, raw.bytes};
+    MdsShard taken{folder_ + "/" + raw.name,
+                   MdsShard::Packing::kNone,
+                   *samples->whole_number(),
+                   raw.bytes,
+                   raw.bytes,
+                   raw.xxh3};
     auto found = inspect_source(taken.path);
     const JsonValue* packed = shard.find("zip_data");
     const bool has_packed = packed != nullptr && packed->kind == JsonValue::Kind::kObject;
@@ -127,6 +132,7 @@ class MdsIndex {
     taken.packing = codec == "zstd" ? MdsShard::Packing::kZstd : MdsShard::Packing::kGzip;
     taken.path = folder_ + "/" + file.name;
     taken.file_bytes = file.bytes;
+    taken.xxh3 = file.xxh3;
     if (taken.raw_bytes / kExpansionMax <= taken.file_bytes) return {};
     return refused(fmt::format("{} bytes cannot hold the {} bytes of raw_data", taken.file_bytes,
                                taken.raw_bytes));
@@ -146,7 +152,9 @@ class MdsIndex {
       return refused(fmt::format("{}: less than 4 GiB expected, {} bytes found", name->text,
                                  *bytes->whole_number()));
     }
-    return MdsFile{name->text, *bytes->whole_number()};
+    const JsonValue* hashes = file->find("hashes");
+    const JsonValue* xxh3 = hashes == nullptr ? nullptr : hashes->find("xxh3_64");
+    return MdsFile{name->text, *bytes->whole_number(), xxh3 == nullptr ? "" : xxh3->text};
   }
 
   std::string folder_;
@@ -188,6 +196,7 @@ class MdsFormat : public Format {
 
   Status read(const SourceRange& range, RowSink& rows) const override {
     const MdsShard& shard = shards_[range.source];
+    if (range.begin == 0) BALLAST_RETURN_IF_ERROR(shard.check_hash());
     BALLAST_ASSIGN(MdsReader reader, MdsReader::open(shard));
     std::vector<std::byte> row;
     for (uint64_t at = range.begin; at < range.end;) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/base/hash.h"
 #include "worker/data/codec/codec.h"
 #include "worker/data/column_values.h"
 #include "worker/data/convert/byte_source.h"
@@ -15,6 +16,23 @@ namespace {
 constexpr uint64_t kSamplesAtOnce = 1024;
 
 }  // namespace
+
+Status MdsShard::check_hash() const {
+  if (xxh3.empty()) return {};
+  BALLAST_ASSIGN(const File file, File::open(path));
+  std::vector<std::byte> buffer(MdsReader::kBytesAtOnce);
+  Hasher hasher;
+  for (uint64_t at = 0; at < file.size();) {
+    const auto part = std::span(buffer).first(std::min<uint64_t>(buffer.size(), file.size() - at));
+    BALLAST_RETURN_IF_ERROR(file.read_at(at, part));
+    hasher.add(part);
+    at += part.size();
+  }
+  const std::string found = hex64(hasher.digest());
+  if (found == xxh3) return {};
+  return Status(Code::kDataLoss,
+                fmt::format("{}: xxh3_64 {} expected by index.json, {} found", path, xxh3, found));
+}
 
 Status MdsShard::damaged(uint64_t byte, const std::string& what, Code code) const {
   return Status(code, fmt::format("{}{} at byte {}: {}", path,

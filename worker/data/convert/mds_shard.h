@@ -23,7 +23,10 @@ struct MdsShard {
   uint64_t samples = 0;
   uint64_t raw_bytes = 0;
   uint64_t file_bytes = 0;  // less than raw_bytes where it is packed
+  std::string xxh3 = {};    // of the file, as 16 hex digits; empty: index.json has none
 
+  // Reads the file once. kDataLoss: it does not have the hash.
+  [[nodiscard]] Status check_hash() const;
   // kDataLoss: "shard.mds at byte 17: ...", bytes of the unpacked shard.
   [[nodiscard]] Status damaged(uint64_t byte, const std::string& what,
                                Code code = Code::kDataLoss) const;
