@@ -146,13 +146,11 @@ Status JobReport::write_status(const JobStatus& status) {
 Status JobReport::add_metrics(const MetricRow& row, Time now) {
   MetricSums sums;
   sums.rows = row.test.rows;
+  sums.weight_sum = row.test.weight_sum;
   sums.loss_sum = row.test.loss_sum;
   sums.correct = row.test.correct;
-  if (job_.model.loss != LossKind::kMeanSquaredError) {
-    sums.label_count = row.test.rows * job_.resolved.label_width;
-  }
   sums.squared_error_sum = row.test.squared_error_sum;
-  sums.value_count = row.test.values;
+  sums.label_width = job_.resolved.label_width;
   const std::span<const ScoredLabel> scores(
       reinterpret_cast<const ScoredLabel*>(row.test.scores.data()),
       row.test.scores.size() / sizeof(ScoredLabel));

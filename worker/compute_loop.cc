@@ -21,6 +21,12 @@ namespace {
 // and those still on their way to servers.
 constexpr size_t kGradientsKept = 8;
 
+double weight_of(std::span<const float> weights) {
+  double sum = 0;
+  for (float weight : weights) sum += weight;
+  return sum;
+}
+
 std::string list_of(std::span<const LaneId> lanes) {
   std::vector<uint32_t> numbers;
   for (LaneId lane : lanes) numbers.push_back(lane.value());
@@ -117,6 +123,7 @@ Status ComputeLoop::compute(const session_effect::Compute& order) {
   done_ = {.job = order.job};
   rows_hashes_.clear();
   for (size_t group = 0; group < order.groups.size(); ++group) {
+    lane_weights_.clear();
     Status status = job_.train.mode == Mode::kSync ? [&] {
       PendingHalves pending;
       return compute_node(order, group, order.groups[group].node, pending, true).status();
@@ -190,6 +197,12 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   GradientSet gradients = take_gradients();
   // With "skip" nothing may leave before the whole step is known to be finite.
   const bool skips = job_.train.on_bad_gradient == OnBadGradient::kSkip;
+  uint32_t first = 0;
+  for (LaneId lane : lanes) {
+    const uint32_t count = schedule_.rows_at(lane, order.clock);
+    lane_weights_.push_back(weight_of(batch.weights.subspan(first, count)));
+    first += count;
+  }
   StepHooks hooks;
   hooks.weights_needed = [&](uint32_t) { return go_on(); };
   hooks.gradient_final = [&](uint32_t layer) {
@@ -198,7 +211,7 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   };
   hooks.row_name = [&](uint32_t row) { return batch.row_name(row); };
   Result<StepResult> result =
-      step_.run(batch.features, batch.labels, batch.rows,
+      step_.run({batch.features, batch.labels, batch.weights, batch.rows},
                 {.seed = job_.seed, .clock = order.clock, .lane = lanes.front()}, gradients, hooks);
   if (result.status().code() == Code::kStopped) return result.status();
   if (!result.ok()) {
@@ -209,7 +222,7 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
     for (Buffer& gradient : gradients.parameters) {
       std::ranges::fill(gradient.floats(), 0.0f);
     }
-    result = StepResult{.loss_sum = 0, .weight_sum = static_cast<double>(batch.rows)};
+    result = StepResult{.loss_sum = 0, .weight_sum = weight_of(batch.weights)};
   }
   if (emit && skips) {
     for (uint32_t layer = static_cast<uint32_t>(job_.model.layers.size()); layer-- > 0;) {
@@ -226,7 +239,7 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
 void ComputeLoop::emit_layer(const session_effect::Compute& order, size_t group, uint32_t layer,
                              const PendingHalves& pending, const GradientSet& last) {
   const std::vector<ParameterSpec>& parameters = step_.parameters();
-  session_event::GradientReady ready{order.job, group, {}, {}};
+  session_event::GradientReady ready{order.job, group, {}, lane_weights_, {}};
   for (LaneId lane : order.groups[group].lanes) {
     ready.rows_hashes.push_back(rows_hashes_.at(lane));
   }
@@ -278,10 +291,10 @@ Status ComputeLoop::evaluate(const session_effect::EvaluateSlices& order) {
     done.parts.emplace_back(
         lane,
         wire::EvaluationSums{.rows = sums.rows,
+                             .weight_sum = sums.weight_sum,
                              .loss_sum = sums.loss_sum,
                              .correct = sums.correct,
                              .squared_error_sum = sums.squared_error_sum,
-                             .values = sums.value_count,
                              .scores = Buffer::copy_of(std::as_bytes(std::span(slice->run)))});
   }
   done.seconds = to_seconds(monotonic_now() - started);

@@ -84,6 +84,7 @@ class ComputeLoop {
   std::vector<BufferPool> pools_;  // by parameter
   session_event::ComputeDone done_;
   std::map<LaneId, uint64_t> rows_hashes_;  // of the lanes computed in this order so far
+  std::vector<double> lane_weights_;        // of the group under way, of its lanes computed by now
 };
 
 }  // namespace ballast

@@ -6,6 +6,20 @@
 
 namespace ballast {
 
+namespace {
+
+ScoreRun ranked(std::vector<float>& outputs, const Batch& batch) {
+  std::vector<float> scores, labels;  // of the rows that weigh something
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (batch.weights[i / batch.label_width] == 0) continue;
+    scores.push_back(outputs[i]);
+    labels.push_back(batch.labels[i]);
+  }
+  return make_run(scores, labels);
+}
+
+}  // namespace
+
 Result<SliceResult> evaluate_slice(TrainStep& step, EvalLoader& loader, LossKind loss, LaneId lane,
                                    const std::function<Status()>& batch_done) {
   const bool ranks = loss == LossKind::kSigmoidCrossEntropy;
@@ -14,20 +28,22 @@ Result<SliceResult> evaluate_slice(TrainStep& step, EvalLoader& loader, LossKind
   for (uint64_t index = 0; index < loader.batches(lane); ++index) {
     const Batch batch = loader.take(lane, index);
     std::vector<float> outputs(ranks ? size_t{batch.rows} * step.output_width() : 0);
-    Result<StepResult> result = step.evaluate(batch.features, batch.labels, batch.rows, outputs);
+    Result<StepResult> result =
+        step.evaluate({batch.features, batch.labels, batch.weights, batch.rows}, outputs);
     if (!result.ok()) {
       return result.status().because(
           fmt::format("while evaluating lane {} from {}", lane.value(), batch.row_name(0)));
     }
-    slice.sums.rows += batch.rows;
-    slice.sums.loss_sum += result->loss_sum;
-    slice.sums.correct += result->correct;
-    slice.sums.label_count += result->label_count;
+    MetricSums sums{.rows = batch.rows,
+                    .weight_sum = result->weight_sum,
+                    .loss_sum = result->loss_sum,
+                    .correct = result->correct,
+                    .label_width = batch.label_width};
     if (loss == LossKind::kMeanSquaredError) {
-      slice.sums.squared_error_sum += result->loss_sum * batch.label_width;  // the loss is a mean
-      slice.sums.value_count += uint64_t{batch.rows} * batch.label_width;
+      sums.squared_error_sum = result->loss_sum * batch.label_width;  // the loss is a mean
     }
-    if (ranks) runs.add(make_run(outputs, batch.labels));
+    slice.sums.add(sums);
+    if (ranks) runs.add(ranked(outputs, batch));
     if (batch_done) BALLAST_RETURN_IF_ERROR(batch_done());
   }
   slice.run = runs.take();

@@ -62,8 +62,7 @@ void WorkerSession::on(session_event::GradientReady& event, Time, SessionEffects
   for (const session_event::GradientReady::Part& part : event.parts) {
     for (const UnitSpec& unit : config_.units) {
       if (unit.parameter == part.parameter) {
-        push_unit(task->second, *job_, job_->groups.at(event.group), unit, part.gradient,
-                  event.rows_hashes);
+        push_unit(task->second, *job_, event, unit, part.gradient);
       }
     }
   }
@@ -84,7 +83,10 @@ void WorkerSession::on(session_event::ComputeDone& event, Time, SessionEffects&)
   if (task != tasks_.end() && !task->second.computed) {
     task->second.computed = true;
     ++totals_.steps;
-    totals_.samples += static_cast<uint64_t>(event.weight_sum);
+    for (const LaneGroup& group : job_->groups) {
+      for (LaneId lane : group.lanes)
+        totals_.samples += schedule_.samples_of(lane, task->second.clock);
+    }
     totals_.loss_sum += event.loss_sum;
     totals_.weight_sum += event.weight_sum;
   }

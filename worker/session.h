@@ -75,12 +75,13 @@ struct GradientReady {
   uint64_t job = 0;
   size_t group = 0;
   std::vector<Part> parts;
-  std::vector<uint64_t> rows_hashes;  // of the group's lanes (wire::LaneStamp)
+  std::vector<double> lane_weights;   // of the group's lanes, in its order: sums of sample weights
+  std::vector<uint64_t> rows_hashes;  // likewise (wire::LaneStamp)
 };
 struct ComputeDone {
   uint64_t job = 0;
-  double loss_sum = 0;
-  double weight_sum = 0;
+  double loss_sum = 0;      // over rows, each times its weight
+  double weight_sum = 0;    // of the rows
   double load_seconds = 0;  // waited for the batch
   double compute_seconds = 0;
   wire::LoaderProgress loader = {};  // since the worker started
@@ -240,8 +241,8 @@ class WorkerSession {
   void launch(Task& task, SessionEffects& out);
   [[nodiscard]] std::vector<LaneId> next_lanes(const Task& task) const;
   [[nodiscard]] std::vector<LaneGroup> group(const std::vector<LaneId>& lanes, Clock clock) const;
-  void push_unit(Task& task, const Job& job, const LaneGroup& group, const UnitSpec& unit,
-                 const Buffer& gradient, std::span<const uint64_t> rows_hashes);
+  void push_unit(Task& task, const Job& job, const session_event::GradientReady& ready,
+                 const UnitSpec& unit, const Buffer& gradient);
   void drop_lane(LaneId lane);
   void erase_task(uint64_t number);
   void learn(const wire::ReplyEntry& reply, SessionEffects& out);

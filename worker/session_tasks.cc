@@ -313,9 +313,11 @@ std::vector<LaneGroup> WorkerSession::group(const std::vector<LaneId>& lanes, Cl
   return groups;
 }
 
-void WorkerSession::push_unit(Task& task, const Job& job, const LaneGroup& group,
-                              const UnitSpec& unit, const Buffer& gradient,
-                              std::span<const uint64_t> rows_hashes) {
+void WorkerSession::push_unit(Task& task, const Job& job, const session_event::GradientReady& ready,
+                              const UnitSpec& unit, const Buffer& gradient) {
+  const LaneGroup& group = job.groups.at(ready.group);
+  BALLAST_CHECK(ready.lane_weights.size() == group.lanes.size());
+  BALLAST_CHECK(ready.rows_hashes.size() == group.lanes.size());
   Debt& debt = task.debts[unit.id.value()];
   for (LaneId lane : group.lanes) {
     const bool flying = std::any_of(debt.flying.begin(), debt.flying.end(),
@@ -324,12 +326,10 @@ void WorkerSession::push_unit(Task& task, const Job& job, const LaneGroup& group
     if (flying || !contains(debt.owed, lane)) return;
   }
   wire::PushEntry entry;
-  BALLAST_CHECK(rows_hashes.size() == group.lanes.size());
   for (size_t i = 0; i < group.lanes.size(); ++i) {
     const LaneId lane = group.lanes[i];
-    entry.lanes.push_back({lane, task.lanes.at(lane), task.clock,
-                           static_cast<double>(schedule_.rows_at(lane, task.clock)),
-                           rows_hashes[i]});
+    entry.lanes.push_back(
+        {lane, task.lanes.at(lane), task.clock, ready.lane_weights[i], ready.rows_hashes[i]});
   }
   entry.node_low = group.node.low;
   entry.node_high = group.node.high;

@@ -35,8 +35,8 @@ struct TrainStep::Parts {
   ConstMatrix on_device(std::span<const float> host, uint32_t rows, uint32_t columns,
                         DeviceBuffer& memory);
   Result<ConstMatrix> forward(ConstMatrix x, const Pass& pass, const StepHooks& hooks);
-  Result<StepResult> losses(ConstMatrix outputs, std::span<const float> labels, uint32_t rows,
-                            Matrix dz, const StepHooks& hooks);
+  Result<StepResult> losses(ConstMatrix outputs, const StepRows& batch, Matrix dz,
+                            const StepHooks& hooks);
   Status backward(const Pass& pass, Matrix dy, GradientSet& out, const StepHooks& hooks);
   void start_gradients(uint32_t layer, const Pass& pass, Matrix dy, GradientSet& out);
   Status finish_gradients(uint32_t layer, const StepHooks& hooks);
@@ -51,6 +51,7 @@ struct TrainStep::Parts {
 
   DeviceBuffer features;     // [rows_max, input], unless the device reads host memory
   DeviceBuffer labels;       // [rows_max, label_width], likewise
+  DeviceBuffer row_weights;  // [rows_max], likewise
   DeviceBuffer row_loss;     // [rows_max]
   DeviceBuffer row_correct;  // [rows_max]
   DeviceBuffer dy[2];        // [rows_max, widest layer]: backward goes from one to the other
@@ -95,6 +96,7 @@ Status TrainStep::Parts::allocate(uint32_t input_width) {
   const size_t rows = rows_max;
   BALLAST_RETURN_IF_ERROR(take(features, copies ? rows * input_width : 0));
   BALLAST_RETURN_IF_ERROR(take(labels, copies ? rows * label_width : 0));
+  BALLAST_RETURN_IF_ERROR(take(row_weights, copies ? rows : 0));
   BALLAST_RETURN_IF_ERROR(take(row_loss, rows));
   BALLAST_RETURN_IF_ERROR(take(row_correct, rows));
   for (DeviceBuffer& memory : dy) BALLAST_RETURN_IF_ERROR(take(memory, rows * widest));
@@ -142,27 +144,37 @@ Result<ConstMatrix> TrainStep::Parts::forward(ConstMatrix x, const Pass& pass,
 
 // Row losses are summed on the host in row order, in double: the same on every device that has the
 // same row losses, and a bad row can be named.
-Result<StepResult> TrainStep::Parts::losses(ConstMatrix outputs, std::span<const float> host_labels,
-                                            uint32_t rows, Matrix dz, const StepHooks& hooks) {
-  const ConstMatrix device_labels = on_device(host_labels, rows, label_width, labels);
+Result<StepResult> TrainStep::Parts::losses(ConstMatrix outputs, const StepRows& batch, Matrix dz,
+                                            const StepHooks& hooks) {
+  const uint32_t rows = batch.rows;
+  const ConstMatrix device_labels = on_device(batch.labels, rows, label_width, labels);
+  // A matrix of one row: [1, rows]. Evaluation needs none on the device.
+  ConstMatrix device_weights;
+  if (!batch.weights.empty() && !dz.empty()) {
+    device_weights = on_device(batch.weights, rows, 1, row_weights);
+    device_weights = {device_weights.device_data, 1, rows};
+  }
   const std::span<float> loss = host_row_loss.floats().first(rows);
   const std::span<float> correct = host_row_correct.floats().first(rows);
-  backend.loss(stream, config.loss, outputs, device_labels, row_loss.matrix(1, rows),
-               row_correct.matrix(1, rows), dz);
+  backend.loss(stream, config.loss, outputs, device_labels, device_weights,
+               row_loss.matrix(1, rows), row_correct.matrix(1, rows), dz);
   backend.download(stream, row_loss.matrix(1, rows), loss);
   backend.download(stream, row_correct.matrix(1, rows), correct);
   BALLAST_RETURN_IF_ERROR(backend.synchronize(stream));
   StepResult result;
-  result.weight_sum = rows;
-  result.label_count =
-      config.loss == LossKind::kMeanSquaredError ? 0 : uint64_t{rows} * label_width;
   for (uint32_t r = 0; r < rows; ++r) {
+    const double weight = batch.weights.empty() ? 1.0 : batch.weights[r];
+    if (weight == 0) continue;
     if (!std::isfinite(loss[r])) {
       const std::string row = hooks.row_name ? hooks.row_name(r) : fmt::format("row {}", r);
       return not_finite("bad gradient: the loss of " + row);
     }
-    result.loss_sum += loss[r];
-    result.correct += static_cast<uint64_t>(correct[r]);
+    result.weight_sum += weight;
+    result.loss_sum += weight * loss[r];
+    result.correct += weight * correct[r];
+  }
+  if (config.loss != LossKind::kMeanSquaredError) {
+    result.label_weight = result.weight_sum * label_width;
   }
   return result;
 }
@@ -265,16 +277,16 @@ std::span<float> TrainStep::weights(uint32_t parameter) {
   return parts_->model->host_weights(parameter);
 }
 
-Result<StepResult> TrainStep::run(std::span<const float> features, std::span<const float> labels,
-                                  uint32_t rows, const StepContext& context, GradientSet& out,
-                                  const StepHooks& hooks) {
+Result<StepResult> TrainStep::run(const StepRows& batch, const StepContext& context,
+                                  GradientSet& out, const StepHooks& hooks) {
+  const uint32_t rows = batch.rows;
   BALLAST_CHECK(out.parameters.size() == parameters().size());
-  BALLAST_RETURN_IF_ERROR(check_labels(parts_->config.loss, output_width(), labels, rows));
+  BALLAST_RETURN_IF_ERROR(check_labels(parts_->config.loss, output_width(), batch.labels, rows));
   const Pass pass{parts_->stream, rows, true, context.seed, context.clock, context.lane};
-  const ConstMatrix x = parts_->on_device(features, rows, input_width(), parts_->features);
+  const ConstMatrix x = parts_->on_device(batch.features, rows, input_width(), parts_->features);
   BALLAST_ASSIGN(const ConstMatrix outputs, parts_->forward(x, pass, hooks));
   const Matrix dz = parts_->dy[0].matrix(rows, output_width());
-  BALLAST_ASSIGN(const StepResult result, parts_->losses(outputs, labels, rows, dz, hooks));
+  BALLAST_ASSIGN(const StepResult result, parts_->losses(outputs, batch, dz, hooks));
   if (Status status = parts_->backward(pass, dz, out, hooks); !status.ok()) {
     // What is still under way would write into buffers that the caller takes back. The first
     // failure is the one to report.
@@ -284,15 +296,14 @@ Result<StepResult> TrainStep::run(std::span<const float> features, std::span<con
   return result;
 }
 
-Result<StepResult> TrainStep::evaluate(std::span<const float> features,
-                                       std::span<const float> labels, uint32_t rows,
-                                       std::span<float> outputs) {
-  BALLAST_RETURN_IF_ERROR(check_labels(parts_->config.loss, output_width(), labels, rows));
+Result<StepResult> TrainStep::evaluate(const StepRows& batch, std::span<float> outputs) {
+  const uint32_t rows = batch.rows;
+  BALLAST_RETURN_IF_ERROR(check_labels(parts_->config.loss, output_width(), batch.labels, rows));
   const Pass pass{.stream = parts_->stream, .rows = rows};
-  const ConstMatrix x = parts_->on_device(features, rows, input_width(), parts_->features);
+  const ConstMatrix x = parts_->on_device(batch.features, rows, input_width(), parts_->features);
   BALLAST_ASSIGN(const ConstMatrix z, parts_->forward(x, pass, {}));
   if (!outputs.empty()) parts_->backend.download(parts_->stream, z, outputs);
-  return parts_->losses(z, labels, rows, Matrix(), {});
+  return parts_->losses(z, batch, Matrix(), {});
 }
 
 Status TrainStep::predict(std::span<const float> features, uint32_t rows,

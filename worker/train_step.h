@@ -50,11 +50,21 @@ struct GradientSet {
 // into += other, element by element: the left half of a tree node takes in the right half.
 void add(GradientSet& into, const GradientSet& other);
 
+// Sums over rows, each times the row's weight.
 struct StepResult {
-  double loss_sum = 0;       // over rows
-  double weight_sum = 0;     // rows: every sample weighs 1
-  uint64_t correct = 0;      // labels predicted right; 0 for mean squared error
-  uint64_t label_count = 0;  // labels that could be right: accuracy = correct / label_count
+  double loss_sum = 0;
+  double weight_sum = 0;    // of the rows
+  double correct = 0;       // labels predicted right; 0 for mean squared error
+  double label_weight = 0;  // labels that could be right: accuracy = correct / label_weight
+};
+
+// Rows of a data set. features[rows, input_width]; labels[rows, label_width]; weights[rows], finite
+// and >= 0, or empty: every row weighs 1.
+struct StepRows {
+  std::span<const float> features;
+  std::span<const float> labels;
+  std::span<const float> weights;
+  uint32_t rows = 0;
 };
 
 class TrainStep {
@@ -77,21 +87,17 @@ class TrainStep {
   // run(), or inside weights_needed for that layer.
   [[nodiscard]] std::span<float> weights(uint32_t parameter);
 
-  // Forward, loss and backward over features[rows, input_width] and labels[rows, label_width],
-  // 1 <= rows <= rows_max. Writes every gradient into the buffers of `out` and touches them no more
-  // once gradient_final has been called for their layer; sums over rows, not means.
-  // kInvalidInput: a label is out of range. kDiverged: the loss or a gradient is NaN or infinite;
-  // names the row or the parameter. The caller adds worker, step and lane.
-  [[nodiscard]] Result<StepResult> run(std::span<const float> features,
-                                       std::span<const float> labels, uint32_t rows,
-                                       const StepContext& context, GradientSet& out,
-                                       const StepHooks& hooks = {});
+  // Forward, loss and backward over 1 <= rows <= rows_max. Writes every gradient into the buffers
+  // of `out` and touches them no more once gradient_final has been called for their layer; sums
+  // over rows, each times its weight, not means. kInvalidInput: a label is out of range. kDiverged:
+  // the loss or a gradient is NaN or infinite; names the row or the parameter. The caller adds
+  // worker, step and lane.
+  [[nodiscard]] Result<StepResult> run(const StepRows& batch, const StepContext& context,
+                                       GradientSet& out, const StepHooks& hooks = {});
 
   // Forward and loss only, without dropout. `outputs`[rows, output_width], or empty: the raw
   // outputs, which is what AUC ranks. Every weight must be there.
-  [[nodiscard]] Result<StepResult> evaluate(std::span<const float> features,
-                                            std::span<const float> labels, uint32_t rows,
-                                            std::span<float> outputs = {});
+  [[nodiscard]] Result<StepResult> evaluate(const StepRows& batch, std::span<float> outputs = {});
 
   // predictions[rows, output_width]: class probabilities, probabilities, or values, as the loss is.
   [[nodiscard]] Status predict(std::span<const float> features, uint32_t rows,

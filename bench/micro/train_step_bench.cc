@@ -114,9 +114,11 @@ class Worker {
     }
     const uint32_t width = step_->input_width();
     const auto features = std::span(batch.features).subspan(low * lane_rows_ * width);
-    const auto result = step_->run(features.first(lane_rows_ * width),
-                                   std::span(batch.labels).subspan(low * lane_rows_, lane_rows_),
-                                   lane_rows_, {}, sums_[slot]);
+    const auto result = step_->run({features.first(lane_rows_ * width),
+                                    std::span(batch.labels).subspan(low * lane_rows_, lane_rows_),
+                                    {},
+                                    lane_rows_},
+                                   {}, sums_[slot]);
     BALLAST_CHECK_MSG(result.ok(), result.status().to_string());
     return result->loss_sum;
   }

@@ -12,6 +12,10 @@ uint64_t xxh3(std::span<const std::byte> bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());
 }
 
+uint64_t xxh3(std::span<const std::byte> bytes, uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
 uint64_t xxh3(std::string_view text) {
   return XXH3_64bits(text.data(), text.size());
 }

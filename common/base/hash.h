@@ -12,6 +12,7 @@ namespace ballast {
 
 [[nodiscard]] uint64_t xxh3(std::span<const std::byte> bytes);
 [[nodiscard]] uint64_t xxh3(std::string_view text);
+[[nodiscard]] uint64_t xxh3(std::span<const std::byte> bytes, uint64_t seed);  // 0: as without
 
 // Hashes a sequence piece by piece; the same value as xxh3 of the pieces joined.
 class Hasher {

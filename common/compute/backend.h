@@ -153,14 +153,16 @@ class Backend {
   // --- losses ---
   // From outputs z[n, units] and labels[n, label_width], per row: row_loss[1, n], row_correct[1, n]
   // (how many of the row's labels are predicted right; 0 for mean squared error), and dz[n, units],
-  // the derivative of the sum of row losses, or empty (evaluation). dz may be z.
+  // the derivative of the sum of weights[r] * row_loss[r], or empty (evaluation). dz may be z.
+  // weights[1, n], finite and >= 0, or empty: all 1, with the same bits. They do not enter row_loss
+  // and row_correct. A row of weight 0 has dz = 0, also where its loss is not finite.
   // softmax_cross_entropy: label_width 1, a class id in [0, units), checked by the caller;
   //   loss = log(sum_j exp(z_j)) - z_label; right when z_label is the first largest.
   // sigmoid_cross_entropy: label_width = units, labels 0 or 1; loss = mean over the columns of
   //   log(1 + exp(z)) - label * z; right when (z > 0) = label.
   // mean_squared_error: label_width = units; loss = mean over the columns of (z - label)^2.
   virtual void loss(StreamId stream, LossKind kind, ConstMatrix z, ConstMatrix labels,
-                    Matrix row_loss, Matrix row_correct, Matrix dz) = 0;
+                    ConstMatrix weights, Matrix row_loss, Matrix row_correct, Matrix dz) = 0;
   // What a user sees: softmax or sigmoid of z[n, units], or z itself. y may be z.
   virtual void predict(StreamId stream, LossKind kind, ConstMatrix z, Matrix y) = 0;
 

@@ -25,6 +25,10 @@ struct Choices<Order> {
   static constexpr std::string_view kNames[] = {"auto", "full", "strip", "none"};
 };
 template <>
+struct Choices<Tail> {
+  static constexpr std::string_view kNames[] = {"short", "pad", "drop"};
+};
+template <>
 struct Choices<Durability> {
   static constexpr std::string_view kNames[] = {"checkpoint", "process", "machine"};
 };
@@ -60,8 +64,22 @@ struct Choices<ScheduleKind> {
 };
 template <>
 struct Choices<TransformKind> {
-  static constexpr std::string_view kNames[] = {"scale", "standardize", "one_hot", "multi_hot",
-                                                "pad"};
+  static constexpr std::string_view kNames[] = {
+      "scale",       "standardize",   "log1p",        "clip",  "bucketize",    "hash",
+      "one_hot",     "multi_hot",     "pad",          "cross", "filter",       "random_crop",
+      "random_flip", "random_rotate", "random_shift", "noise", "token_dropout"};
+};
+template <>
+struct Choices<Relation> {
+  static constexpr std::string_view kNames[] = {"==", "!=", "<", "<=", ">", ">="};
+};
+template <>
+struct Choices<PixelLayout> {
+  static constexpr std::string_view kNames[] = {"hwc", "chw"};
+};
+template <>
+struct Choices<Balance> {
+  static constexpr std::string_view kNames[] = {"none", "weights"};
 };
 
 template <typename Enum>

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "common/config/choices.h"
@@ -57,18 +58,73 @@ void check_columns(const DataConfig& data, Problems& out) {
   }
 }
 
+// A filter looks at any column; others change one that reaches the model, by itself or in a cross.
+bool is_used(const DataConfig& data, const TransformConfig& transform) {
+  const auto holds = [&](const std::vector<std::string>& names) {
+    return std::count(names.begin(), names.end(), transform.column) > 0;
+  };
+  if (transform.kind == TransformKind::kFilter || transform.column == data.label) return true;
+  return holds(data.features) ||
+         std::any_of(data.transforms.begin(), data.transforms.end(), [&](const auto& other) {
+           return other.kind == TransformKind::kCross && holds(other.columns);
+         });
+}
+
+void check_clip(const TransformConfig& transform, const std::string& path, Problems& out) {
+  if (transform.kind != TransformKind::kClip || transform.low <= transform.high) return;
+  out.push_back({{path + ".low", path + ".high"},
+                 fmt::format("{0}.low = {1} is above {0}.high = {2}; expected low <= high", path,
+                             transform.low, transform.high)});
+}
+
+void check_boundaries(const TransformConfig& transform, const std::string& path, Problems& out) {
+  if (transform.kind != TransformKind::kBucketize) return;
+  const std::vector<double>& cuts = transform.boundaries;
+  for (size_t i = 1; i < cuts.size(); ++i) {
+    if (cuts[i - 1] < cuts[i]) continue;
+    out.push_back({{path + ".boundaries"},
+                   fmt::format("{}.boundaries[{}] = {} is not above {} before it; expected "
+                               "ascending numbers",
+                               path, i, cuts[i], cuts[i - 1])});
+    return;
+  }
+  if (cuts.empty()) {
+    out.push_back({{path + ".boundaries"},
+                   fmt::format("{}.boundaries is empty; expected at least one number", path)});
+  }
+}
+
+void check_crossed(const TransformConfig& transform, const std::string& path, Problems& out) {
+  if (transform.kind != TransformKind::kCross || transform.columns.size() >= 2) return;
+  out.push_back({{path + ".columns"},
+                 fmt::format("{}.columns has {} names; expected two or more", path,
+                             transform.columns.size())});
+}
+
+void check_shape(const TransformConfig& transform, const std::string& path, Problems& out) {
+  const std::vector<double>& shape = transform.shape;
+  const bool whole =
+      std::all_of(shape.begin(), shape.end(), [](double size) { return size == std::floor(size); });
+  if (whole && (shape.empty() || shape.size() == 2 || shape.size() == 3)) return;
+  out.push_back({{path + ".shape"},
+                 fmt::format("{}.shape = [{}]; expected two or three whole numbers", path,
+                             fmt::join(shape, ", "))});
+}
+
 void check_transforms(const DataConfig& data, Problems& out) {
   for (size_t i = 0; i < data.transforms.size(); ++i) {
     const TransformConfig& transform = data.transforms[i];
     const std::string path = fmt::format("data.transform[{}]", i);
-    const bool known = transform.column == data.label ||
-                       std::count(data.features.begin(), data.features.end(), transform.column) > 0;
-    if (!known) {
+    if (!is_used(data, transform)) {
       out.push_back({{path + ".column", "data.features"},
                      fmt::format("{}.column = \"{}\" is neither in data.features ({}) nor "
                                  "data.label",
                                  path, transform.column, fmt::join(data.features, ", "))});
     }
+    check_clip(transform, path, out);
+    check_boundaries(transform, path, out);
+    check_crossed(transform, path, out);
+    check_shape(transform, path, out);
     if (transform.kind != TransformKind::kStandardize) continue;
     if (transform.mean.empty() || transform.mean.size() != transform.std.size()) {
       out.push_back({{path + ".std", path + ".mean"},

@@ -11,6 +11,8 @@ namespace ballast {
 enum class Mode { kSync, kSsp, kAsync };
 enum class Device { kCpu, kCuda };
 enum class Order { kAuto, kFull, kStrip, kNone };
+enum class Tail { kShort, kPad, kDrop };
+enum class Balance { kNone, kWeights };
 enum class Durability { kCheckpoint, kProcess, kMachine };
 enum class OnBadGradient { kStop, kSkip };
 enum class TransportKind { kIpc, kTcp };
@@ -20,7 +22,27 @@ enum class Activation { kNone, kRelu, kGelu, kTanh, kSigmoid };
 enum class LossKind { kSoftmaxCrossEntropy, kSigmoidCrossEntropy, kMeanSquaredError };
 enum class OptimizerKind { kSgd, kMomentum, kNesterov, kAdagrad, kRmsprop, kAdam, kAdamw };
 enum class ScheduleKind { kConstant, kStep, kCosine };
-enum class TransformKind { kScale, kStandardize, kOneHot, kMultiHot, kPad };
+enum class TransformKind {
+  kScale,
+  kStandardize,
+  kLog1p,
+  kClip,
+  kBucketize,
+  kHash,
+  kOneHot,
+  kMultiHot,
+  kPad,
+  kCross,
+  kFilter,
+  kRandomCrop,
+  kRandomFlip,
+  kRandomRotate,
+  kRandomShift,
+  kNoise,
+  kTokenDropout
+};
+enum class Relation { kEqual, kNotEqual, kLess, kLessOrEqual, kGreater, kGreaterOrEqual };
+enum class PixelLayout { kHwc, kChw };
 
 struct TransformConfig {
   TransformKind kind = TransformKind::kScale;
@@ -31,7 +53,24 @@ struct TransformConfig {
   std::vector<double> std;
   uint32_t classes = 0;  // one_hot, multi_hot: width of the result
   uint32_t items = 0;    // pad: items a row has afterwards
-  double fill = 0;       // pad: every value of an item that a list lacks
+  double low = 0;        // clip: both ends included
+  double high = 0;
+  std::vector<double> boundaries;        // bucketize: how many of them are <= x
+  uint64_t buckets = 0;                  // hash, cross: ids from 0 to buckets - 1
+  uint64_t hash_seed = 0;                // hash, cross
+  std::vector<std::string> columns;      // cross
+  Relation relation = Relation::kEqual;  // filter: rows that are not so weigh 0
+  double value = 0;                      // filter
+  std::vector<double> shape;             // pictures; empty: the column's
+  PixelLayout layout = PixelLayout::kHwc;
+  uint32_t padding = 0;      // random_crop: pixels on each side
+  double degrees = 0;        // random_rotate: at most, either way
+  double pixels = 0;         // random_shift: at most, in each direction
+  double fill = 0;           // pad: every value a list lacks; pictures: what comes in from outside
+  double probability = 0.5;  // random_flip
+  double sigma = 0;          // noise
+  double rate = 0;           // token_dropout: share of the ids
+  int64_t unknown = 0;       // token_dropout: what takes their place
 
   bool operator==(const TransformConfig&) const = default;
 };
@@ -50,8 +89,11 @@ struct DataConfig {
   std::string test;                   // empty: no evaluation
   std::vector<std::string> features;  // columns joined in this order into one float row
   std::string label;
+  std::string weight;                // a column of sample weights; empty: every row weighs 1
+  Balance balance = Balance::kNone;  // training only
   Order order = Order::kAuto;  // kAuto: kFull or kStrip, decided once, when the job is resolved
   uint32_t window = 0;         // order strip: blocks a lane mixes; 0: as many as memory_mib allows
+  Tail tail = Tail::kShort;    // lane_schedule.h: the last step of an epoch
   uint64_t memory_mib = 1024;  // budget of one worker's loader
   uint32_t threads = 0;        // loader threads of one worker; 0: chosen when resolved
   std::string cache;  // folder that keeps what came from an address; empty: nothing is kept
@@ -181,6 +223,8 @@ struct ResolvedConfig {
   uint64_t train_block_bytes = 0;  // of the largest block
   std::string train_manifest_xxh3;
   std::string test_manifest_xxh3;
+  std::vector<double> class_labels;  // data.balance: the labels that occur, ascending
+  std::vector<double> class_rows;    // how many rows have each; whole numbers
 
   bool operator==(const ResolvedConfig&) const = default;
 };

@@ -49,6 +49,13 @@ Section data_section() {
       .text("label", &DataConfig::label, "column the model learns to predict")
       .required()
       .example("\"label\"")
+      .text("weight", &DataConfig::weight,
+            "column of sample weights, 0 or more, one a row, of train and test; empty: every row "
+            "weighs 1")
+      .example("\"\"")
+      .choice("balance", &DataConfig::balance,
+              "what is done about classes of unlike size while training; weights: a row of class c "
+              "weighs rows / (classes * rows of c), so that every class weighs the same")
       .choice("order", &DataConfig::order,
               "full: the rows of an epoch in a new random order, held in memory; strip: streamed, "
               "each lane mixing `window` random blocks at a time; none: as stored, held in memory; "
@@ -56,6 +63,10 @@ Section data_section() {
       .integer("window", &DataConfig::window, {0, 4096}, "blocks",
                "order strip: how many blocks a lane mixes; 0: as many as data.memory_mib allows, 2 "
                "to 64")
+      .choice("tail", &DataConfig::tail,
+              "the last step of an epoch, where batch does not divide the rows; short: fewer rows; "
+              "pad: rows that weigh 0 fill it up; drop: it is left out, and other rows with it in "
+              "each epoch")
       .integer("memory_mib", &DataConfig::memory_mib, {1, 1 << 24}, "MiB",
                "memory one worker may use for decoded data")
       .fixes_result(false)
@@ -101,13 +112,20 @@ Section transform_section() {
              },
              "what is done to a column after reading, in the order of the file")
       .repeated([](JobConfig & job) -> auto& { return job.data.transforms; },
-                {"scale", "standardize", "one_hot", "multi_hot", "pad"})
+                {"scale", "standardize", "log1p", "clip", "bucketize", "hash", "one_hot",
+                 "multi_hot", "pad", "cross", "filter", "random_crop", "random_flip",
+                 "random_rotate", "random_shift", "noise", "token_dropout"})
       .choice("kind", &TransformConfig::kind,
-              "scale: x * factor + shift; standardize: (x - mean) / std; one_hot: classes as zeros "
-              "and a one; multi_hot: of a list how often each class is in it; pad: of a list its "
-              "first items")
+              "scale: x * factor + shift; standardize: (x - mean) / std; log1p: log(1 + x), of x < "
+              "0 -log(1 - x); clip: into [low, high]; bucketize: how many boundaries are <= x; "
+              "hash: whole numbers to ids; one_hot: classes as zeros and a one; cross: several "
+              "columns to one id; multi_hot: of a list how often each class is in it; pad: of a "
+              "list its first items; filter: other rows weigh 0; while training only: random_crop, "
+              "random_flip, random_rotate, random_shift of pictures, noise, token_dropout")
       .required()
-      .text("column", &TransformConfig::column, "a column of data.features, or data.label")
+      .text("column", &TransformConfig::column,
+            "a column of data.features, or data.label; cross: the name of the new column; filter: "
+            "any column")
       .required()
       .example("\"pixels\"")
       .number("factor", &TransformConfig::factor, kAny, "", "x becomes x * factor + shift")
@@ -136,8 +154,81 @@ Section transform_section() {
       .of({"pad"})
       .required()
       .example("8")
-      .number("fill", &TransformConfig::fill, kAny, "", "every value of the items a list lacks")
-      .of({"pad"})
+      .number("low", &TransformConfig::low, kAny, "", "smaller values become it")
+      .of({"clip"})
+      .required()
+      .example("0")
+      .number("high", &TransformConfig::high, kAny, "", "larger values become it")
+      .of({"clip"})
+      .required()
+      .example("1")
+      .numbers("boundaries", &TransformConfig::boundaries, kAny,
+               "ascending; n of them make the buckets 0 to n")
+      .of({"bucketize"})
+      .required()
+      .example("[18, 30, 65]")
+      .texts("columns", &TransformConfig::columns,
+             "two or more columns with one whole number a row, after their transforms further up")
+      .of({"cross"})
+      .required()
+      .example("[\"channel\", \"hour\"]")
+      .integer("buckets", &TransformConfig::buckets, {1, 1u << 31}, "ids",
+               "ids are from 0 to buckets - 1: XXH3-64 of the numbers, 8 little-endian bytes each, "
+               "modulo buckets")
+      .of({"hash", "cross"})
+      .required()
+      .example("1000")
+      .integer("seed", &TransformConfig::hash_seed, {0, 9223372036854775807.0}, "",
+               "seed of XXH3-64")
+      .of({"hash", "cross"})
+      .choice("relation", &TransformConfig::relation,
+              "rows in which the column does not stand in it to value weigh 0")
+      .of({"filter"})
+      .required()
+      .number("value", &TransformConfig::value, kAny, "", "what the column is compared with")
+      .of({"filter"})
+      .required()
+      .example("0")
+      .numbers("shape", &TransformConfig::shape, {1, 65536, false, false},
+               "of a picture: [height, width], or three with channels as layout says; empty: the "
+               "column's")
+      .of({"random_crop", "random_flip", "random_rotate", "random_shift"})
+      .choice("layout", &TransformConfig::layout,
+              "hwc: a pixel's channels stand together; chw: a channel's pixels do")
+      .of({"random_crop", "random_flip", "random_rotate", "random_shift"})
+      .integer("padding", &TransformConfig::padding, {1, 1024}, "pixels",
+               "cut out at random, as large as before, after adding so many on each side")
+      .of({"random_crop"})
+      .required()
+      .example("4")
+      .number("degrees", &TransformConfig::degrees, {0, 180, true, false}, "",
+              "turned by at most so much, either way")
+      .of({"random_rotate"})
+      .required()
+      .example("10")
+      .number("pixels", &TransformConfig::pixels, {0, 1024, true, false}, "pixels",
+              "moved by at most so much, also by parts of a pixel, up or down and left or right")
+      .of({"random_shift"})
+      .required()
+      .example("1")
+      .number("fill", &TransformConfig::fill, kAny, "",
+              "every value of the items a list lacks; what comes in from outside of a picture")
+      .of({"pad", "random_crop", "random_rotate", "random_shift"})
+      .number("probability", &TransformConfig::probability, kShare, "",
+              "chance that left and right change places")
+      .of({"random_flip"})
+      .number("sigma", &TransformConfig::sigma, kPositive, "",
+              "standard deviation of what is added to each value")
+      .of({"noise"})
+      .required()
+      .example("0.1")
+      .number("rate", &TransformConfig::rate, kShare, "", "share of the ids that are replaced")
+      .of({"token_dropout"})
+      .required()
+      .example("0.1")
+      .integer("unknown", &TransformConfig::unknown,
+               {-9223372036854775807.0, 9223372036854775807.0}, "", "the id that takes their place")
+      .of({"token_dropout"})
       .take();
 }
 
@@ -369,6 +460,10 @@ Section resolved_section() {
             "hash of data.train's manifest")
       .text("test_manifest_xxh3", &ResolvedConfig::test_manifest_xxh3,
             "hash of data.test's manifest")
+      .numbers("class_labels", &ResolvedConfig::class_labels, kAny,
+               "data.balance: the labels that occur")
+      .numbers("class_rows", &ResolvedConfig::class_rows, kNotNegative,
+               "how many rows have each of them")
       .take();
 }
 

@@ -13,21 +13,23 @@
 
 namespace ballast {
 
+// All but `rows` count a row as often as it weighs.
 struct MetricSums {
   uint64_t rows = 0;
+  double weight_sum = 0;         // of the rows
   double loss_sum = 0;           // over rows
-  uint64_t correct = 0;          // labels predicted right
-  uint64_t label_count = 0;      // labels that could be right
-  double squared_error_sum = 0;  // mean squared error only, over `value_count` outputs
-  uint64_t value_count = 0;
+  double correct = 0;            // labels predicted right
+  double squared_error_sum = 0;  // mean squared error only, over all outputs
+  uint32_t label_width = 1;      // labels of a row
 
   void add(const MetricSums& later);
 };
 
-// (name, value) in a fixed order, as in summary.json without the "test_": always "loss" (mean over
-// rows); "accuracy" and "log_loss" for the cross-entropies, "auc" for sigmoid cross-entropy when
-// both labels occur, "rmse" for mean squared error. Empty without rows. `run` is sorted; sigmoid
-// only, otherwise empty.
+// (name, value) in a fixed order, as in summary.json without the "test_": always "loss" (weighted
+// mean over rows); "accuracy" and "log_loss" for the cross-entropies, "auc" for sigmoid
+// cross-entropy when both labels occur, "rmse" for mean squared error. Empty when no row weighs
+// anything. `run` is sorted; sigmoid only, otherwise empty. AUC leaves rows of weight 0 out and
+// counts all others alike: it is exact because it counts pairs.
 [[nodiscard]] std::vector<std::pair<std::string, double>> metrics_of(
     LossKind loss, const MetricSums& sums, std::span<const ScoredLabel> run);
 

@@ -7,13 +7,17 @@
 namespace ballast {
 
 LaneSchedule::LaneSchedule(uint64_t rows, uint32_t lanes, uint32_t batch, uint32_t epochs,
-                           uint64_t max_steps)
-    : rows_(rows), lanes_(lanes) {
+                           uint64_t max_steps, Tail tail)
+    : rows_(rows), lanes_(lanes), tail_(tail) {
   BALLAST_CHECK(rows > 0 && lanes > 0 && batch > 0 && epochs > 0);
   BALLAST_CHECK(batch % lanes == 0);
   lane_batch_ = batch / lanes;
   const uint64_t longest_lane = (rows + lanes - 1) / lanes;
   steps_per_epoch_ = (longest_lane + lane_batch_ - 1) / lane_batch_;
+  if (tail == Tail::kDrop) {
+    BALLAST_CHECK(rows >= batch);
+    steps_per_epoch_ = rows / lanes / lane_batch_;
+  }
   steps_ = steps_per_epoch_ * epochs;
   if (max_steps > 0) steps_ = std::min(steps_, max_steps);
 }
@@ -24,6 +28,11 @@ uint64_t LaneSchedule::lane_rows(LaneId lane) const {
 }
 
 uint32_t LaneSchedule::rows_at(LaneId lane, Clock clock) const {
+  if (tail_ == Tail::kPad && clock < steps_ && lane_rows(lane) > 0) return lane_batch_;
+  return samples_of(lane, clock);
+}
+
+uint32_t LaneSchedule::samples_of(LaneId lane, Clock clock) const {
   if (clock >= steps_) return 0;
   const uint64_t all = lane_rows(lane);
   const uint64_t done = std::min(first_position(clock), all);
@@ -41,13 +50,14 @@ Clock LaneSchedule::present_from(LaneId lane, Clock clock) const {
 
 uint64_t LaneSchedule::samples_at(Clock clock) const {
   uint64_t samples = 0;
-  for (uint32_t lane = 0; lane < lanes_; ++lane) samples += rows_at(LaneId(lane), clock);
+  for (uint32_t lane = 0; lane < lanes_; ++lane) samples += samples_of(LaneId(lane), clock);
   return samples;
 }
 
 LaneSchedule schedule_of(const JobConfig& job) {
   const TrainConfig& train = job.train;
-  return {job.resolved.train_rows, train.lanes, train.batch, train.epochs, train.max_steps};
+  return {job.resolved.train_rows, train.lanes,  train.batch, train.epochs,
+          train.max_steps,         job.data.tail};
 }
 
 }  // namespace ballast

@@ -2,9 +2,11 @@
 // workers and the coordinator agree without a message. Pure values; any thread.
 //
 // Rows 0 .. rows-1 of an epoch are dealt to lanes in turn, so lane lengths differ by at most one. A
-// step takes batch / lanes consecutive positions of each lane; the last step of an epoch may be
-// short, and a lane that has no row left in it is absent from that step. Clocks count steps over
-// all epochs.
+// step takes batch / lanes consecutive positions of each lane. What the last step of an epoch does
+// when they do not come out even is the tail: short: it has fewer rows, and a lane that has no row
+// left in it is absent; pad: each lane has as many rows as always, those behind its last one repeat
+// that one and weigh 0; drop: there is no such step, the last rows of each lane are left out of
+// this epoch. Clocks count steps over all epochs.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +18,10 @@ namespace ballast {
 
 class LaneSchedule {
  public:
-  // batch must be a multiple of lanes, all numbers > 0. `max_steps` 0: all epochs.
+  // batch must be a multiple of lanes, all numbers > 0; tail drop: rows >= batch. `max_steps` 0:
+  // all epochs.
   LaneSchedule(uint64_t rows, uint32_t lanes, uint32_t batch, uint32_t epochs,
-               uint64_t max_steps = 0);
+               uint64_t max_steps = 0, Tail tail = Tail::kShort);
 
   [[nodiscard]] uint32_t lanes() const { return lanes_; }
   [[nodiscard]] uint32_t batch() const { return lanes_ * lane_batch_; }
@@ -27,14 +30,16 @@ class LaneSchedule {
   [[nodiscard]] uint64_t steps_per_epoch() const { return steps_per_epoch_; }
   [[nodiscard]] uint64_t steps() const { return steps_; }  // of the whole job
 
-  // Rows the lane has in every epoch.
+  // Rows the lane has in every epoch, those that a tail drops too.
   [[nodiscard]] uint64_t lane_rows(LaneId lane) const;
-  // Rows of the lane in the step; 0: absent, or the job is over.
+  // Rows of the lane in the step, padding too; 0: absent, or the job is over.
   [[nodiscard]] uint32_t rows_at(LaneId lane, Clock clock) const;
+  // Of these, the first ones, which are samples: all but padding.
+  [[nodiscard]] uint32_t samples_of(LaneId lane, Clock clock) const;
   [[nodiscard]] bool present(LaneId lane, Clock clock) const { return rows_at(lane, clock) > 0; }
   // The first clock >= `clock` at which the lane has rows; kNever when there is none.
   [[nodiscard]] Clock present_from(LaneId lane, Clock clock) const;
-  // Samples of all lanes in the step.
+  // Samples of all lanes in the step, without padding.
   [[nodiscard]] uint64_t samples_at(Clock clock) const;
 
   [[nodiscard]] uint64_t epoch_of(Clock clock) const { return clock / steps_per_epoch_; }
@@ -49,6 +54,7 @@ class LaneSchedule {
   uint32_t lane_batch_;
   uint64_t steps_per_epoch_;
   uint64_t steps_;
+  Tail tail_;
 };
 
 // `job` is resolved (train_rows > 0).

@@ -15,8 +15,8 @@
 namespace ballast::wire {
 
 // Versions of the protocol this build speaks; a join outside both ranges is refused.
-inline constexpr uint32_t kProtocolMin = 2;
-inline constexpr uint32_t kProtocolMax = 2;
+inline constexpr uint32_t kProtocolMin = 3;
+inline constexpr uint32_t kProtocolMax = 3;
 
 // ---------------------------------------------------------------- to the coordinator
 
@@ -161,12 +161,13 @@ struct Handing {
 };
 
 // What one slice of the test set adds to the metrics; slices are added in lane order.
+// All but `rows` count a row as often as it weighs.
 struct EvaluationSums {
   uint64_t rows = 0;
+  double weight_sum = 0;  // of the rows
   double loss_sum = 0;
-  uint64_t correct = 0;          // labels predicted right, of rows x label width
+  double correct = 0;            // labels predicted right, of weight_sum x label width
   double squared_error_sum = 0;  // mean squared error only
-  uint64_t values = 0;           // squared errors summed
   Buffer scores;  // sigmoid only: float32 pairs (score, label) by ascending score, for AUC
 };
 

@@ -27,8 +27,9 @@ Offset<fb::FeedAnswer> pack(Packer& packer, const FeedAnswer& answer) {
   const uint32_t ids = packer.payload(answer.ids);
   const uint32_t features = packer.payload(answer.features);
   const uint32_t labels = packer.payload(answer.labels);
+  const uint32_t weights = packer.payload(answer.weights);
   return fb::CreateFeedAnswer(packer.builder(), &run, static_cast<fb::FeedCode>(answer.code),
-                              reason, ids, features, labels, answer.xxh3);
+                              reason, ids, features, labels, answer.xxh3, weights);
 }
 
 FeedAsk unpack(Unpacker&, const fb::FeedAsk& table) {
@@ -43,6 +44,7 @@ FeedAnswer unpack(Unpacker& unpacker, const fb::FeedAnswer& table) {
   answer.ids = unpacker.payload(table.ids(), "ids", sizeof(uint64_t));
   answer.features = unpacker.payload(table.features(), "features");
   answer.labels = unpacker.payload(table.labels(), "labels");
+  answer.weights = unpacker.payload(table.weights(), "weights");
   answer.xxh3 = table.xxh3();
   return answer;
 }

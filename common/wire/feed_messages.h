@@ -53,7 +53,8 @@ struct FeedAnswer {
   Buffer ids;          // u64[rows]
   Buffer features;     // f32[rows, width]
   Buffer labels;       // f32[rows, label_width]
-  uint64_t xxh3 = 0;   // of the three, one after another
+  Buffer weights;      // f32[rows]
+  uint64_t xxh3 = 0;   // of the four, one after another
 };
 
 }  // namespace ballast::wire

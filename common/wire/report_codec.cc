@@ -198,8 +198,8 @@ Handing unpack(Unpacker&, const fb::Handing& t) {
 
 Offset<fb::EvalPart> pack(Packer& packer, const EvalPart& m) {
   return fb::CreateEvalPart(packer.builder(), m.worker.value(), m.evaluation, m.lane.value(),
-                            m.sums.rows, m.sums.loss_sum, m.sums.correct, m.sums.squared_error_sum,
-                            m.sums.values, packer.payload(m.sums.scores));
+                            m.sums.rows, m.sums.loss_sum, m.sums.squared_error_sum,
+                            packer.payload(m.sums.scores), m.sums.weight_sum, m.sums.correct);
 }
 
 EvalPart unpack(Unpacker& unpacker, const fb::EvalPart& t) {
@@ -208,10 +208,10 @@ EvalPart unpack(Unpacker& unpacker, const fb::EvalPart& t) {
       .evaluation = t.evaluation(),
       .lane = LaneId(t.lane()),
       .sums = {.rows = t.rows(),
+               .weight_sum = t.weight_sum(),
                .loss_sum = t.loss_sum(),
                .correct = t.correct(),
                .squared_error_sum = t.squared_error_sum(),
-               .values = t.values(),
                .scores = unpacker.payload(t.scores(), "scores", 2 * sizeof(float))},
   };
 }

@@ -47,10 +47,10 @@ wire::EvaluationSums EvaluationParts::merged() const {
   for (const std::optional<wire::EvalPart>& part : parts_) {
     if (!part) continue;
     sum.rows += part->sums.rows;
+    sum.weight_sum += part->sums.weight_sum;
     sum.loss_sum += part->sums.loss_sum;
     sum.correct += part->sums.correct;
     sum.squared_error_sum += part->sums.squared_error_sum;
-    sum.values += part->sums.values;
     if (!part->sums.scores.empty()) runs.push_back(part->sums.scores);
   }
   sum.scores = merge_scores(runs);

@@ -152,8 +152,8 @@ class AsyncUnit final : public Unit {
     const Clock clock = entry.lanes.front().clock;
     for (size_t i = 0; i < entry.lanes.size(); ++i) {
       const wire::LaneStamp& stamp = entry.lanes[i];
-      if (stamp.lane.value() >= schedule_.lanes() || stamp.clock != clock || !(stamp.weight > 0) ||
-          !schedule_.present(stamp.lane, clock) ||
+      if (stamp.lane.value() >= schedule_.lanes() || stamp.clock != clock ||
+          !is_weight(stamp.weight) || !schedule_.present(stamp.lane, clock) ||
           (i > 0 && stamp.lane <= entry.lanes[i - 1].lane)) {
         return false;
       }
@@ -200,12 +200,15 @@ class AsyncUnit final : public Unit {
   }
 
   void apply(wire::PushEntry& entry) {
-    double weight_sum = 0;
-    for (const wire::LaneStamp& stamp : entry.lanes) weight_sum += stamp.weight;
+    PushSums sums;
+    for (const wire::LaneStamp& stamp : entry.lanes) {
+      sums.weight += stamp.weight;
+      sums.samples += schedule_.samples_of(stamp.lane, stamp.clock);
+    }
     const uint64_t staleness = version_ - std::min(version_, entry.base_version);
     const GradientNode whole{0, schedule_.lanes(), entry.gradient.data()};
-    weights_.apply({&whole, 1}, std::move(entry.gradient), weight_sum,
-                   damping(weight_sum, entry.lanes.front().clock, staleness));
+    weights_.apply({&whole, 1}, std::move(entry.gradient), sums,
+                   damping(sums.samples, entry.lanes.front().clock, staleness));
     ++version_;
     for (const wire::LaneStamp& stamp : entry.lanes) {
       marks_[stamp.lane.value()] = schedule_.present_from(stamp.lane, stamp.clock + 1);
@@ -216,9 +219,9 @@ class AsyncUnit final : public Unit {
     ++staleness_counts_[bucket];
   }
 
-  [[nodiscard]] double damping(double weight_sum, Clock clock, uint64_t staleness) const {
+  [[nodiscard]] double damping(double samples, Clock clock, uint64_t staleness) const {
     double factor = 1;
-    if (scaling_.by_share) factor *= weight_sum / static_cast<double>(schedule_.samples_at(clock));
+    if (scaling_.by_share) factor *= samples / static_cast<double>(schedule_.samples_at(clock));
     if (scaling_.by_staleness) factor /= 1.0 + static_cast<double>(staleness);
     return factor;
   }

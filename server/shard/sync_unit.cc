@@ -164,7 +164,7 @@ class SyncUnit final : public Unit {
     for (uint32_t lane = entry.node_low; lane < entry.node_high; ++lane) {
       if (!schedule_.present(LaneId(lane), step)) continue;
       if (stamp == entry.lanes.end() || stamp->lane != LaneId(lane) || stamp->clock != step ||
-          !(stamp->weight > 0)) {
+          !is_weight(stamp->weight)) {
         return false;
       }
       ++stamp;
@@ -208,7 +208,8 @@ class SyncUnit final : public Unit {
       weight_sum += lane_stamps_[lane].weight;
       enter(LaneId(lane), lane_stamps_[lane].rows_hash);
     }
-    weights_.apply(nodes, std::move(slots_.front().gradient), weight_sum);
+    weights_.apply(nodes, std::move(slots_.front().gradient),
+                   {weight_sum, static_cast<double>(schedule_.samples_at(version_))});
     slots_.clear();
     ++version_;
     versions_[version_] = weights_.current();

@@ -68,8 +68,11 @@ Status UnitWeights::restore(UnitImage image) {
   return Status();
 }
 
-void UnitWeights::apply(std::span<const GradientNode> nodes, Buffer used_up, double weight_sum,
+void UnitWeights::apply(std::span<const GradientNode> nodes, Buffer used_up, const PushSums& sums,
                         double damping) {
+  const double samples_before = samples_applied_;
+  samples_applied_ += sums.samples;
+  if (sums.weight == 0) return;
   Buffer next = reusable(used_up, bytes()) ? std::move(used_up) : pool_.take();
   std::vector<std::span<float>> state;
   for (Buffer& tensor : state_) state.push_back(tensor.floats());
@@ -77,16 +80,15 @@ void UnitWeights::apply(std::span<const GradientNode> nodes, Buffer used_up, dou
   apply_update(rule_.train.optimizer,
                {.gradients = nodes,
                 .lanes = rule_.lanes,
-                .weight_sum = weight_sum,
+                .weight_sum = sums.weight,
                 .updates = updates_,
                 .learning_rate =
-                    damping * learning_rate_at(rule_.train, static_cast<uint64_t>(samples_applied_),
+                    damping * learning_rate_at(rule_.train, static_cast<uint64_t>(samples_before),
                                                rule_.job_steps),
                 .decay = decay_,
                 .weights_in = std::as_const(current_).floats(),
                 .weights_out = next.floats(),
                 .state = state});
-  samples_applied_ += weight_sum;
   current_ = std::move(next);
 }
 

@@ -6,6 +6,7 @@
 // Optimizer state is updated in place. Owner thread: the shard.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -27,6 +28,17 @@ struct UpdateRule {
   uint64_t job_steps = 0;  // of the whole job, for schedules that decay to its end
 };
 
+// What one update is made of.
+struct PushSums {
+  double weight = 0;   // of its samples, added up: the gradients are divided by it
+  double samples = 0;  // their number: schedules follow it, whatever samples weigh
+};
+
+// Of a lane's samples in one step; 0 is allowed, a step may be all filtered rows or padding.
+[[nodiscard]] inline bool is_weight(double weight) {
+  return weight >= 0 && std::isfinite(weight);
+}
+
 class UnitWeights {
  public:
   // The first values of the job: a pure function of the seed. `rule` outlives this.
@@ -35,11 +47,11 @@ class UnitWeights {
   // Goes on from an image. kDataLoss: its sizes are not those of the unit.
   [[nodiscard]] Status restore(UnitImage image);
 
-  // One optimizer step. Gradients are sums over samples whose weights add up to weight_sum; nodes
-  // as apply_update() takes them. `used_up` is the memory of one of them, which the caller gives
-  // away: it becomes the new version if nobody else holds it. `damping` multiplies the learning
-  // rate (1: none).
-  void apply(std::span<const GradientNode> nodes, Buffer used_up, double weight_sum,
+  // One optimizer step. Gradients are sums over samples, each times its weight; nodes as
+  // apply_update() takes them. `used_up` is the memory of one of them, which the caller gives away:
+  // it becomes the new version if nobody else holds it. `damping` multiplies the learning rate (1:
+  // none). Where the weights add up to 0 there is no mean: weights, state and updates() stay.
+  void apply(std::span<const GradientNode> nodes, Buffer used_up, const PushSums& sums,
              double damping = 1);
 
   [[nodiscard]] const Buffer& current() const { return current_; }

@@ -143,7 +143,7 @@ class BadJoins(ProcessTest):
     def test_of_another_protocol_are_refused_with_both_ranges(self):
         reason = self.refused(self.config, program="foreign-worker")
 
-        self.assertIn("worker 0 speaks protocol 3 to 3, expected 2 to 2", reason)
+        self.assertIn("worker 0 speaks protocol 4 to 4, expected 3 to 3", reason)
         self.assertIn("same build", reason)
 
 

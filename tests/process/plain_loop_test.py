@@ -29,6 +29,18 @@ class PlainLoop(ProcessTest):
         # Lanes of 956, 956, 956 and 955 rows, 5 a step: the fourth has none in the last step.
         self.expect_plain_bits("train.mode=sync", "train.batch=20", "train.epochs=1")
 
+    def test_sync_ends_with_the_bits_of_the_plain_loop_for_every_tail(self):
+        # 3823 rows, 4 lanes of 5 a step: 16 rows less than 192 steps.
+        bits = set()
+        for tail in ("short", "pad", "drop"):
+            with self.subTest(tail=tail):
+                summary = self.finish("train.mode=sync", "train.batch=20", "train.epochs=2",
+                                      f"data.tail={tail}", run_dir=tail)
+                self.assertEqual(summary["weights_xxh3"], self.plain_bits(tail))
+                self.assertEqual(summary["samples"], 2 * (3820 if tail == "drop" else 3823))
+                bits.add(summary["weights_xxh3"])
+        self.assertGreaterEqual(len(bits), 2)
+
     def test_sync_ends_with_the_bits_of_the_plain_loop_when_lanes_move(self):
         summary = self.finish("fault.move_lane_every_steps=5", "cluster.workers=3",
                               "cluster.heartbeat_ms=20", "train.epochs=20")

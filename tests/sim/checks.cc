@@ -48,7 +48,7 @@ void Cluster::check_unit(const ShardNode& node, const Unit& unit) {
                                   marks_[id][lane], marks[lane]));
     }
     for (Clock t = 0; t < std::min<Clock>(marks[lane], model_->schedule.steps()); ++t) {
-      samples += model_->schedule.rows_at(LaneId(lane), t);
+      samples += model_->schedule.samples_of(LaneId(lane), t);
     }
   }
   if (samples != unit.weights().samples_applied()) {

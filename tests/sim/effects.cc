@@ -203,9 +203,11 @@ void Cluster::compute(WorkerNode& node, const session_effect::Compute& job) {
   double weight_sum = 0;
   for (size_t g = 0; g < job.groups.size(); ++g) {
     double push_weight = 0;
+    std::vector<double> lane_weights;
     std::vector<uint64_t> rows_hashes;
     for (LaneId lane : job.groups[g].lanes) {
-      push_weight += model_->schedule.rows_at(lane, job.clock);
+      lane_weights.push_back(model_->schedule.samples_of(lane, job.clock));
+      push_weight += lane_weights.back();
       rows_hashes.push_back(model_->rows_hash(lane, job.clock));
     }
     weight_sum += push_weight;
@@ -222,7 +224,8 @@ void Cluster::compute(WorkerNode& node, const session_effect::Compute& job) {
       Buffer sum = Buffer::allocate(leaves[0].size() * sizeof(float));
       fold_gradients(nodes, model_->schedule.lanes(), sum.floats());
       delay += some(0us, 400us);
-      report(delay, session_event::GradientReady{job.job, g, {{p, std::move(sum)}}, rows_hashes});
+      report(delay, session_event::GradientReady{
+                        job.job, g, {{p, std::move(sum)}}, lane_weights, rows_hashes});
     }
   }
   report(delay, session_event::ComputeDone{.job = job.job,

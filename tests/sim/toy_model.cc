@@ -96,7 +96,7 @@ std::vector<std::vector<std::vector<float>>> ToyModel::sync_reference() const {
         if (!schedule.present(LaneId(lane), t)) continue;
         leaves.push_back(gradient(LaneId(lane), t, p, history.back(), 0));
         nodes.push_back({lane, lane + 1, nullptr});
-        weight_sum += schedule.rows_at(LaneId(lane), t);
+        weight_sum += schedule.samples_of(LaneId(lane), t);
       }
       for (size_t i = 0; i < nodes.size(); ++i) {
         nodes[i].data = reinterpret_cast<const std::byte*>(leaves[i].data());

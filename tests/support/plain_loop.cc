@@ -45,7 +45,10 @@ class PlainLoop {
   }
 
   PlainResult run() {
-    const uint64_t steps_per_epoch = (lane_rows(0) + lane_batch_ - 1) / lane_batch_;
+    uint64_t steps_per_epoch = (lane_rows(0) + lane_batch_ - 1) / lane_batch_;
+    if (job_.data.tail == Tail::kDrop) {
+      steps_per_epoch = lane_rows(job_.train.lanes - 1) / lane_batch_;
+    }
     job_steps_ = steps_per_epoch * job_.train.epochs;
     if (job_.train.max_steps > 0) job_steps_ = std::min(job_steps_, job_.train.max_steps);
     for (uint64_t step = 0; step < job_steps_; ++step) {
@@ -53,7 +56,7 @@ class PlainLoop {
       const auto sum = sum_of(0, job_.train.lanes, step, step / steps_per_epoch, first_position);
       BALLAST_CHECK(sum.has_value());
       for (size_t p = 0; p < model_.tensors.size(); ++p) update(p, *sum, step);
-      result_.step_losses.push_back(sum->loss_sum / static_cast<double>(sum->rows));
+      result_.step_losses.push_back(sum->loss_sum / sum->weight_sum);
       result_.samples_applied += sum->rows;
     }
     result_.weights = model_.tensors;
@@ -80,21 +83,27 @@ class PlainLoop {
       for (size_t i = 0; i < sum.size(); ++i) sum[i] += right->tensors[p][i];
     }
     left->loss_sum += right->loss_sum;
+    left->weight_sum += right->weight_sum;
     left->rows += right->rows;
     return left;
   }
 
   std::optional<PlainGradient> lane_gradient(uint32_t lane, uint64_t step, uint64_t epoch,
                                              uint64_t first_position) {
-    if (first_position >= lane_rows(lane)) return std::nullopt;
-    const uint64_t end = std::min(first_position + lane_batch_, lane_rows(lane));
-    Floats features, labels;
-    for (uint64_t position = first_position; position < end; ++position) {
-      const uint64_t row = order_(epoch, lane, position);
+    const bool pads = job_.data.tail == Tail::kPad;
+    if (first_position >= lane_rows(lane) && !pads) return std::nullopt;
+    const uint64_t last = lane_rows(lane) - 1;
+    Floats features, labels, weights;
+    for (uint64_t position = first_position; position < first_position + lane_batch_; ++position) {
+      if (position > last && !pads) break;
+      const uint64_t row = order_(epoch, lane, std::min(position, last));
       append_row(features_, job_.resolved.input_width, row, features);
       append_row(labels_, job_.resolved.label_width, row, labels);
+      weights.push_back(position > last ? 0 : 1);
     }
-    return model_.gradient(features, labels, step, lane);
+    PlainGradient gradient = model_.gradient(features, labels, weights, step, lane);
+    gradient.rows = static_cast<uint64_t>(gradient.weight_sum);
+    return gradient;
   }
 
   static void append_row(const Floats& from, uint32_t width, uint64_t row, Floats& to) {
@@ -109,7 +118,7 @@ class PlainLoop {
     apply_update(job_.train.optimizer,
                  {.gradients = {&node, 1},
                   .lanes = 1,
-                  .weight_sum = static_cast<double>(sum.rows),
+                  .weight_sum = sum.weight_sum,
                   .updates = step + 1,
                   .learning_rate = learning_rate(job_.train, result_.samples_applied, job_steps_),
                   .decay = tensor.shape.size() == 2,  // weights, not biases

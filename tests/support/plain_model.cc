@@ -47,8 +47,8 @@ PlainModel::PlainModel(const JobConfig& job)
       backend_(make_backend(Device::kCpu, {.threads = job.cluster.threads_per_worker}).value()),
       stream_(backend_->create_stream()) {}
 
-PlainGradient PlainModel::gradient(const Floats& features, const Floats& labels, uint64_t step,
-                                   uint32_t lane) {
+PlainGradient PlainModel::gradient(const Floats& features, const Floats& labels,
+                                   const Floats& weights, uint64_t step, uint32_t lane) {
   memory_.clear();
   step_ = step;
   lane_ = lane;
@@ -56,7 +56,7 @@ PlainGradient PlainModel::gradient(const Floats& features, const Floats& labels,
                        .rows = features.size() / job_.resolved.input_width};
   std::vector<Pass> passes;
   const Matrix outputs = forward(on_device(features, result.rows), passes);
-  const Matrix dy = loss(outputs, on_device(labels, result.rows), result);
+  const Matrix dy = loss(outputs, on_device(labels, result.rows), weights, result);
   backward(passes, dy, result);
   return result;
 }
@@ -83,14 +83,17 @@ Matrix PlainModel::forward(Matrix x, std::vector<Pass>& passes) {
   return x;
 }
 
-// The derivative of the sum of row losses by the outputs.
-Matrix PlainModel::loss(Matrix outputs, Matrix labels, PlainGradient& result) {
+// The derivative of the weighted sum of row losses by the outputs.
+Matrix PlainModel::loss(Matrix outputs, Matrix labels, const Floats& weights,
+                        PlainGradient& result) {
   const Matrix dy = matrix(outputs.rows, outputs.columns);
   const Matrix row_loss = matrix(1, outputs.rows);
   const Matrix row_correct = matrix(1, outputs.rows);
-  backend_->loss(stream_, job_.model.loss, outputs, labels, row_loss, row_correct, dy);
+  backend_->loss(stream_, job_.model.loss, outputs, labels, on_device(weights, 1), row_loss,
+                 row_correct, dy);
   const Floats losses = on_host(row_loss);
-  result.loss_sum = std::accumulate(losses.begin(), losses.end(), 0.0);
+  result.loss_sum = std::inner_product(losses.begin(), losses.end(), weights.begin(), 0.0);
+  result.weight_sum = std::accumulate(weights.begin(), weights.end(), 0.0);
   return dy;
 }
 

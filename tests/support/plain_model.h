@@ -25,6 +25,7 @@ struct PlainTensor {
 struct PlainGradient {
   std::vector<std::vector<float>> tensors;  // sums over rows
   double loss_sum = 0;
+  double weight_sum = 0;
   uint64_t rows = 0;
 };
 
@@ -36,9 +37,11 @@ class PlainModel {
   // In layer order, a weight before its bias. To be trained.
   std::vector<PlainTensor> tensors;
 
-  // Of features[rows, input_width] and labels[rows, label_width], the rows of one lane in one step.
+  // Of features[rows, input_width], labels[rows, label_width] and weights[rows], the rows of one
+  // lane in one step.
   [[nodiscard]] PlainGradient gradient(const std::vector<float>& features,
-                                       const std::vector<float>& labels, uint64_t step,
+                                       const std::vector<float>& labels,
+                                       const std::vector<float>& weights, uint64_t step,
                                        uint32_t lane);
 
  private:
@@ -48,7 +51,8 @@ class PlainModel {
   };
 
   Matrix forward(Matrix x, std::vector<Pass>& passes);
-  Matrix loss(Matrix outputs, Matrix labels, PlainGradient& result);
+  Matrix loss(Matrix outputs, Matrix labels, const std::vector<float>& weights,
+              PlainGradient& result);
   void backward(const std::vector<Pass>& passes, Matrix dy, PlainGradient& result);
   [[nodiscard]] DropoutKey dropout_key(uint32_t layer) const;
   Matrix matrix(uint32_t rows, uint32_t columns);

@@ -18,9 +18,9 @@ namespace {
 uint64_t hash_of(const Dataset& dataset, const RowPlan& plan, const Block& block) {
   Hasher hasher;
   size_t column = 0;
-  for (const ColumnPlan* each : plan_columns(plan)) {
+  for (const ColumnPlan& each : plan.columns) {
     hasher.add(std::span(block.column(column++),
-                         block.place().stored.rows * dataset.columns()[each->column].row_bytes()));
+                         block.place().stored.rows * dataset.columns()[each.column].row_bytes()));
   }
   return hasher.digest();
 }

@@ -114,7 +114,9 @@ double reference_loss(const ReferenceCase& c) {
   const size_t label_width = c.labels.size() / c.rows;
   double sum = 0;
   for (uint32_t row = 0; row < c.rows; ++row) {
-    sum += loss_of_row(c.model.loss, outputs_of_row(c, row), c.labels.data() + row * label_width);
+    const double weight = c.weights.empty() ? 1 : c.weights[row];
+    sum += weight *
+           loss_of_row(c.model.loss, outputs_of_row(c, row), c.labels.data() + row * label_width);
   }
   return sum;
 }

@@ -16,6 +16,7 @@ struct ReferenceCase {
   std::vector<std::vector<double>> parameters;  // in the order of parameters_of()
   std::vector<float> features;                  // [rows, input_width]
   std::vector<float> labels;                    // [rows, label_width]
+  std::vector<float> weights;                   // [rows], or empty: all 1
   uint32_t rows = 0;
   // Of dropout. training = false: dropout does nothing.
   bool training = true;
@@ -26,7 +27,7 @@ struct ReferenceCase {
 
 // Raw outputs [rows, output width].
 [[nodiscard]] std::vector<double> reference_outputs(const ReferenceCase& c);
-// Sum over rows.
+// Sum over rows, each times its weight.
 [[nodiscard]] double reference_loss(const ReferenceCase& c);
 // d reference_loss / d parameters[parameter][element] by (L(w + h) - L(w - h)) / 2h, h = 1e-5: the
 // truncation error is of the order h^2 = 1e-10, the rounding error 1e-16 * L / h = 1e-11 * L.

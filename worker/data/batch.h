@@ -25,6 +25,7 @@ struct Batch {
   uint32_t label_width = 0;           // values of a label, after transforms
   std::span<const float> features;    // [rows, width], row-major; starts at a multiple of 64 bytes
   std::span<const float> labels;      // [rows, label_width]; starts at a multiple of 64 bytes
+  std::span<const float> weights;     // [rows]: >= 0; starts at a multiple of 64 bytes
   std::span<const uint64_t> row_ids;  // [rows]: the row of the data set each one is
 
   Clock clock = 0;                    // the step; an evaluation batch's number within its slice

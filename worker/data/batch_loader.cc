@@ -50,7 +50,9 @@ struct BatchLoader::Core {
   Result<Batch> gather(const BatchRequest& request);
   [[nodiscard]] bool counts_blocks(Clock clock, uint32_t lane_rows) const;
   void count_blocks(std::vector<uint64_t>& blocks);
+  Status read_share(LaneId lane, Clock clock, const RowRoom& room, std::vector<uint64_t>& blocks);
   [[nodiscard]] Buffer take_buffer(uint64_t bytes);
+  void count(const Batch& batch);  // mutex held
 
   const std::unique_ptr<RowSource> rows;
   const LaneSchedule schedule;
@@ -86,6 +88,9 @@ BatchLoader::Core::~Core() {
   }
   rows->stop();
   queued.notify_all();
+  if (rows->plan().weighs()) {
+    log::info("{} of {} rows taken weighed 0", counters.left_out, counters.rows);
+  }
 }
 
 // Keeps what is still wanted, drops what is not, adds what is new.
@@ -152,6 +157,17 @@ void BatchLoader::Core::fill(const std::shared_ptr<Slot>& slot,
   ready.notify_all();
 }
 
+void BatchLoader::Core::count(const Batch& batch) {
+  counters.rows += batch.rows;
+  if (!rows->plan().weighs()) return;
+  const float* weight = batch.weights.data();
+  for (LaneId lane : batch.lanes) {
+    const uint32_t samples = schedule.samples_of(lane, batch.clock);
+    counters.left_out += static_cast<uint64_t>(std::count(weight, weight + samples, 0.0f));
+    weight += schedule.rows_at(lane, batch.clock);
+  }
+}
+
 Buffer BatchLoader::Core::take_buffer(uint64_t bytes) {
   return bytes <= pool.buffer_bytes() ? pool.take() : Buffer::allocate(bytes);
 }
@@ -175,24 +191,67 @@ void BatchLoader::Core::count_blocks(std::vector<uint64_t>& blocks) {
   ++counters.blocks_batches;
 }
 
+namespace {
+
+// Rows [first, first + count).
+RowRoom part_of(const RowRoom& room, const BatchShape& shape, uint32_t first, uint32_t count) {
+  return {room.ids.subspan(first, count), room.features + size_t{first} * shape.width,
+          room.labels + size_t{first} * shape.label_width, room.weights + first};
+}
+
+// Row `from` once more, in every place behind it up to `to`, with weight 0.
+void pad(const RowRoom& room, const BatchShape& shape, uint32_t from, size_t to) {
+  const float* features = room.features + size_t{from} * shape.width;
+  const float* labels = room.labels + size_t{from} * shape.label_width;
+  for (size_t row = from + 1; row < to; ++row) {
+    room.ids[row] = room.ids[from];
+    std::copy_n(features, shape.width, room.features + row * shape.width);
+    std::copy_n(labels, shape.label_width, room.labels + row * shape.label_width);
+    room.weights[row] = 0;
+  }
+}
+
+}  // namespace
+
+// A lane's rows of a step: its samples, then padding (LaneSchedule).
+Status BatchLoader::Core::read_share(LaneId lane, Clock clock, const RowRoom& room,
+                                     std::vector<uint64_t>& blocks) {
+  const size_t all = room.ids.size();
+  const BatchShape shape{static_cast<uint32_t>(all), rows->plan().width, rows->plan().label.width};
+  const uint64_t epoch = schedule.epoch_of(clock);
+  const uint32_t samples = schedule.samples_of(lane, clock);
+  if (samples > 0 || all == 0) {
+    RowRoom share = part_of(room, shape, 0, samples);
+    if (counts_blocks(clock, samples)) share.blocks = &blocks;
+    BALLAST_RETURN_IF_ERROR(rows->read(epoch, lane, schedule.first_position(clock), share));
+    if (samples < all) pad(room, shape, samples - 1, all);
+    return {};
+  }
+  BALLAST_RETURN_IF_ERROR(
+      rows->read(epoch, lane, schedule.lane_rows(lane) - 1, part_of(room, shape, 0, 1)));
+  room.weights[0] = 0;
+  pad(room, shape, 0, all);
+  return {};
+}
+
 Result<Batch> BatchLoader::Core::gather(const BatchRequest& request) {
   uint32_t count = 0;
   for (LaneId lane : request.lanes) count += schedule.rows_at(lane, request.clock);
   const BatchShape shape{count, rows->plan().width, rows->plan().label.width};
   Batch batch;
   const auto arrays = shape.lay_out(take_buffer(shape.bytes()), batch);
-  RowRoom room{{arrays.ids, count}, arrays.features, arrays.labels};
+  RowRoom room{{arrays.ids, count}, arrays.features, arrays.labels, arrays.weights};
   std::vector<uint64_t> blocks;
   for (LaneId lane : request.lanes) {
     const uint32_t share = schedule.rows_at(lane, request.clock);
-    BALLAST_RETURN_IF_ERROR(rows->read(schedule.epoch_of(request.clock), lane,
-                                       schedule.first_position(request.clock),
-                                       {room.ids.first(share), room.features, room.labels,
-                                        counts_blocks(request.clock, share) ? &blocks : nullptr}));
+    BALLAST_RETURN_IF_ERROR(
+        read_share(lane, request.clock, part_of(room, shape, 0, share), blocks));
     if (!blocks.empty()) count_blocks(blocks);
-    batch.rows_hashes.push_back(step_hash(lane, request.clock, room.ids.first(share)));
-    room = {room.ids.subspan(share), room.features + size_t{share} * shape.width,
-            room.labels + size_t{share} * shape.label_width};
+    const uint32_t samples = schedule.samples_of(lane, request.clock);
+    // Padding is no sample: a share of nothing else leaves the order ledger as it is.
+    batch.rows_hashes.push_back(
+        samples > 0 ? step_hash(lane, request.clock, room.ids.first(samples)) : 0);
+    room = part_of(room, shape, share, count -= share);
   }
   batch.clock = request.clock;
   batch.lanes = request.lanes;
@@ -204,7 +263,11 @@ Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const JobConfig& config,
                                                        const LaneSchedule& schedule,
                                                        const WrapRows& wrap) {
   JobConfig measured = config;
+  measured.data.balance = Balance::kNone;  // classes were counted when the job was resolved
   BALLAST_RETURN_IF_ERROR(resolve_shapes(measured));
+  measured.data.balance = config.data.balance;
+  measured.resolved.class_labels = config.resolved.class_labels;
+  measured.resolved.class_rows = config.resolved.class_rows;
   const LoaderMemory memory = loader_memory(measured, schedule);
   BALLAST_RETURN_IF_ERROR(memory.check(config.data.memory_mib));
   BALLAST_ASSIGN(std::unique_ptr<RowSource> rows, open_rows(measured, schedule, memory));
@@ -238,7 +301,7 @@ Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
     lock.unlock();
     BALLAST_ASSIGN(Batch batch, core_->gather(request));
     lock.lock();
-    core_->counters.rows += batch.rows;
+    core_->count(batch);
     return batch;
   }
   const bool waits = slot->state == Core::Slot::State::kWorking;
@@ -256,7 +319,7 @@ Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
   // (BlockStore), and then notifies.
   core_->ready.wait(lock, [&] { return slot->state == Core::Slot::State::kReady; });
   if (!slot->failure.ok()) return slot->failure;
-  core_->counters.rows += slot->batch.rows;
+  core_->count(slot->batch);
   return std::move(slot->batch);
 }
 

@@ -1,4 +1,5 @@
-// How a batch lies in its buffer: features, labels, row ids, each at a multiple of 64 bytes. Pure.
+// How a batch lies in its buffer: features, labels, weights, row ids, each at a multiple of 64
+// bytes. Pure.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,11 @@ struct BatchShape {
   uint32_t label_width = 0;
 
   [[nodiscard]] uint64_t labels_offset() const { return padded(uint64_t{rows} * width * 4); }
-  [[nodiscard]] uint64_t ids_offset() const {
+  [[nodiscard]] uint64_t weights_offset() const {
     return labels_offset() + padded(uint64_t{rows} * label_width * 4);
+  }
+  [[nodiscard]] uint64_t ids_offset() const {
+    return weights_offset() + padded(uint64_t{rows} * 4);
   }
   [[nodiscard]] uint64_t bytes() const { return ids_offset() + padded(uint64_t{rows} * 8); }
 
@@ -23,6 +27,7 @@ struct BatchShape {
   struct Arrays {
     float* features;
     float* labels;
+    float* weights;
     uint64_t* ids;
   };
   [[nodiscard]] Arrays lay_out(Buffer memory, Batch& batch) const {
@@ -32,9 +37,11 @@ struct BatchShape {
     std::byte* base = memory.data();
     const Arrays arrays{reinterpret_cast<float*>(base),
                         reinterpret_cast<float*>(base + labels_offset()),
+                        reinterpret_cast<float*>(base + weights_offset()),
                         reinterpret_cast<uint64_t*>(base + ids_offset())};
     batch.features = {arrays.features, uint64_t{rows} * width};
     batch.labels = {arrays.labels, uint64_t{rows} * label_width};
+    batch.weights = {arrays.weights, rows};
     batch.row_ids = {arrays.ids, rows};
     batch.memory = std::move(memory);
     return arrays;

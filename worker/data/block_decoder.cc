@@ -62,8 +62,8 @@ class BlockDecoder::Room {
   std::span<std::byte> free_;
 };
 
-BlockDecoder::BlockDecoder(const Dataset& dataset, const RowPlan& plan) : dataset_(dataset) {
-  for (const ColumnPlan* column : plan_columns(plan)) columns_.push_back(*column);
+BlockDecoder::BlockDecoder(const Dataset& dataset, const RowPlan& plan)
+    : dataset_(dataset), columns_(plan.columns) {
   for (uint64_t block = 0; block < dataset.block_count(); ++block) {
     const BlockPlace& place = dataset.block(block);
     const uint64_t decoded = decoded_bytes(dataset.layout_of(place.chunk), place.stored.rows);

@@ -39,7 +39,7 @@ class BlockDecoder {
   [[nodiscard]] uint64_t slot_bytes() const { return slot_bytes_; }
 
   // `slot` begins with the block's bytes, verified, and has slot_bytes(); aligned to 64. Gives the
-  // columns of the plan (plan_columns), inside the slot. kDataLoss, kInvalidInput: names chunk,
+  // columns of the plan, inside the slot. kDataLoss, kInvalidInput: names chunk,
   // block and column.
   Result<std::vector<HeldColumn>> decode(const BlockPlace& place, std::span<std::byte> slot) const;
 

@@ -180,8 +180,8 @@ Status BlockStore::Core::verify_values(uint64_t index, Block& block) {
 
 Status BlockStore::Core::check_all_values(const Block& block) const {
   size_t i = 0;
-  for (const ColumnPlan* column : plan_columns(plan)) {
-    BALLAST_RETURN_IF_ERROR(check_values(*dataset, *column, block.place(), block.columns_[i++]));
+  for (const ColumnPlan& column : plan.columns) {
+    BALLAST_RETURN_IF_ERROR(check_values(*dataset, column, block.place(), block.columns_[i++]));
   }
   return {};
 }

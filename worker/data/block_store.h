@@ -28,7 +28,7 @@ namespace ballast {
 class Block {
  public:
   [[nodiscard]] const BlockPlace& place() const { return *place_; }
-  // Row 0 of a column of the plan (plan_columns), held_row_bytes() from one to the next.
+  // Row 0 of a column of the plan, held_row_bytes() from one to the next.
   [[nodiscard]] const std::byte* column(size_t index) const { return columns_[index].rows; }
 
  private:

@@ -63,7 +63,8 @@ Batch EvalLoader::take(LaneId lane, uint64_t index) {
   const BatchShape shape{count, width(), label_width()};
   const auto arrays = shape.lay_out(pool_.take(), batch);
   std::iota(arrays.ids, arrays.ids + count, first);
-  table_->read(batch.row_ids, arrays.features, arrays.labels);
+  constexpr uint64_t kNoEpoch = 0;  // nothing of an evaluation depends on it
+  table_->read(kNoEpoch, {{arrays.ids, count}, arrays.features, arrays.labels, arrays.weights});
   batch.clock = index;
   batch.lanes = {lane};
   batch.dataset = table_->dataset();

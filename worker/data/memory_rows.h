@@ -17,7 +17,7 @@ class MemoryRows final : public RowSource {
 
   Status read(uint64_t epoch, LaneId lane, uint64_t first, const RowRoom& room) override {
     order_.positions(epoch, lane, first, room.ids);
-    table_->read(room.ids, room.features, room.labels);
+    table_->read(epoch, room);
     if (room.blocks == nullptr) return {};
     for (uint64_t row : room.ids) room.blocks->push_back(dataset()->place(row).block);
     return {};

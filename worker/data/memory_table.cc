@@ -24,12 +24,10 @@ Result<std::unique_ptr<const MemoryTable>> MemoryTable::load(std::shared_ptr<con
                                                              RowPlan plan, uint32_t threads) {
   const auto chunks = static_cast<uint32_t>(dataset->manifest().chunks.size());
   std::unique_ptr<MemoryTable> table(new MemoryTable(std::move(dataset), std::move(plan)));
-  std::vector<ColumnPlan> plans = table->plan_.features;
-  if (table->plan_.has_label()) plans.push_back(table->plan_.label);
-  for (ColumnPlan& column : plans) {
+  for (const ColumnPlan& column : table->plan_.columns) {
     BALLAST_ASSIGN(Buffer memory, map_rows(table->dataset_->rows() * held_row_bytes(column.spec)));
     std::vector<Buffer> items(column.spec.variable ? table->dataset_->block_count() : 0);
-    table->columns_.push_back({std::move(column), std::move(memory), std::move(items)});
+    table->columns_.push_back({column, std::move(memory), std::move(items)});
   }
 
   // Each chunk has its own place for an outcome; the first in the data set's order is reported, so
@@ -56,10 +54,10 @@ Result<std::unique_ptr<const MemoryTable>> MemoryTable::load(std::shared_ptr<con
 
 uint64_t MemoryTable::row_bytes(const Dataset& dataset, const RowPlan& plan) {
   uint64_t bytes = 0;
-  for (const ColumnPlan* column : plan_columns(plan)) {
-    bytes += held_row_bytes(column->spec);
-    if (!column->spec.variable || dataset.rows() == 0) continue;
-    bytes += (dataset.list_bytes(column->column) + dataset.rows() - 1) / dataset.rows();
+  for (const ColumnPlan& column : plan.columns) {
+    bytes += held_row_bytes(column.spec);
+    if (!column.spec.variable || dataset.rows() == 0) continue;
+    bytes += (dataset.list_bytes(column.column) + dataset.rows() - 1) / dataset.rows();
   }
   return bytes;
 }
@@ -92,20 +90,13 @@ Status MemoryTable::load_lists(const ChunkReader& reader, const BlockPlace& bloc
   return check_values(*dataset_, column.plan, block, {rows, std::as_const(items).bytes()});
 }
 
-void MemoryTable::read(std::span<const uint64_t> rows, float* features, float* labels) const {
-  std::vector<const std::byte*> places(rows.size());
-  const auto gather_column = [&](const Column& column, float* out, uint64_t stride) {
-    const uint64_t row_bytes = held_row_bytes(column.plan.spec);
-    const std::byte* stored = column.memory.data();
-    for (size_t i = 0; i < rows.size(); ++i) places[i] = stored + rows[i] * row_bytes;
-    gather(column.plan, places, out, stride);
+void MemoryTable::read(uint64_t epoch, const RowRoom& room) const {
+  const auto find = [&](size_t column, std::span<const std::byte*> places) {
+    const uint64_t row_bytes = held_row_bytes(columns_[column].plan.spec);
+    const std::byte* stored = columns_[column].memory.data();
+    for (size_t i = 0; i < places.size(); ++i) places[i] = stored + room.ids[i] * row_bytes;
   };
-  float* out = features;
-  for (size_t i = 0; i < plan_.features.size(); ++i) {
-    gather_column(columns_[i], out, plan_.width);
-    out += columns_[i].plan.width;
-  }
-  if (plan_.has_label()) gather_column(columns_.back(), labels, plan_.label.width);
+  gather_rows(plan_, epoch, find, room);
 }
 
 }  // namespace ballast

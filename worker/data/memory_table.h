@@ -28,8 +28,8 @@ class MemoryTable {
 
   [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const { return dataset_; }
   [[nodiscard]] const RowPlan& plan() const { return plan_; }
-  // features[rows.size(), plan.width] and labels[rows.size(), plan.label.width].
-  void read(std::span<const uint64_t> rows, float* features, float* labels) const;
+  // The rows that room.ids names, as they are in this epoch.
+  void read(uint64_t epoch, const RowRoom& room) const;
 
  private:
   struct Column {
@@ -47,7 +47,7 @@ class MemoryTable {
 
   std::shared_ptr<const Dataset> dataset_;  // shared: batches keep it for row names
   RowPlan plan_;
-  std::vector<Column> columns_;  // the features, then the label if there is one
+  std::vector<Column> columns_;  // of the plan
 };
 
 }  // namespace ballast

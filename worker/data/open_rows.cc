@@ -54,7 +54,7 @@ Result<Rows> open_rows(const JobConfig& config, const LaneSchedule& schedule,
                     "since the job was made?",
                     dataset->folder(), schedule.rows(), dataset->rows()));
   }
-  BALLAST_ASSIGN(RowPlan plan, plan_rows(*dataset, config.data));
+  BALLAST_ASSIGN(RowPlan plan, plan_rows(*dataset, config.data, training_use(config)));
   if (config.data.order == Order::kStrip) {
     log::info("data {} is streamed, {} blocks mixed in each lane: {}", config.data.train,
               config.data.window, memory.to_string());

@@ -21,7 +21,7 @@ OrderReplay::OrderReplay(const JobConfig& job, const Dataset& dataset)
 }
 
 std::vector<uint64_t> OrderReplay::rows(LaneId lane, Clock clock) {
-  std::vector<uint64_t> rows(schedule_.rows_at(lane, clock));
+  std::vector<uint64_t> rows(schedule_.samples_of(lane, clock));
   if (rows.empty()) return rows;
   const uint64_t epoch = schedule_.epoch_of(clock);
   uint64_t place = schedule_.first_position(clock);

@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/config/job_config.h"
 #include "worker/data/dataset.h"
+#include "worker/data/transform.h"
 
 namespace ballast {
 
@@ -16,6 +17,9 @@ namespace ballast {
 // a column of a type the transform or the label cannot have, an empty data set, train and test that
 // do not fit each other. kDataLoss: a damaged manifest.
 [[nodiscard]] Status resolve_shapes(JobConfig& config);
+
+// What rows are made into while training. `config` is resolved.
+[[nodiscard]] RowUse training_use(const JobConfig& config);
 
 // Dataset::open, and kInvalidInput when it has no rows.
 Result<std::shared_ptr<const Dataset>> open_filled_dataset(const std::string& folder,

@@ -15,15 +15,6 @@
 
 namespace ballast {
 
-// Where rows go: features[ids.size(), plan.width], labels[ids.size(), plan.label.width].
-struct RowRoom {
-  std::span<uint64_t> ids;  // of the data set
-  float* features = nullptr;
-  float* labels = nullptr;
-  // Where the blocks that the rows come from are added, some more than once; null: nobody asks.
-  std::vector<uint64_t>* blocks = nullptr;
-};
-
 class RowSource {
  public:
   virtual ~RowSource() = default;

@@ -59,10 +59,10 @@ Status StreamRows::read(uint64_t epoch, LaneId id, uint64_t first, const RowRoom
     const uint64_t end = order->strip_begin(id, strip + 1);
     const uint64_t count = std::min<uint64_t>(left.ids.size(), end - first);
     gather_rows(lane, first - order->strip_begin(id, strip),
-                {left.ids.first(count), left.features, left.labels, left.blocks});
+                {left.ids.first(count), left.features, left.labels, left.weights, left.blocks});
     first += count;
     left = {left.ids.subspan(count), left.features + count * plan_.width,
-            left.labels + count * plan_.label.width, left.blocks};
+            left.labels + count * plan_.label.width, left.weights + count, left.blocks};
   }
   return {};
 }
@@ -169,7 +169,6 @@ void StreamRows::tell_order(uint64_t epoch) {
 void StreamRows::gather_rows(const LaneStrip& lane, uint64_t first, const RowRoom& room) const {
   const size_t count = room.ids.size();
   const std::span samples(lane.samples.data() + first, count);
-  std::vector<const std::byte*> places(count);
   std::vector<uint32_t> rows(count);  // in their blocks
   for (size_t i = 0; i < count; ++i) {
     const HeldPiece& piece = *lane.shares[samples[i].share];
@@ -177,21 +176,13 @@ void StreamRows::gather_rows(const LaneStrip& lane, uint64_t first, const RowRoo
     room.ids[i] = piece.block->place().first_row + rows[i];
   }
   if (room.blocks != nullptr) add_blocks(lane, samples, *room.blocks);
-  const auto gather_column = [&](const ColumnPlan& column, size_t index, float* out,
-                                 uint64_t stride) {
-    const uint64_t row_bytes = held_row_bytes(column.spec);
+  const auto find = [&](size_t column, std::span<const std::byte*> out) {
+    const uint64_t row_bytes = held_row_bytes(plan_.columns[column].spec);
     for (size_t i = 0; i < count; ++i) {
-      places[i] = lane.shares[samples[i].share]->block->column(index) + rows[i] * row_bytes;
+      out[i] = lane.shares[samples[i].share]->block->column(column) + rows[i] * row_bytes;
     }
-    gather(column, places, out, stride);
   };
-  float* out = room.features;
-  size_t index = 0;
-  for (const ColumnPlan& column : plan_.features) {
-    gather_column(column, index++, out, plan_.width);
-    out += column.width;
-  }
-  if (plan_.has_label()) gather_column(plan_.label, index, room.labels, plan_.label.width);
+  ballast::gather_rows(plan_, lane.epoch, find, room);
 }
 
 }  // namespace ballast

@@ -14,177 +14,6 @@ namespace ballast {
 
 namespace {
 
-std::string_view kind_name(TransformKind kind) {
-  constexpr std::string_view kNames[] = {"scale", "standardize", "one_hot", "multi_hot", "pad"};
-  return kNames[static_cast<size_t>(kind)];
-}
-
-Status refused(const TransformConfig& transform, const std::string& what) {
-  return Status(Code::kInvalidInput,
-                fmt::format("data.transform {} of column \"{}\": {}", kind_name(transform.kind),
-                            transform.column, what));
-}
-
-// The composition so far, in double: (x - center) * factor + shift, a value for each feature.
-struct Affine {
-  std::vector<double> center, factor, shift;
-};
-
-void widen(Affine& affine, size_t width) {
-  for (auto* values : {&affine.center, &affine.factor, &affine.shift}) {
-    if (values->size() < width) values->resize(width, values->front());
-  }
-}
-
-void apply_scale(const TransformConfig& transform, Affine& affine) {
-  for (size_t i = 0; i < affine.factor.size(); ++i) {
-    affine.factor[i] *= transform.factor;
-    affine.shift[i] = affine.shift[i] * transform.factor + transform.shift;
-  }
-}
-
-Status apply_standardize(const TransformConfig& transform, uint64_t width, Affine& affine) {
-  for (const auto* values : {&transform.mean, &transform.std}) {
-    if (values->size() == 1 || values->size() == width) continue;
-    return refused(transform,
-                   fmt::format("1 or {} values of {} expected, {} found", width,
-                               values == &transform.mean ? "mean" : "std", values->size()));
-  }
-  widen(affine, std::max(transform.mean.size(), transform.std.size()));
-  for (size_t i = 0; i < affine.factor.size(); ++i) {
-    const double mean = transform.mean[transform.mean.size() == 1 ? 0 : i];
-    const double std = transform.std[transform.std.size() == 1 ? 0 : i];
-    if (!(std > 0)) {
-      return refused(transform, fmt::format("std[{}] > 0 expected, {} found; use 1 for a feature "
-                                            "that never changes",
-                                            i, std));
-    }
-    if (affine.factor[i] != 0) {
-      affine.center[i] += (mean - affine.shift[i]) / affine.factor[i];
-      affine.shift[i] = 0;
-    } else {
-      affine.shift[i] = (affine.shift[i] - mean) / std;
-    }
-    affine.factor[i] /= std;
-  }
-  return {};
-}
-
-Status apply_one_hot(const TransformConfig& transform, ColumnPlan& plan) {
-  if (!is_integer(plan.spec.type) || plan.spec.width() != 1 || plan.spec.variable) {
-    return refused(transform, fmt::format("an integer column with one value a row expected, {} "
-                                          "found",
-                                          plan.spec.to_string()));
-  }
-  if (!plan.plain || plan.classes > 0) {
-    return refused(transform, "it must be the only transform of its column");
-  }
-  if (transform.classes == 0) return refused(transform, "classes >= 1 expected, 0 found");
-  plan.classes = transform.classes;
-  plan.width = transform.classes;
-  return {};
-}
-
-Status apply_multi_hot(const TransformConfig& transform, ColumnPlan& plan) {
-  if (!is_integer(plan.spec.type) || plan.spec.width() != 1 || !plan.spec.variable) {
-    return refused(transform, fmt::format("a column of lists of integers expected, {} found",
-                                          plan.spec.to_string()));
-  }
-  if (plan.width > 0) return refused(transform, "it must be the only transform of its column");
-  plan.classes = transform.classes;
-  plan.width = transform.classes;
-  return {};
-}
-
-Status apply_pad(const TransformConfig& transform, ColumnPlan& plan) {
-  if (!plan.spec.variable) {
-    return refused(transform,
-                   fmt::format("a column of lists expected, {} found", plan.spec.to_string()));
-  }
-  if (plan.width > 0) return refused(transform, "it must be the first transform of its column");
-  const uint64_t width = plan.spec.width() * transform.items;
-  if (width > std::numeric_limits<uint32_t>::max() / sizeof(float)) {
-    return refused(transform, fmt::format("{} values a row are too many", width));
-  }
-  plan.width = static_cast<uint32_t>(width);
-  plan.fill = static_cast<float>(transform.fill);
-  return {};
-}
-
-// A list has no width before one of these.
-Status check_fixed(const TransformConfig& transform, const ColumnPlan& plan) {
-  if (plan.width > 0) return {};
-  return refused(transform, "the column is of lists: give it a transform \"pad\" before this one");
-}
-
-std::vector<float> rounded(const std::vector<double>& values) {
-  return {values.begin(), values.end()};
-}
-
-Status apply_transforms(const DataConfig& config, ColumnPlan& plan) {
-  Affine affine{{0}, {1}, {0}};
-  for (const TransformConfig& transform : config.transforms) {
-    if (transform.column != plan.spec.name) continue;
-    if (transform.kind == TransformKind::kOneHot) {
-      BALLAST_RETURN_IF_ERROR(apply_one_hot(transform, plan));
-      continue;
-    }
-    if (transform.kind == TransformKind::kMultiHot) {
-      BALLAST_RETURN_IF_ERROR(apply_multi_hot(transform, plan));
-      continue;
-    }
-    if (transform.kind == TransformKind::kPad) {
-      BALLAST_RETURN_IF_ERROR(apply_pad(transform, plan));
-      continue;
-    }
-    BALLAST_RETURN_IF_ERROR(check_fixed(transform, plan));
-    if (plan.classes > 0)
-      return refused(transform, fmt::format("a {} column takes no other transform",
-                                            plan.spec.variable ? "multi_hot" : "one_hot"));
-    plan.plain = false;
-    if (transform.kind == TransformKind::kScale) apply_scale(transform, affine);
-    if (transform.kind == TransformKind::kStandardize) {
-      BALLAST_RETURN_IF_ERROR(apply_standardize(transform, plan.width, affine));
-    }
-  }
-  plan.center = rounded(affine.center);
-  plan.factor = rounded(affine.factor);
-  plan.shift = rounded(affine.shift);
-  return {};
-}
-
-Result<ColumnPlan> plan_column(const Dataset& dataset, const std::string& name,
-                               const DataConfig& config) {
-  ColumnPlan plan;
-  BALLAST_ASSIGN(plan.column, dataset.find_column(name));
-  plan.spec = dataset.columns()[plan.column];
-  if (plan.spec.width() > std::numeric_limits<uint32_t>::max() / sizeof(float)) {
-    return Status(Code::kInvalidInput, fmt::format("data set {}: column {} is too wide",
-                                                   dataset.folder(), plan.spec.to_string()));
-  }
-  if (!plan.spec.variable) plan.width = static_cast<uint32_t>(plan.spec.width());
-  BALLAST_RETURN_IF_ERROR(apply_transforms(config, plan));
-  if (plan.width == 0) {
-    return Status(Code::kInvalidInput,
-                  fmt::format("data set {}: column {}: a model takes as many values of every row: "
-                              "give it a data.transform \"pad\" or \"multi_hot\"",
-                              dataset.folder(), plan.spec.to_string()));
-  }
-  return plan;
-}
-
-Status check_transforms_used(const Dataset& dataset, const DataConfig& config) {
-  for (const TransformConfig& transform : config.transforms) {
-    const bool used = transform.column == config.label ||
-                      std::find(config.features.begin(), config.features.end(), transform.column) !=
-                          config.features.end();
-    if (used) continue;
-    BALLAST_ASSIGN([[maybe_unused]] const size_t column, dataset.find_column(transform.column));
-    return refused(transform, "the column is neither in data.features nor data.label");
-  }
-  return {};
-}
-
 // Exponent all ones. Blocks without a branch inside, so that the scan is vectorised.
 template <typename Bits>
 uint64_t find_nonfinite(std::span<const std::byte> raw, Bits exponent) {
@@ -204,14 +33,23 @@ uint64_t find_nonfinite(std::span<const std::byte> raw, Bits exponent) {
   return count;
 }
 
-template <typename Integer>
-uint64_t find_outside(std::span<const std::byte> raw, uint32_t classes) {
-  const uint64_t count = raw.size() / sizeof(Integer);
-  for (uint64_t i = 0; i < count; ++i) {
-    const auto value = static_cast<int64_t>(load_value<Integer>(raw.data(), i));
-    if (value < 0 || value >= static_cast<int64_t>(classes)) return i;
-  }
-  return count;
+uint64_t find_nonfinite(const ColumnPlan& plan, std::span<const std::byte> raw) {
+  if (plan.spec.type == ColumnType::kF32) return find_nonfinite<uint32_t>(raw, 0x7f800000u);
+  if (plan.spec.type == ColumnType::kF16) return find_nonfinite<uint16_t>(raw, 0x7c00u);
+  return raw.size() / element_bytes(plan.spec.type);
+}
+
+// The first value for which bad(value) holds.
+template <typename Bad>
+uint64_t find_value(const ColumnPlan& plan, std::span<const std::byte> raw, Bad bad) {
+  return with_type(plan.spec.type, [&](auto kind) {
+    using Value = decltype(kind);
+    const uint64_t count = raw.size() / element_bytes(plan.spec.type);
+    for (uint64_t i = 0; i < count; ++i) {
+      if (bad(load_value<Value>(raw.data(), i))) return i;
+    }
+    return count;
+  });
 }
 
 template <typename Value>
@@ -244,10 +82,11 @@ void prefetch_row(const std::byte* row, uint64_t bytes) {
   for (uint64_t at = 0; at < std::min(bytes, kBytesMax); at += kLine) __builtin_prefetch(row + at);
 }
 
+using Places = std::span<const std::byte* const>;
+
 // Calls convert(row, out) for every row, asking for the rows to come.
 template <typename Value, typename Convert>
-void for_rows(uint64_t row_bytes, std::span<const std::byte* const> rows, float* out,
-              uint64_t stride, Convert convert) {
+void for_rows(uint64_t row_bytes, Places rows, float* out, uint64_t stride, Convert convert) {
   constexpr size_t kAhead = 4;
   for (size_t i = 0; i < rows.size(); ++i) {
     if (i + kAhead < rows.size()) prefetch_row(rows[i + kAhead], row_bytes);
@@ -256,10 +95,10 @@ void for_rows(uint64_t row_bytes, std::span<const std::byte* const> rows, float*
 }
 
 template <typename Value>
-void gather_scaled(const ColumnPlan& plan, std::span<const std::byte* const> rows, float* out,
+void gather_scaled(const ColumnSpec& spec, const ValuePlan& plan, Places rows, float* out,
                    uint64_t stride) {
-  const uint64_t bytes = plan.spec.row_bytes();
-  const uint64_t width = plan.width;
+  const uint64_t bytes = spec.row_bytes();
+  const uint64_t width = spec.width();
   if (plan.plain) {
     for_rows<Value>(bytes, rows, out, stride,
                     [=](const Value* in, float* row) { convert_row(in, row, width); });
@@ -278,101 +117,255 @@ void gather_scaled(const ColumnPlan& plan, std::span<const std::byte* const> row
 }
 
 template <typename Integer>
-void gather_one_hot(const ColumnPlan& plan, std::span<const std::byte* const> rows, float* out,
-                    uint64_t stride) {
+void gather_one_hot(uint32_t classes, Places rows, float* out, uint64_t stride) {
   for (size_t i = 0; i < rows.size(); ++i) {
     float* row = out + i * stride;
-    std::fill_n(row, plan.classes, 0.0f);
+    std::fill_n(row, classes, 0.0f);
     row[static_cast<uint64_t>(load_value<Integer>(rows[i], 0))] = 1.0f;  // checked when read
   }
 }
 
 template <typename Integer>
-void gather_multi_hot(const ColumnPlan& plan, std::span<const std::byte* const> rows, float* out,
-                      uint64_t stride) {
+void gather_multi_hot(uint32_t classes, Places rows, float* out, uint64_t stride) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto list = load_value<ListRow>(rows[i], 0);
     float* row = out + i * stride;
-    std::fill_n(row, plan.classes, 0.0f);
+    std::fill_n(row, classes, 0.0f);
     for (uint64_t k = 0; k < list.count; ++k) {  // in [0, classes): checked when read
       row[static_cast<uint64_t>(load_value<Integer>(list.first, k))] += 1.0f;
     }
   }
 }
 
+// The first values of each list, then `fill`, as many as `width`. visit(value) makes what is kept.
+template <typename Value, typename Kept, typename Visit>
+void pad_list(const std::byte* held, uint64_t item_width, Kept fill, uint64_t width, Kept* row,
+              Visit visit) {
+  const auto list = load_value<ListRow>(held, 0);
+  const uint64_t there = std::min<uint64_t>(list.count * item_width, width);
+  for (uint64_t k = 0; k < there; ++k) row[k] = visit(load_value<Value>(list.first, k));
+  std::fill(row + there, row + width, fill);
+}
+
 template <typename Value>
-void gather_padded(const ColumnPlan& plan, std::span<const std::byte* const> rows, float* out,
+void gather_padded(const ColumnSpec& spec, const ValuePlan& plan, Places rows, float* out,
                    uint64_t stride) {
-  const uint64_t item = plan.spec.width();
+  const size_t last = plan.factor.size() - 1;  // one value, or one for each
   for (size_t i = 0; i < rows.size(); ++i) {
-    const auto list = load_value<ListRow>(rows[i], 0);
-    const uint64_t there = std::min<uint64_t>(list.count * item, plan.width);
     float* row = out + i * stride;
-    for (uint64_t k = 0; k < there; ++k) row[k] = as_float(load_value<Value>(list.first, k));
-    std::fill(row + there, row + plan.width, plan.fill);
+    pad_list<Value>(rows[i], spec.width(), static_cast<float>(plan.fill), plan.value_width, row,
+                    [](Value value) { return as_float(value); });
     if (plan.plain) continue;
-    const bool one = plan.factor.size() == 1;
-    for (uint64_t k = 0; k < plan.width; ++k) {
-      const uint64_t v = one ? 0 : k;
+    for (size_t k = 0; k < plan.value_width; ++k) {
+      const size_t v = std::min(k, last);
       row[k] = (row[k] - plan.center[v]) * plan.factor[v] + plan.shift[v];
     }
   }
 }
 
-}  // namespace
-
-std::vector<const ColumnPlan*> plan_columns(const RowPlan& plan) {
-  std::vector<const ColumnPlan*> columns;
-  for (const ColumnPlan& column : plan.features) columns.push_back(&column);
-  if (plan.has_label()) columns.push_back(&plan.label);
-  return columns;
-}
-
-Result<RowPlan> plan_rows(const Dataset& dataset, const DataConfig& config) {
-  if (config.features.empty()) {
-    return Status(Code::kInvalidInput, "data.features: at least one column expected");
-  }
-  BALLAST_RETURN_IF_ERROR(check_transforms_used(dataset, config));
-  RowPlan plan;
-  uint64_t width = 0;
-  for (const std::string& name : config.features) {
-    BALLAST_ASSIGN(ColumnPlan column, plan_column(dataset, name, config));
-    width += column.width;
-    plan.features.push_back(std::move(column));
-  }
-  if (width > std::numeric_limits<uint32_t>::max() / sizeof(float)) {
-    return Status(Code::kInvalidInput,
-                  fmt::format("data.features: {} values a row are too many", width));
-  }
-  plan.width = static_cast<uint32_t>(width);
-  if (!config.label.empty()) {
-    BALLAST_ASSIGN(plan.label, plan_column(dataset, config.label, config));
-  }
-  return plan;
-}
-
-uint64_t find_unusable(const ColumnPlan& plan, std::span<const std::byte> raw) {
-  if (plan.spec.type == ColumnType::kF32) return find_nonfinite<uint32_t>(raw, 0x7f800000u);
-  if (plan.spec.type == ColumnType::kF16) return find_nonfinite<uint16_t>(raw, 0x7c00u);
-  if (plan.classes == 0) return raw.size() / element_bytes(plan.spec.type);
-  if (plan.spec.type == ColumnType::kU8) return find_outside<uint8_t>(raw, plan.classes);
-  if (plan.spec.type == ColumnType::kI32) return find_outside<int32_t>(raw, plan.classes);
-  return find_outside<int64_t>(raw, plan.classes);
-}
-
-void gather(const ColumnPlan& plan, std::span<const std::byte* const> rows, float* out,
-            uint64_t stride) {
-  with_type(plan.spec.type, [&](auto kind) {
+// One pass from the stored values.
+void gather_once(const ColumnSpec& spec, const ValuePlan& plan, Places rows, float* out,
+                 uint64_t stride) {
+  with_type(spec.type, [&](auto kind) {
     using Value = decltype(kind);
     if constexpr (std::is_integral_v<Value>) {
-      if (plan.classes > 0 && plan.spec.variable) {
-        return gather_multi_hot<Value>(plan, rows, out, stride);
+      if (plan.classes > 0 && spec.variable) {
+        return gather_multi_hot<Value>(plan.classes, rows, out, stride);
       }
-      if (plan.classes > 0) return gather_one_hot<Value>(plan, rows, out, stride);
+      if (plan.classes > 0) return gather_one_hot<Value>(plan.classes, rows, out, stride);
     }
-    if (plan.spec.variable) return gather_padded<Value>(plan, rows, out, stride);
-    gather_scaled<Value>(plan, rows, out, stride);
+    if (spec.variable) return gather_padded<Value>(spec, plan, rows, out, stride);
+    gather_scaled<Value>(spec, plan, rows, out, stride);
   });
+}
+
+void load_ints(const ColumnSpec& spec, const ValuePlan& plan, Places rows, int64_t* ints) {
+  with_type(spec.type, [&](auto kind) {
+    using Value = decltype(kind);
+    if constexpr (std::is_integral_v<Value>) {
+      const uint64_t width = plan.value_width;
+      const auto whole = [](Value value) { return static_cast<int64_t>(value); };
+      for (size_t r = 0; r < rows.size(); ++r) {
+        int64_t* row = ints + r * width;
+        if (spec.variable) {
+          pad_list<Value>(rows[r], spec.width(), static_cast<int64_t>(plan.fill), width, row,
+                          whole);
+          continue;
+        }
+        for (uint64_t k = 0; k < width; ++k) row[k] = whole(load_value<Value>(rows[r], k));
+      }
+    }
+  });
+}
+
+// Gathers one batch, column after column.
+class Gatherer {
+ public:
+  Gatherer(const RowPlan& plan, uint64_t epoch, const FindPlaces& find, const RowRoom& room)
+      : plan_(plan), epoch_(epoch), find_(find), room_(room), places_(room.ids.size()) {}
+
+  void values(const ValuePlan& value, float* out, uint64_t stride) {
+    if (!value.staged()) {
+      find_(value.input, places_);
+      return gather_once(plan_.columns[value.input].spec, value, places_, out, stride);
+    }
+    const size_t rows = room_.ids.size();
+    const uint64_t row_bytes = uint64_t{value.value_width} * sizeof(int64_t);
+    const auto tile_rows = static_cast<size_t>(std::max<uint64_t>(1, kTileBytes / row_bytes));
+    Scratch scratch = scratch_of(value, std::min(rows, tile_rows));
+    for (size_t first = 0; first < rows; first += tile_rows) {
+      const size_t count = std::min(tile_rows, rows - first);
+      run(value, scratch, first, count, out + first * stride, stride);
+    }
+  }
+
+  void weights() {
+    std::fill_n(room_.weights, room_.ids.size(), 1.0f);
+    if (!plan_.weight.empty()) {
+      each_double(plan_.weight[0], [&](size_t row, double value) {
+        room_.weights[row] = static_cast<float>(value);
+      });
+    }
+    if (!plan_.class_weights.empty()) {
+      each_double(plan_.label.input, [&](size_t row, double value) {
+        const auto found = plan_.class_weights.find(static_cast<int64_t>(value));
+        if (found != plan_.class_weights.end()) {
+          room_.weights[row] = static_cast<float>(room_.weights[row] * found->second);
+        }
+      });
+    }
+    for (const FilterPlan& filter : plan_.filters) {
+      each_double(filter.input, [&](size_t row, double value) {
+        if (!holds(filter.relation, value, filter.value)) leave_out(row);
+      });
+    }
+  }
+
+ private:
+  // Of one value and its crossed ones.
+  struct Scratch {
+    std::vector<const std::byte*> places;  // of the whole batch
+    std::vector<int64_t> ints;
+    std::vector<float> floats;  // of a crossed value: it has no room in the batch
+    std::vector<float> spare;
+    std::vector<Scratch> crossed;
+  };
+
+  Scratch scratch_of(const ValuePlan& value, size_t tile_rows) {
+    Scratch scratch;
+    scratch.ints.resize(tile_rows * value.value_width);
+    scratch.spare.resize(value.value_width);
+    for (const ValuePlan& part : value.crossed) {
+      scratch.crossed.push_back(scratch_of(part, tile_rows));
+      scratch.crossed.back().floats.resize(tile_rows * part.value_width);
+    }
+    if (value.crossed.empty()) {
+      scratch.places.resize(room_.ids.size());
+      find_(value.input, scratch.places);
+    }
+    return scratch;
+  }
+
+  // Leaves the tile's values in `out`, or in scratch.ints if the chain ends with whole numbers.
+  void run(const ValuePlan& value, Scratch& scratch, size_t first, size_t count, float* out,
+           uint64_t stride) {
+    const Tile tile{.rows = count,
+                    .width = value.value_width,
+                    .ints = scratch.ints.data(),
+                    .out = out,
+                    .stride = stride,
+                    .spare = scratch.spare.data(),
+                    .ids = room_.ids.data() + first,
+                    .epoch = epoch_};
+    if (!value.crossed.empty()) {
+      cross(value, scratch, first, count);
+    } else {
+      const Places rows = Places(scratch.places).subspan(first, count);
+      const ColumnSpec& spec = plan_.columns[value.input].spec;
+      value.from_ints ? load_ints(spec, value, rows, tile.ints)
+                      : gather_once(spec, value, rows, out, stride);
+    }
+    for (const Stage& stage : value.stages) stage(tile);
+  }
+
+  void cross(const ValuePlan& value, Scratch& scratch, size_t first, size_t count) {
+    for (size_t i = 0; i < value.crossed.size(); ++i) {
+      Scratch& part = scratch.crossed[i];
+      run(value.crossed[i], part, first, count, part.floats.data(), 1);
+    }
+    std::vector<int64_t> numbers(value.crossed.size());
+    for (size_t row = 0; row < count; ++row) {
+      for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = scratch.crossed[i].ints[row];
+      scratch.ints[row] = hash_bucket(numbers, value.cross_seed, value.cross_buckets);
+    }
+  }
+
+  // visit(row, value) for every row of a column with one value a row.
+  template <typename Visit>
+  void each_double(size_t column, Visit visit) {
+    find_(column, places_);
+    with_type(plan_.columns[column].spec.type, [&](auto kind) {
+      using Value = decltype(kind);
+      for (size_t row = 0; row < places_.size(); ++row) {
+        visit(row, as_double(load_value<Value>(places_[row], 0)));
+      }
+    });
+  }
+
+  static bool holds(Relation relation, double value, double bound) {
+    switch (relation) {
+      case Relation::kEqual:
+        return value == bound;
+      case Relation::kNotEqual:
+        return value != bound;
+      case Relation::kLess:
+        return value < bound;
+      case Relation::kLessOrEqual:
+        return value <= bound;
+      case Relation::kGreater:
+        return value > bound;
+      case Relation::kGreaterOrEqual:
+        return value >= bound;
+    }
+    return false;
+  }
+
+  void leave_out(size_t row) {
+    room_.weights[row] = 0;
+    std::fill_n(room_.labels + row * plan_.label.width, plan_.label.width, 0.0f);
+  }
+
+  const RowPlan& plan_;
+  const uint64_t epoch_;
+  const FindPlaces& find_;
+  const RowRoom& room_;
+  std::vector<const std::byte*> places_;
+};
+
+}  // namespace
+
+uint64_t find_unusable(const ColumnPlan& plan, std::span<const std::byte> raw) {
+  const uint64_t count = raw.size() / element_bytes(plan.spec.type);
+  const uint64_t found = find_nonfinite(plan, raw);
+  if (found < count) return found;
+  if (plan.is_weight) {
+    return find_value(plan, raw, [](auto value) { return as_double(value) < 0; });
+  }
+  if (plan.classes == 0) return count;
+  return find_value(plan, raw, [&](auto value) {
+    return as_double(value) < 0 || as_double(value) >= plan.classes;
+  });
+}
+
+void gather_rows(const RowPlan& plan, uint64_t epoch, const FindPlaces& find, const RowRoom& room) {
+  Gatherer gatherer(plan, epoch, find, room);
+  float* out = room.features;
+  for (const ValuePlan& value : plan.features) {
+    gatherer.values(value, out, plan.width);
+    out += value.width;
+  }
+  if (plan.has_label()) gatherer.values(plan.label, room.labels, plan.label.width);
+  gatherer.weights();
 }
 
 }  // namespace ballast

@@ -1,17 +1,22 @@
-// From stored columns to the float rows a model sees: which columns, in which order, through which
-// transforms. RowPlan is made once from the job and the manifest; gather() is the hot path. Pure.
+// From stored columns to the rows a model sees: which columns are read, what is made of them by
+// which transforms, what each row weighs. RowPlan is made once from the job and the manifest;
+// gather_rows() is the hot path. Pure.
 //
-// scale: x * factor + shift. standardize: (x - mean) / std. Both are held as one
-// (x - center) * factor + shift with a value for all features or one for each; subtracting first
-// keeps large, narrow columns (times, identifiers) exact. one_hot: an integer column of one value a
-// row becomes `classes` values.
+// Transforms of a column follow one another in the order of the file. Leading scale and standardize
+// are held as one (x - center) * factor + shift with a value for all features or one for each;
+// subtracting first keeps large, narrow columns (times, identifiers) exact. Whatever else there is
+// works on tiles of rows, kTileBytes of 8-byte values each (or one row, if that is more), stage by
+// stage (transform/stage.h). Whole numbers stay whole (64 bits) up to the first stage that does not
+// take them.
 //
-// Lists need one of two transforms, because a model has a fixed width. multi_hot: a list of
-// integers becomes `classes` counts. pad: a list becomes its first `items` items, what it lacks is
-// `fill`; it comes first, and others then find a column of as many values.
+// Lists need one of two transforms before all others, because a model has a fixed width: multi_hot
+// makes `classes` counts of a list of integers, pad takes its first `items` items and `fill` for
+// what it lacks.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,43 +24,99 @@
 #include "common/base/status.h"
 #include "common/config/job_config.h"
 #include "worker/data/dataset.h"
+#include "worker/data/transform/stage.h"
 
 namespace ballast {
 
+inline constexpr uint64_t kTileBytes = 16 << 10;
+
+// A column that is read, once, whatever is made of it.
 struct ColumnPlan {
   size_t column = 0;  // index into the data set's columns
   ColumnSpec spec;
-  uint32_t width = 0;            // floats a row, after transforms
-  uint32_t classes = 0;          // one_hot, multi_hot; 0: not
-  float fill = 0;                // pad
-  bool plain = true;             // no scaling: the value as a float
-  std::vector<float> center{0};  // one value, or spec.width()
+  uint32_t classes = 0;    // values must be from 0 to classes - 1; 0: any finite ones
+  bool is_weight = false;  // values must be >= 0
+  bool operator==(const ColumnPlan&) const = default;
+};
+
+// What is made of one column, or of several (cross).
+struct ValuePlan {
+  size_t input = 0;    // index into RowPlan::columns
+  uint32_t width = 0;  // floats a row, after transforms
+
+  // Without stages: converted (plain), scaled, one-hot or multi-hot (classes > 0) in one pass.
+  uint32_t classes = 0;
+  double fill = 0;  // of lists that are padded
+  bool plain = true;
+  std::vector<float> center{0};  // one value, or one for each
   std::vector<float> factor{1};
   std::vector<float> shift{0};
+
+  std::vector<Stage> stages;
+  bool from_ints = false;    // the first stage takes whole numbers
+  uint32_t value_width = 0;  // values a row while they are whole, or moved within a row
+
+  std::vector<ValuePlan> crossed;  // each a whole number a row; then `input` is not used
+  uint64_t cross_buckets = 0;
+  uint64_t cross_seed = 0;
+
+  [[nodiscard]] bool staged() const { return !stages.empty() || !crossed.empty(); }
+};
+
+// Rows whose value does not stand in this relation weigh 0.
+struct FilterPlan {
+  size_t input = 0;
+  Relation relation = Relation::kEqual;
+  double value = 0;
 };
 
 struct RowPlan {
-  std::vector<ColumnPlan> features;  // joined in this order
-  ColumnPlan label;  // of width 0 when the config names none: predictions need no answers
+  std::vector<ColumnPlan> columns;  // what is read: of the features, the label, weights and filters
+  std::vector<ValuePlan> features;  // joined in this order
+  ValuePlan label;  // of width 0 when the config names none: predictions need no answers
   uint32_t width = 0;
+  std::vector<size_t> weight;  // the column of weights, or none
+  std::vector<FilterPlan> filters;
+  std::map<int64_t, double> class_weights;  // by label; empty: none
 
   [[nodiscard]] bool has_label() const { return label.width > 0; }
+  [[nodiscard]] bool weighs() const {
+    return !weight.empty() || !filters.empty() || !class_weights.empty();
+  }
 };
 
-// The features, then the label if there is one.
-[[nodiscard]] std::vector<const ColumnPlan*> plan_columns(const RowPlan& plan);
+// What the rows are for. Evaluation and prediction leave random transforms and class weights out.
+struct RowUse {
+  bool training = false;
+  uint64_t seed = 0;                        // training: of the job
+  std::map<int64_t, double> class_weights;  // training: data.balance
+};
 
 // kNotFound: no such column. kInvalidInput: a transform on a column that is not used or whose type
 // or width does not fit.
-Result<RowPlan> plan_rows(const Dataset& dataset, const DataConfig& config);
+Result<RowPlan> plan_rows(const Dataset& dataset, const DataConfig& config, const RowUse& use = {});
 
-// The first value of `raw` (rows of plan.spec) that training cannot use: NaN, Inf, or outside
-// [0, classes) for one_hot and multi_hot. Returns its index among all values of `raw`, or the count
-// when there is none.
+// The first value of `raw` (rows of plan.spec) that training cannot use: NaN, Inf, outside of
+// [0, classes), or a weight below 0. Returns its index among all values of `raw`, or the count when
+// there is none.
 [[nodiscard]] uint64_t find_unusable(const ColumnPlan& plan, std::span<const std::byte> raw);
-// out[i * stride .. + plan.width) = the value of the column whose row, as it is held (list_rows.h),
-// begins at rows[i].
-void gather(const ColumnPlan& plan, std::span<const std::byte* const> rows, float* out,
-            uint64_t stride);
+
+// Where rows go: features[ids.size(), plan.width], labels[ids.size(), plan.label.width],
+// weights[ids.size()].
+struct RowRoom {
+  std::span<uint64_t> ids;  // of the data set
+  float* features = nullptr;
+  float* labels = nullptr;
+  float* weights = nullptr;
+  // Where the blocks that the rows come from are added, some more than once; null: nobody asks.
+  std::vector<uint64_t>* blocks = nullptr;
+};
+
+// Sets places[i] to where row i of the batch is held (list_rows.h) of RowPlan::columns[column].
+using FindPlaces = std::function<void(size_t column, std::span<const std::byte*> places)>;
+
+// Fills features, labels and weights of the rows that room.ids names. A row that a filter leaves
+// out has the label 0, so that labels a model cannot have may be filtered away.
+void gather_rows(const RowPlan& plan, uint64_t epoch, const FindPlaces& find, const RowRoom& room);
 
 }  // namespace ballast

@@ -13,12 +13,12 @@ namespace {
 constexpr uint32_t kPortionsBeforeForget = 16;
 
 RowRoom first_part(const RowRoom& room, uint64_t count) {
-  return {room.ids.first(count), room.features, room.labels, room.blocks};
+  return {room.ids.first(count), room.features, room.labels, room.weights, room.blocks};
 }
 
 RowRoom rest_of(const RowRoom& room, uint64_t count, const RowPlan& plan) {
   return {room.ids.subspan(count), room.features + count * plan.width,
-          room.labels + count * plan.label.width, room.blocks};
+          room.labels + count * plan.label.width, room.weights + count, room.blocks};
 }
 
 void add_blocks(const Dataset& dataset, const RowRoom& room) {

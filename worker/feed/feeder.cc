@@ -233,7 +233,7 @@ wire::FeedAnswer Feeder::make(Ask& ask) {
             ask.run.lane.value(), ask.run.epoch, status.to_string());
   answer.code = wire::FeedCode::kFailed;
   answer.reason = status.to_string();
-  answer.ids = answer.features = answer.labels = {};
+  answer.ids = answer.features = answer.labels = answer.weights = {};
   return answer;
 }
 

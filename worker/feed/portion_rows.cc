@@ -17,6 +17,7 @@ struct ArrayBytes {
   uint64_t ids = sizeof(uint64_t);
   uint64_t features;
   uint64_t labels;
+  uint64_t weights = sizeof(float);
 };
 
 void copy_array(void* to, const Buffer& from, uint64_t first, uint64_t count, uint64_t row_bytes) {
@@ -30,18 +31,21 @@ void lay_out(wire::FeedAnswer& answer, const PortionShape& shape, uint32_t rows,
   answer.ids = memory.slice(0, rows * bytes.ids);
   answer.features = memory.slice(rows * bytes.ids, rows * bytes.features);
   answer.labels = memory.slice(rows * (bytes.ids + bytes.features), rows * bytes.labels);
+  answer.weights =
+      memory.slice(rows * (bytes.ids + bytes.features + bytes.labels), rows * bytes.weights);
 }
 
 RowRoom room_of(wire::FeedAnswer& answer) {
   return {{reinterpret_cast<uint64_t*>(answer.ids.data()), answer.ids.size() / sizeof(uint64_t)},
           reinterpret_cast<float*>(answer.features.data()),
           reinterpret_cast<float*>(answer.labels.data()),
+          reinterpret_cast<float*>(answer.weights.data()),
           nullptr};
 }
 
 uint64_t hash_of(const wire::FeedAnswer& answer) {
   Hasher hasher;
-  for (const Buffer* array : {&answer.ids, &answer.features, &answer.labels}) {
+  for (const Buffer* array : {&answer.ids, &answer.features, &answer.labels, &answer.weights}) {
     hasher.add(array->bytes());
   }
   return hasher.digest();
@@ -58,6 +62,7 @@ std::string fault_of(const wire::FeedAnswer& answer, const PortionShape& shape) 
   std::string fault = size_of("ids", answer.ids, bytes.ids);
   if (fault.empty()) fault = size_of("features", answer.features, bytes.features);
   if (fault.empty()) fault = size_of("labels", answer.labels, bytes.labels);
+  if (fault.empty()) fault = size_of("weights", answer.weights, bytes.weights);
   if (!fault.empty()) return fault;
   const uint64_t found = hash_of(answer);
   if (found == answer.xxh3) return {};
@@ -71,6 +76,7 @@ void copy_rows(const wire::FeedAnswer& answer, const PortionShape& shape, uint64
   copy_array(room.ids.data(), answer.ids, first, count, bytes.ids);
   copy_array(room.features, answer.features, first, count, bytes.features);
   copy_array(room.labels, answer.labels, first, count, bytes.labels);
+  copy_array(room.weights, answer.weights, first, count, bytes.weights);
 }
 
 }  // namespace ballast

@@ -1,5 +1,5 @@
-// The rows of a portion as they travel: arrays of ids, features and labels in one run of memory,
-// with a hash over all. Pure; any thread.
+// The rows of a portion as they travel: arrays of ids, features, labels and weights in one run of
+// memory, with a hash over all. Pure; any thread.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct PortionShape {
   uint32_t label_width = 0;  // values of a label
 
   [[nodiscard]] uint64_t row_bytes() const {
-    return sizeof(uint64_t) + sizeof(float) * (uint64_t{width} + label_width);
+    return sizeof(uint64_t) + sizeof(float) * (uint64_t{width} + label_width + 1 /* weight */);
   }
 };
 

@@ -18,6 +18,7 @@
 #include "worker/tool/data_plan.h"
 #include "worker/tool/replay_command.h"
 #include "worker/tool/schema_command.h"
+#include "worker/tool/smote_command.h"
 
 namespace ballast {
 
@@ -265,6 +266,7 @@ void add_data_command(CLI::App& tool, Status& outcome) {
   add_statistics(*data, outcome);
   add_replay_command(*data, outcome);
   add_schema_commands(*data, outcome);
+  add_smote_command(*data, outcome);
 }
 
 }  // namespace ballast

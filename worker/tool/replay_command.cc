@@ -129,7 +129,7 @@ std::vector<std::map<Clock, uint64_t>> expected_ledgers(OrderReplay& replay,
     for (const UnitLedger& unit : units) nexts.insert(unit.lanes.at(lane).next);
     expected.push_back(replay.ledgers(LaneId(lane), nexts));
     for (Clock t = 0; t < std::min<Clock>(*nexts.rbegin(), replay.schedule().steps()); ++t) {
-      rows += replay.schedule().rows_at(LaneId(lane), t);
+      rows += replay.schedule().samples_of(LaneId(lane), t);
     }
     counter(rows);
   }

@@ -170,6 +170,14 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
                     job.train.lanes, job.resolved.train_rows, job.data.train,
                     job.resolved.train_rows));
   }
+  if (job.data.tail == Tail::kDrop && job.resolved.train_rows < job.train.batch) {
+    return Status(
+        Code::kInvalidInput,
+        fmt::format("data.tail = \"drop\" leaves no step: {} has {} rows and train.batch = "
+                    "{}; set train.batch to at most {}, or data.tail to short or pad",
+                    job.data.train, job.resolved.train_rows, job.train.batch,
+                    job.resolved.train_rows));
+  }
   choose_order(job);
   choose_threads(job, usable_cores());
   BALLAST_RETURN_IF_ERROR(loader_memory(job, schedule_of(job)).check(job.data.memory_mib));

@@ -40,9 +40,12 @@ JobConfig without_label(JobConfig job) {
   const auto is_feature = [&](const std::string& column) {
     return std::ranges::find(job.data.features, column) != job.data.features.end();
   };
+  std::erase_if(job.data.transforms, [&](const TransformConfig& transform) {
+    return transform.kind == TransformKind::kFilter ||
+           (transform.column == job.data.label && !is_feature(transform.column));
+  });
   job.data.label.clear();
-  std::erase_if(job.data.transforms,
-                [&](const TransformConfig& transform) { return !is_feature(transform.column); });
+  job.data.weight.clear();
   return job;
 }
 

@@ -119,8 +119,8 @@ void CpuBackend::layer_norm_backward(StreamId /*stream*/, ConstMatrix x, ConstMa
 }
 
 void CpuBackend::loss(StreamId /*stream*/, LossKind kind, ConstMatrix z, ConstMatrix labels,
-                      Matrix row_loss, Matrix row_correct, Matrix dz) {
-  cpu::loss(kind, z, labels, row_loss, row_correct, dz);
+                      ConstMatrix weights, Matrix row_loss, Matrix row_correct, Matrix dz) {
+  cpu::loss(kind, z, labels, weights, row_loss, row_correct, dz);
 }
 
 void CpuBackend::predict(StreamId /*stream*/, LossKind kind, ConstMatrix z, Matrix y) {

@@ -48,8 +48,8 @@ class CpuBackend final : public Backend {
   void layer_norm_backward(StreamId stream, ConstMatrix x, ConstMatrix gain, ConstMatrix mean,
                            ConstMatrix inverse_std, ConstMatrix dy, Matrix dgain, Matrix dbias,
                            Matrix dx) override;
-  void loss(StreamId stream, LossKind kind, ConstMatrix z, ConstMatrix labels, Matrix row_loss,
-            Matrix row_correct, Matrix dz) override;
+  void loss(StreamId stream, LossKind kind, ConstMatrix z, ConstMatrix labels, ConstMatrix weights,
+            Matrix row_loss, Matrix row_correct, Matrix dz) override;
   void predict(StreamId stream, LossKind kind, ConstMatrix z, Matrix y) override;
   void find_non_finite(StreamId stream, ConstMatrix values, Matrix found) override;
 

@@ -24,8 +24,8 @@ void layer_norm_parameter_gradient(ConstMatrix x, ConstMatrix mean, ConstMatrix 
 void layer_norm_input_gradient(ConstMatrix x, ConstMatrix gain, ConstMatrix mean,
                                ConstMatrix inverse_std, ConstMatrix dy, Matrix dx);
 
-void loss(LossKind kind, ConstMatrix z, ConstMatrix labels, Matrix row_loss, Matrix row_correct,
-          Matrix dz);
+void loss(LossKind kind, ConstMatrix z, ConstMatrix labels, ConstMatrix weights, Matrix row_loss,
+          Matrix row_correct, Matrix dz);
 void predict(LossKind kind, ConstMatrix z, Matrix y);
 
 [[nodiscard]] bool has_non_finite(ConstMatrix values);

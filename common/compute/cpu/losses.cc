@@ -80,6 +80,11 @@ RowResult squared_row(const float* z, const float* labels, float* dz, uint32_t u
   return result;
 }
 
+// 0, not 0 * dz, which is NaN where dz is not finite.
+void weigh(float* dz, uint32_t units, float weight) {
+  for (uint32_t c = 0; c < units; ++c) dz[c] = weight == 0 ? 0 : dz[c] * weight;
+}
+
 RowResult loss_row(LossKind kind, const float* z, const float* labels, float* dz, uint32_t units) {
   switch (kind) {
     case LossKind::kSoftmaxCrossEntropy:
@@ -94,11 +99,12 @@ RowResult loss_row(LossKind kind, const float* z, const float* labels, float* dz
 
 }  // namespace
 
-void loss(LossKind kind, ConstMatrix z, ConstMatrix labels, Matrix row_loss, Matrix row_correct,
-          Matrix dz) {
+void loss(LossKind kind, ConstMatrix z, ConstMatrix labels, ConstMatrix weights, Matrix row_loss,
+          Matrix row_correct, Matrix dz) {
   const uint32_t label_width = kind == LossKind::kSoftmaxCrossEntropy ? 1 : z.columns;
   BALLAST_CHECK(labels.rows == z.rows && labels.columns == label_width);
   BALLAST_CHECK(row_loss.columns == z.rows && row_correct.columns == z.rows);
+  BALLAST_CHECK(weights.empty() || weights.size() == z.rows);
   BALLAST_CHECK(dz.empty() || dz.size() == z.size());
   for (uint32_t r = 0; r < z.rows; ++r) {
     const size_t start = size_t{r} * z.columns;
@@ -107,6 +113,9 @@ void loss(LossKind kind, ConstMatrix z, ConstMatrix labels, Matrix row_loss, Mat
                  dz.empty() ? nullptr : dz.device_data + start, z.columns);
     row_loss.device_data[r] = result.loss;
     row_correct.device_data[r] = result.correct;
+    if (!dz.empty() && !weights.empty()) {
+      weigh(dz.device_data + start, z.columns, weights.device_data[r]);
+    }
   }
 }
 

@@ -84,16 +84,62 @@ TEST(JobCheck, RefusesColumnsThatLeakOrRepeat) {
   EXPECT_THAT(check(job), HasSubstr("data.features holds \"label\", which is also data.label"));
 }
 
+TransformConfig transform_of(TransformKind kind) {
+  TransformConfig transform;
+  transform.kind = kind;
+  transform.column = small_job().data.features[0];
+  return transform;
+}
+
 TEST(JobCheck, RefusesTransformsThatDoNotFit) {
   JobConfig job = small_job();
-  job.data.transforms.push_back(
-      {.kind = TransformKind::kStandardize, .column = "pixel", .mean = {1, 2}, .std = {1}});
+  job.data.transforms = {transform_of(TransformKind::kStandardize)};
+  job.data.transforms[0].column = "pixel";
+  job.data.transforms[0].mean = {1, 2};
+  job.data.transforms[0].std = {1};
 
   EXPECT_THAT(
       check(job),
       HasSubstr("data.transform[0].column = \"pixel\" is neither in data.features (pixels)"));
   EXPECT_THAT(check(job), HasSubstr("data.transform[0].mean has 2 values and data.transform[0].std "
                                     "has 1"));
+}
+
+TEST(JobCheck, RefusesTransformsWhoseNumbersMakeNoSense) {
+  JobConfig job = small_job();
+  job.data.transforms = {transform_of(TransformKind::kClip)};
+  job.data.transforms[0].low = 2;
+  job.data.transforms[0].high = 1;
+  EXPECT_THAT(check(job),
+              HasSubstr("data.transform[0].low = 2 is above data.transform[0].high = 1"));
+
+  job.data.transforms = {transform_of(TransformKind::kBucketize)};
+  EXPECT_THAT(check(job), HasSubstr("data.transform[0].boundaries is empty"));
+  job.data.transforms[0].boundaries = {1, 5, 5};
+  EXPECT_THAT(check(job), HasSubstr("boundaries[2] = 5 is not above 5 before it"));
+
+  job.data.transforms = {transform_of(TransformKind::kRandomFlip)};
+  job.data.transforms[0].shape = {8, 7.5};
+  EXPECT_THAT(check(job), HasSubstr("shape = [8, 7.5]; expected two or three whole numbers"));
+
+  job.data.transforms = {transform_of(TransformKind::kCross)};
+  job.data.transforms[0].columns = {"a"};
+  EXPECT_THAT(check(job), HasSubstr("data.transform[0].columns has 1 names; expected two or more"));
+}
+
+TEST(JobCheck, AcceptsAFilterOfAnyColumnAndTransformsOfWhatIsCrossed) {
+  JobConfig job = small_job();
+  job.data.features.push_back("both");
+  job.data.transforms = {transform_of(TransformKind::kHash), transform_of(TransformKind::kCross),
+                         transform_of(TransformKind::kFilter)};
+  job.data.transforms[0].column = "city";
+  job.data.transforms[1].column = "both";
+  job.data.transforms[1].columns = {"city", "day"};
+  job.data.transforms[2].column = "anything";
+  EXPECT_EQ(check(job), "ok");
+
+  job.data.transforms[1].columns = {"town", "day"};
+  EXPECT_THAT(check(job), HasSubstr("data.transform[0].column = \"city\" is neither in"));
 }
 
 TEST(JobCheck, RefusesPortsBeyondTheLast) {

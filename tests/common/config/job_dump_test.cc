@@ -78,7 +78,12 @@ JobConfig random_job(Random& random) {
   job.name = "random";
   job.data.features[1] += "2";
   job.data.label = "label";
-  for (TransformConfig& transform : job.data.transforms) transform.column = job.data.features[1];
+  for (TransformConfig& transform : job.data.transforms) {
+    transform.column = job.data.features[1];
+    for (double& size : transform.shape) size = std::floor(size);
+    if (!transform.shape.empty()) transform.shape.push_back(2);
+    if (transform.low > transform.high) std::swap(transform.low, transform.high);
+  }
   job.model.layers.back() = {.kind = LayerKind::kDense, .units = 3};
   job.cluster.workers = 1 + static_cast<uint32_t>(random.below(9));
   job.train.lanes = job.cluster.workers + static_cast<uint32_t>(random.below(9));

@@ -41,7 +41,7 @@ TEST(KeyReference, IsItselfASoundJobOfDefaults) {
   EXPECT_EQ(job->cluster, ClusterConfig());
   EXPECT_EQ(job->train.optimizer, OptimizerConfig());
   EXPECT_EQ(job->model.layers.size(), 4u);
-  EXPECT_EQ(job->data.transforms.size(), 5u);
+  EXPECT_EQ(job->data.transforms.size(), 17u);
 }
 
 TEST(KeyReference, KeepsItsLinesShort) {

@@ -35,6 +35,49 @@ TEST(LaneSchedule, EveryRowOfAnEpochIsDoneOnceForAnyShape) {
   }
 }
 
+// short, pad: each row of the epoch is a sample once; pad, drop: every lane has whole steps; drop:
+// what is left out is less than a step of a lane, and one row.
+TEST(LaneSchedule, TailsKeepEachRowAtMostOnceAndStepsWhole) {
+  Random random(12);
+  for (int round = 0; round < 300; ++round) {
+    const uint32_t lanes = static_cast<uint32_t>(random.between(1, 16));
+    const uint32_t lane_batch = static_cast<uint32_t>(random.between(1, 9));
+    const uint64_t rows = static_cast<uint64_t>(random.between(lanes * lane_batch, 500));
+    const LaneSchedule padded(rows, lanes, lanes * lane_batch, 2, 0, Tail::kPad);
+    const LaneSchedule dropped(rows, lanes, lanes * lane_batch, 2, 0, Tail::kDrop);
+
+    uint64_t samples = 0;
+    for (Clock t = 0; t < padded.steps_per_epoch(); ++t) {
+      samples += padded.samples_at(t);
+      for (uint32_t lane = 0; lane < lanes; ++lane) {
+        EXPECT_EQ(padded.rows_at(LaneId(lane), t), lane_batch);
+        EXPECT_LE(padded.samples_of(LaneId(lane), t), lane_batch);
+        EXPECT_EQ(padded.present_from(LaneId(lane), t), t);
+      }
+    }
+    EXPECT_EQ(samples, rows);
+    for (Clock t = 0; t < dropped.steps(); ++t) {
+      for (uint32_t lane = 0; lane < lanes; ++lane) {
+        EXPECT_EQ(dropped.rows_at(LaneId(lane), t), lane_batch);
+        EXPECT_EQ(dropped.samples_of(LaneId(lane), t), lane_batch);
+      }
+    }
+    const uint64_t kept = dropped.steps_per_epoch() * lane_batch;
+    for (uint32_t lane = 0; lane < lanes; ++lane) {
+      EXPECT_LE(dropped.lane_rows(LaneId(lane)) - kept, lane_batch);
+    }
+    EXPECT_EQ(padded.present_from(LaneId(0), padded.steps()), kNever);
+  }
+}
+
+TEST(LaneSchedule, ALaneWithoutRowsHasNothingToPadWith) {
+  const LaneSchedule schedule(/*rows=*/1, /*lanes=*/2, /*batch=*/4, /*epochs=*/1, 0, Tail::kPad);
+
+  EXPECT_EQ(schedule.rows_at(LaneId(0), 0), 2u);
+  EXPECT_EQ(schedule.samples_of(LaneId(0), 0), 1u);
+  EXPECT_FALSE(schedule.present(LaneId(1), 0));
+}
+
 TEST(LaneSchedule, ALaneWithoutARowInTheShortStepIsAbsentThere) {
   const LaneSchedule schedule(/*rows=*/5, /*lanes=*/2, /*batch=*/4, /*epochs=*/2);  // 3 + 2 rows
 

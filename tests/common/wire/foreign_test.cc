@@ -133,7 +133,7 @@ TEST(ForeignMessage, AnUnknownBodyIsRefused) {
                                         static_cast<fb::DataBody>(200), pull.Union()),
                  fb::DataEnvelopeIdentifier());
 
-  EXPECT_THAT(refusal(finished(builder, 0)), HasSubstr("found 200 in protocol 2"));
+  EXPECT_THAT(refusal(finished(builder, 0)), HasSubstr("found 200 in protocol 3"));
 }
 
 TEST(ForeignMessage, APushWithoutAHashForEachLaneIsRefused) {

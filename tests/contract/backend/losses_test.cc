@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "tests/contract/backend/backend_contract.h"
 
@@ -22,16 +23,16 @@ class BackendLosses : public testing::BackendContract {
     const Matrix loss = room(1, rows), correct = room(1, rows), dz = room(rows, units);
     const Matrix device_z = put(z, rows, units);
     const Matrix device_labels = put(labels, rows, static_cast<uint32_t>(labels.size() / rows));
-    backend_->loss(stream_, kind, device_z, device_labels, loss, correct, dz);
+    backend_->loss(stream_, kind, device_z, device_labels, {}, loss, correct, dz);
     const Found found{get(loss), get(correct), get(dz)};
 
     // Evaluation computes the same without dz, and dz may be z.
     const Matrix loss_only = room(1, rows), correct_only = room(1, rows);
-    backend_->loss(stream_, kind, device_z, device_labels, loss_only, correct_only, Matrix());
+    backend_->loss(stream_, kind, device_z, device_labels, {}, loss_only, correct_only, Matrix());
     expect_close(get(loss_only), {found.loss.begin(), found.loss.end()}, 0);
     EXPECT_EQ(get(correct_only), found.correct);
     EXPECT_EQ(get(device_z), z);
-    backend_->loss(stream_, kind, device_z, device_labels, loss, correct, device_z);
+    backend_->loss(stream_, kind, device_z, device_labels, {}, loss, correct, device_z);
     EXPECT_EQ(get(device_z), found.dz);
     return found;
   }
@@ -118,6 +119,42 @@ TEST_P(BackendLosses, MeanSquaredErrorIsTheMeanOverColumnsSummedOverRows) {
   EXPECT_THAT(found.loss, ElementsAre(0.5f, 10));
   EXPECT_THAT(found.dz, ElementsAre(1, 0, -2, -4));
   EXPECT_THAT(found.correct, ElementsAre(0, 0));
+}
+
+// Weights times dz, as IEEE 754 rounds; losses and hits as without.
+TEST_P(BackendLosses, WeighsTheDerivativeAndNothingElse) {
+  const Floats weights = {1, 0.5f, 0, 3};
+  for (const LossKind kind : {LossKind::kSoftmaxCrossEntropy, LossKind::kSigmoidCrossEntropy,
+                              LossKind::kMeanSquaredError}) {
+    const Floats z = random_floats(4 * 3, 2);
+    const uint32_t label_width = kind == LossKind::kSoftmaxCrossEntropy ? 1 : 3;
+    const Matrix device_z = put(z, 4, 3);
+    const Matrix labels = put(Floats(4 * label_width, 1), 4, label_width);
+    const Matrix loss = room(1, 4), correct = room(1, 4), dz = room(4, 3), plain = room(4, 3);
+    backend_->loss(stream_, kind, device_z, labels, {}, loss, correct, plain);
+    const Floats unweighted_loss = get(loss), unweighted_correct = get(correct);
+
+    backend_->loss(stream_, kind, device_z, labels, put(weights, 1, 4), loss, correct, dz);
+
+    Floats expected = get(plain);
+    for (size_t i = 0; i < expected.size(); ++i) expected[i] *= weights[i / 3];
+    EXPECT_EQ(get(dz), expected);
+    EXPECT_EQ(get(loss), unweighted_loss);
+    EXPECT_EQ(get(correct), unweighted_correct);
+  }
+}
+
+TEST_P(BackendLosses, GivesARowOfWeightZeroNoDerivativeEvenWhereItsLossIsInfinite) {
+  const float infinite = std::numeric_limits<float>::infinity();
+  const Matrix z = put({infinite, 0, 1, 0}, 2, 2), labels = put({0, 1}, 2, 1);
+  const Matrix loss = room(1, 2), correct = room(1, 2), dz = room(2, 2);
+
+  backend_->loss(stream_, LossKind::kSoftmaxCrossEntropy, z, labels, put({0, 1}, 1, 2), loss,
+                 correct, dz);
+
+  EXPECT_EQ(get(dz)[0], 0);
+  EXPECT_EQ(get(dz)[1], 0);
+  EXPECT_NE(get(dz)[2], 0);
 }
 
 TEST_P(BackendLosses, PredictsProbabilitiesOrValues) {

@@ -43,6 +43,7 @@ void FakeWorker::heartbeat() {
     part.evaluation = evaluation;
     part.lane = LaneId(lane);
     part.sums.rows = 10 + lane;
+    part.sums.weight_sum = 10 + lane;
     say(part);
   }
 }

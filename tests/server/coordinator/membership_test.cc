@@ -206,7 +206,7 @@ TEST(Admission, RefusesAProtocolWithoutOverlap) {
   wire::Join wider = join(Role::kWorker, 0, 1);
   wider.protocol_max = wire::kProtocolMax + 3;
 
-  EXPECT_THAT(refusal(newer), HasSubstr("speaks protocol 3 to 5, expected 2 to 2"));
+  EXPECT_THAT(refusal(newer), HasSubstr("speaks protocol 4 to 6, expected 3 to 3"));
   EXPECT_THAT(refusal(older), HasSubstr("speaks protocol 0 to 0"));
   EXPECT_EQ(refusal(wider), "welcome");
 }

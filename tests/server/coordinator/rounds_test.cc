@@ -182,7 +182,7 @@ wire::EvalPart eval_part(uint32_t lane, double loss, std::vector<float> pairs = 
   wire::EvalPart part;
   part.worker = WorkerId(lane + 10);
   part.lane = LaneId(lane);
-  part.sums = {lane + 1, loss, lane, 0.5, 2, Buffer()};
+  part.sums = {lane + 1, lane + 0.5, loss, lane * 1.0, 0.5, Buffer()};
   if (!pairs.empty()) part.sums.scores = Buffer::copy_of(std::as_bytes(std::span(pairs)));
   return part;
 }
@@ -199,8 +199,8 @@ TEST(EvaluationParts, AddsInLaneOrderWhateverTheOrderOfArrival) {
   EXPECT_EQ(forth.merged().loss_sum, 0);
   EXPECT_EQ(back.merged().loss_sum, 0);
   EXPECT_EQ(back.merged().rows, 6u);
-  EXPECT_EQ(back.merged().correct, 3u);
-  EXPECT_EQ(back.merged().values, 6u);
+  EXPECT_EQ(back.merged().correct, 3);
+  EXPECT_EQ(back.merged().weight_sum, 4.5);
 }
 
 TEST(EvaluationParts, CountsTheFirstPartOfALaneOnly) {

@@ -83,6 +83,38 @@ TEST(SyncUnit, TakesANodeOverItsFilledLeaves) {
   EXPECT_FLOAT_EQ(values_of(bench.unit->weights().current())[0], before - 1);
 }
 
+TEST(SyncUnit, DividesByTheWeightsOfTheStepWhateverTheyAre) {
+  UnitBench bench(small_job(Mode::kSync));
+  const float before = values_of(bench.unit->weights().current())[0];
+  wire::PushEntry some = push_of({0, 1}, 0, gradient(3));
+  some.lanes[0].weight = 0.5;
+  some.lanes[1].weight = 0.25;
+  wire::PushEntry none = push_of({2, 3}, 0, gradient(0));
+  none.lanes[0].weight = none.lanes[1].weight = 0;
+
+  bench.push(0, some);
+  bench.push(1, none);
+
+  EXPECT_FLOAT_EQ(values_of(bench.unit->weights().current())[0], before - 4);
+  EXPECT_EQ(bench.unit->weights().samples_applied(), 8) << "schedules count rows, not weights";
+}
+
+TEST(SyncUnit, PassesOverAStepInWhichNothingWeighsAnything) {
+  UnitBench bench(small_job(Mode::kSync));
+  const std::vector<float> before = values_of(bench.unit->weights().current());
+  wire::PushEntry nothing = push_of({0, 1, 2, 3}, 0, gradient(0));
+  for (wire::LaneStamp& stamp : nothing.lanes) stamp.weight = 0;
+
+  EXPECT_EQ(bench.codes(bench.push(0, nothing)), "closed");
+
+  EXPECT_EQ(values_of(bench.unit->weights().current()), before);
+  EXPECT_EQ(bench.unit->version(), 1u);
+  EXPECT_EQ(bench.unit->weights().updates(), 0u);
+  EXPECT_EQ(bench.unit->weights().samples_applied(), 8);
+  close_step(bench, 1);
+  EXPECT_EQ(bench.unit->weights().updates(), 1u);
+}
+
 TEST(SyncUnit, DoesNotWaitForLanesWithoutRows) {
   UnitBench bench(small_job(Mode::kSync, /*rows=*/10));  // lanes 2 and 3 are absent from step 1
   close_step(bench, 0);
@@ -177,7 +209,7 @@ TEST(SyncUnit, RefusesWhatMakesNoSense) {
   wire::PushEntry other_lane = push_of({0}, 0, gradient(1));
   other_lane.lanes[0].lane = LaneId(1);
   wire::PushEntry no_weight = push_of({0}, 0, gradient(1));
-  no_weight.lanes[0].weight = 0;
+  no_weight.lanes[0].weight = -1;
   wire::PushEntry beyond = push_of({0}, 0, gradient(1));
   beyond.node_high = 99;
 

@@ -19,7 +19,7 @@ struct OneTensor {
   const std::byte* apply(Buffer gradient) {
     const std::byte* data = gradient.data();
     const GradientNode node{0, 1, data};
-    weights->apply({&node, 1}, std::move(gradient), 1);
+    weights->apply({&node, 1}, std::move(gradient), {1, 1});
     return data;
   }
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "tests/worker/data/kinds_fixture.h"
+#include "tests/worker/data/taken_rows.h"
 #include "worker/data/batch_loader.h"
 #include "worker/data/block_store.h"
 #include "worker/data/chunk_reader.h"
@@ -65,13 +66,10 @@ TEST_F(ListColumnTest, GivesTheSameRowsFromMemoryAndFromStreamedBlocksInAnyCodec
     ASSERT_EQ(plan.width, 10u);
 
     const auto table = MemoryTable::load(dataset, plan, 2).value();
-    std::vector<uint64_t> rows(300);
-    for (uint64_t i = 0; i < 300; ++i) rows[i] = i;
-    std::vector<float> features(300 * plan.width);
-    std::vector<float> labels(300);
-    table->read(rows, features.data(), labels.data());
-    EXPECT_EQ(features, expected_features(300)) << codec_name(codec);
-    EXPECT_EQ(labels[7], 1.0f);
+    TakenRows all(300, plan);
+    table->read(0, all.room());
+    EXPECT_EQ(all.features, expected_features(300)) << codec_name(codec);
+    EXPECT_EQ(all.labels[7], 1.0f);
 
     const auto store =
         BlockStore::open(dataset, plan, open_source(dataset->folder(), {}).value(), 2).value();
@@ -79,19 +77,15 @@ TEST_F(ListColumnTest, GivesTheSameRowsFromMemoryAndFromStreamedBlocksInAnyCodec
     for (uint64_t b = 0; b < dataset->block_count(); ++b) {
       const std::shared_ptr<const Block> block = store->get(b).value();
       const uint64_t count = block->place().stored.rows;
-      std::vector<float> out(count * plan.width);
-      float* at = out.data();
-      for (size_t c = 0; c < plan.features.size(); ++c) {
-        std::vector<const std::byte*> places;
-        for (uint64_t r = 0; r < count; ++r) {
-          places.push_back(block->column(c) + r * held_row_bytes(plan.features[c].spec));
-        }
-        gather(plan.features[c], places, at, plan.width);
-        at += plan.features[c].width;
-      }
-      streamed.insert(streamed.end(), out.begin(), out.end());
+      TakenRows rows(count, plan);
+      const auto find = [&](size_t column, std::span<const std::byte*> places) {
+        const uint64_t bytes = held_row_bytes(plan.columns[column].spec);
+        for (uint64_t r = 0; r < count; ++r) places[r] = block->column(column) + r * bytes;
+      };
+      gather_rows(plan, 0, find, rows.room());
+      streamed.insert(streamed.end(), rows.features.begin(), rows.features.end());
     }
-    EXPECT_EQ(streamed, features) << codec_name(codec);
+    EXPECT_EQ(streamed, all.features) << codec_name(codec);
   }
 }
 
@@ -110,11 +104,62 @@ TEST_F(ListColumnTest, PadsBeforeItScales) {
   const RowPlan plan = plan_rows(*dataset, job_).value();
 
   const auto table = MemoryTable::load(dataset, plan, 1).value();
-  std::vector<float> features(6);
-  std::vector<float> labels(2);
-  table->read(std::vector<uint64_t>{2, 3}, features.data(), labels.data());
+  TakenRows rows(2, plan);
+  rows.ids = {2, 3};
+  table->read(0, rows.room());
 
-  EXPECT_EQ(features, (std::vector<float>{4, 6, 20, 20, 20, 20}));
+  EXPECT_EQ(rows.features, (std::vector<float>{4, 6, 20, 20, 20, 20}));
+}
+
+TEST_F(ListColumnTest, PadsBeforeWholeNumbersGoOn) {
+  const auto dataset = Dataset::open(write_kinds("d", 6, Codec::kNone)).value();
+  TransformConfig pad;
+  pad.kind = TransformKind::kPad;
+  pad.column = "words";
+  pad.items = 3;
+  pad.fill = 10;
+  TransformConfig clip;
+  clip.kind = TransformKind::kClip;
+  clip.column = "words";
+  clip.low = 0;
+  clip.high = 2;
+  job_.features = {"words"};
+  job_.transforms = {pad, clip};
+  const RowPlan plan = plan_rows(*dataset, job_).value();
+  ASSERT_TRUE(plan.features[0].from_ints);
+
+  const auto table = MemoryTable::load(dataset, plan, 1).value();
+  TakenRows rows(2, plan);
+  rows.ids = {2, 3};
+  table->read(0, rows.room());
+
+  EXPECT_EQ(rows.features, (std::vector<float>{2, 2, 2, 2, 2, 2}));
+}
+
+TEST_F(ListColumnTest, MakesOneHotOfTheFirstItemOfAList) {
+  const auto dataset = Dataset::open(write_kinds("d", 6, Codec::kNone)).value();
+  TransformConfig pad;
+  pad.kind = TransformKind::kPad;
+  pad.column = "words";
+  pad.items = 1;
+  pad.fill = 7;
+  TransformConfig one_hot;
+  one_hot.kind = TransformKind::kOneHot;
+  one_hot.column = "words";
+  one_hot.classes = 7;
+  job_.features = {"words"};
+  job_.transforms = {pad, one_hot};
+  EXPECT_THAT(plan_rows(*dataset, job_).status().to_string(),
+              HasSubstr("pad puts 7 in, and classes = 7; fill from 0 to 6 expected"));
+  job_.transforms[0].fill = 0;
+  const RowPlan plan = plan_rows(*dataset, job_).value();
+
+  const auto table = MemoryTable::load(dataset, plan, 1).value();
+  TakenRows rows(1, plan);
+  rows.ids = {2};
+  table->read(0, rows.room());
+
+  EXPECT_EQ(rows.features, (std::vector<float>{0, 0, 1, 0, 0, 0, 0}));
 }
 
 TEST_F(ListColumnTest, IsRefusedWithoutATransformThatMakesItFixed) {

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "tests/worker/data/kinds_fixture.h"
+#include "tests/worker/data/taken_rows.h"
 #include "worker/data/block_store.h"
 #include "worker/data/examine.h"
 #include "worker/data/manifest_edit.h"
@@ -59,12 +60,12 @@ TEST_F(SchemaChangeTest, FillsDefaultsForJobsInMemoryAndStreamed) {
   const RowPlan plan = plan_rows(*dataset, job).value();
 
   const auto table = MemoryTable::load(dataset, plan, 1).value();
-  std::vector<float> features(9);
-  float label = 0;
-  table->read(std::vector<uint64_t>{11}, features.data(), &label);
-  EXPECT_EQ(features[0], -3);
-  EXPECT_EQ(features[2], static_cast<float>(static_cast<uint8_t>(11 * 7 + 1)));
-  EXPECT_EQ(label, 1);
+  TakenRows rows(1, plan);
+  rows.ids = {11};
+  table->read(0, rows.room());
+  EXPECT_EQ(rows.features[0], -3);
+  EXPECT_EQ(rows.features[2], static_cast<float>(static_cast<uint8_t>(11 * 7 + 1)));
+  EXPECT_EQ(rows.labels[0], 1);
 
   const auto store = BlockStore::open(dataset, plan, open_source(folder, {}).value(), 1).value();
   const std::shared_ptr<const Block> block = store->get(2).value();

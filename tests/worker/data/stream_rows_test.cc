@@ -47,13 +47,15 @@ class StreamRowsTest : public DataFixture {
     std::vector<uint64_t> ids;
     std::vector<float> features;
     std::vector<float> labels;
+    std::vector<float> weights;
   };
   static Result<Rows> read(StreamRows& stream, uint64_t epoch, uint32_t lane, uint64_t first,
                            size_t count) {
     Rows rows{std::vector<uint64_t>(count), std::vector<float>(count * kWidth),
-              std::vector<float>(count)};
-    BALLAST_RETURN_IF_ERROR(stream.read(epoch, LaneId(lane), first,
-                                        {rows.ids, rows.features.data(), rows.labels.data()}));
+              std::vector<float>(count), std::vector<float>(count)};
+    BALLAST_RETURN_IF_ERROR(
+        stream.read(epoch, LaneId(lane), first,
+                    {rows.ids, rows.features.data(), rows.labels.data(), rows.weights.data()}));
     return rows;
   }
 
@@ -195,13 +197,14 @@ TEST_F(StreamRowsTest, RefusesABadValueEachTimeItIsAskedFor) {
   feature_ = "values";
   const auto stream = open();
   std::vector<uint64_t> ids(lane_rows(0));
-  std::vector<float> features(ids.size()), labels(ids.size());
+  std::vector<float> features(ids.size()), labels(ids.size()), weights(ids.size());
 
   for (int again = 0; again < 3; ++again) {
     Status failure;
     for (uint32_t lane = 0; lane < kLanes && failure.ok(); ++lane) {
       const std::span rows(ids.data(), lane_rows(lane));
-      failure = stream->read(0, LaneId(lane), 0, {rows, features.data(), labels.data()});
+      failure =
+          stream->read(0, LaneId(lane), 0, {rows, features.data(), labels.data(), weights.data()});
     }
     EXPECT_EQ(failure.code(), Code::kInvalidInput) << again;
     EXPECT_THAT(failure.to_string(), HasSubstr("a finite number expected, nan found"));
@@ -229,10 +232,11 @@ TEST_F(StreamRowsTest, EndsInAnErrorWhereManyThreadsReadManyBadBlocks) {
     for (uint32_t lane = 0; lane < kLanes; ++lane) {
       readers.emplace_back([&, lane] {
         uint64_t id = 0;
-        float feature = 0, label = 0;
+        float feature = 0, label = 0, weight = 0;
         for (uint64_t at = 0; at < 40; ++at) {
           EXPECT_FALSE(
-              stream->read(0, LaneId(lane), at * 10, {std::span(&id, 1), &feature, &label}).ok());
+              stream->read(0, LaneId(lane), at * 10, {std::span(&id, 1), &feature, &label, &weight})
+                  .ok());
         }
       });
     }

@@ -117,7 +117,7 @@ TEST_F(TransformTest, RefusesWhatDoesNotFitItsColumn) {
   job_.data.transforms = {one_hot("pixels", 4)};
   EXPECT_THAT(refusal().to_string(), HasSubstr("an integer column with one value a row expected"));
   job_.data.transforms = {one_hot("label", 4), one_hot("label", 4)};
-  EXPECT_THAT(refusal().to_string(), HasSubstr("it must be the only transform of its column"));
+  EXPECT_THAT(refusal().to_string(), HasSubstr("a one_hot column takes no other transform"));
   EXPECT_EQ(exit_code(refusal()), 2);
 }
 

@@ -66,6 +66,15 @@ class FedRowsTest : public DataFixture {
     TransformConfig& scale = job_.data.transforms.emplace_back();
     scale.column = "pixels";
     scale.factor = 0.5;
+    TransformConfig& noise = job_.data.transforms.emplace_back();
+    noise.kind = TransformKind::kNoise;
+    noise.column = "pixels";
+    noise.sigma = 1;
+    TransformConfig& filter = job_.data.transforms.emplace_back();
+    filter.kind = TransformKind::kFilter;
+    filter.column = "label";
+    filter.relation = Relation::kLess;
+    filter.value = 5;
     job_.train.lanes = 3;
     job_.train.batch = 24;
     job_.train.epochs = 3;
@@ -85,6 +94,7 @@ class FedRowsTest : public DataFixture {
     add(batch.row_ids);
     add(batch.features);
     add(batch.labels);
+    add(batch.weights);
     return bytes;
   }
 
@@ -198,9 +208,9 @@ TEST_F(FedRowsTest, EndsAtOnceWhileAReaderWaits) {
   FedRows rows(std::move(local), std::move(setup));
   std::thread reader([&] {
     std::vector<uint64_t> ids(8);
-    std::vector<float> features(8 * kWidth), labels(8);
+    std::vector<float> features(8 * kWidth), labels(8), weights(8);
     const Status status =
-        rows.read(0, LaneId(0), 0, {ids, features.data(), labels.data(), nullptr});
+        rows.read(0, LaneId(0), 0, {ids, features.data(), labels.data(), weights.data()});
     EXPECT_EQ(status.code(), Code::kStopped);
   });
 

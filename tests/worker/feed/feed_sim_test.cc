@@ -28,7 +28,7 @@ wire::FeedAnswer rows_of(const wire::RowRun& run) {
   answer.run = run;
   lay_out(answer, kShape, run.rows, Buffer::allocate(run.rows * kShape.row_bytes()));
   Random random(hash_numbers({run.lane.value(), run.first}));
-  for (Buffer* array : {&answer.ids, &answer.features, &answer.labels}) {
+  for (Buffer* array : {&answer.ids, &answer.features, &answer.labels, &answer.weights}) {
     for (std::byte& byte : array->bytes()) byte = static_cast<std::byte>(random.next());
   }
   answer.xxh3 = hash_of(answer);

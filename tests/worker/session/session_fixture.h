@@ -138,10 +138,12 @@ class SessionFixture : public ::testing::Test {
     for (size_t group = 0; group < job.groups.size(); ++group) {
       for (uint32_t p = 0; p < parameters_.size(); ++p) {
         const size_t bytes = parameters_[p].element_count() * sizeof(float);
-        handle(session_event::GradientReady{job.job,
-                                            group,
-                                            {{p, Buffer::allocate(bytes)}},
-                                            hashes_of(job.groups[group], job.clock)});
+        handle(
+            session_event::GradientReady{job.job,
+                                         group,
+                                         {{p, Buffer::allocate(bytes)}},
+                                         std::vector<double>(job.groups[group].lanes.size(), 1.5),
+                                         hashes_of(job.groups[group], job.clock)});
       }
     }
     handle(session_event::ComputeDone{.job = job.job, .loss_sum = 1, .weight_sum = 2});

@@ -120,7 +120,7 @@ TEST_F(SessionStep, NamesTheVersionItsGradientComesFrom) {
   compute();
 
   EXPECT_EQ(pushes_.at(UnitId(0)).at(0).base_version, 41u);
-  EXPECT_EQ(pushes_.at(UnitId(0)).at(0).lanes.at(0).weight, 2);
+  EXPECT_EQ(pushes_.at(UnitId(0)).at(0).lanes.at(0).weight, 1.5) << "what compute() says";
 }
 
 TEST_F(SessionStep, ReadsAgainWhenWhatItHasIsTooOldForItsClock) {

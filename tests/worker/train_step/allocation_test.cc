@@ -57,12 +57,12 @@ TEST(TrainStepMemory, NothingIsAllocatedInTheSteadyState) {
   };
   hooks.gradient_final = hooks.weights_needed;
   const StepContext context = testing::context_of(c);
-  ASSERT_TRUE(step->run(c.features, c.labels, c.rows, context, gradients, hooks).ok());
+  ASSERT_TRUE(step->run(testing::rows_of(c), context, gradients, hooks).ok());
 
   const uint64_t before = allocation_count;
   for (int i = 0; i < 300; ++i) {
-    if (!step->run(c.features, c.labels, c.rows, context, gradients, hooks).ok()) break;
-    if (!step->evaluate(c.features, c.labels, c.rows).ok()) break;
+    if (!step->run(testing::rows_of(c), context, gradients, hooks).ok()) break;
+    if (!step->evaluate(testing::rows_of(c)).ok()) break;
     add(sum, gradients);
   }
   const uint64_t after = allocation_count;

@@ -26,7 +26,7 @@ double worst_error(ReferenceCase c) {
   const auto step = testing::step_of(c, *backend, c.rows + 3);
   GradientSet gradients = testing::gradients_for(*step);
 
-  const auto result = step->run(c.features, c.labels, c.rows, testing::context_of(c), gradients);
+  const auto result = step->run(testing::rows_of(c), testing::context_of(c), gradients);
 
   EXPECT_TRUE(result.ok()) << result.status().to_string();
   const double loss = testing::reference_loss(c);
@@ -79,6 +79,16 @@ TEST_P(LossGradient, FollowsFiniteDifferencesOfOneOutput) {
   EXPECT_LT(worst_error(testing::random_case(model, 12, 1, 5, 3)), 1.0);
 }
 
+TEST_P(LossGradient, FollowsFiniteDifferencesOfAWeightedLoss) {
+  ModelConfig model;
+  model.loss = GetParam();
+  model.layers = {dense(8, Activation::kTanh), {.kind = LayerKind::kLayerNorm}, dense(3)};
+  ReferenceCase c = testing::random_case(model, 4, 3, 6, 9);
+  c.weights = {0.25f, 3, 0, 1, 7.5f, 0};
+
+  EXPECT_LT(worst_error(c), 1.0);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, LossGradient,
                          ::testing::Values(LossKind::kSoftmaxCrossEntropy,
                                            LossKind::kSigmoidCrossEntropy,
@@ -123,7 +133,7 @@ TEST(LayerGradient, ToleranceWouldSeeAnError) {
   const auto backend = testing::cpu_backend();
   const auto step = testing::step_of(c, *backend, c.rows);
   GradientSet gradients = testing::gradients_for(*step);
-  ASSERT_TRUE(step->run(c.features, c.labels, c.rows, testing::context_of(c), gradients).ok());
+  ASSERT_TRUE(step->run(testing::rows_of(c), testing::context_of(c), gradients).ok());
 
   c.labels[0] = c.labels[0] == 0 ? 1 : 0;  // one label of seven is another one
 

@@ -75,6 +75,10 @@ inline std::unique_ptr<TrainStep> step_of(const ReferenceCase& c, Backend& backe
   return std::move(step).value();
 }
 
+inline StepRows rows_of(const ReferenceCase& c) {
+  return {c.features, c.labels, c.weights, c.rows};
+}
+
 inline StepContext context_of(const ReferenceCase& c) {
   return {.seed = c.seed, .clock = c.clock, .lane = LaneId(c.lane)};
 }

@@ -35,7 +35,7 @@ struct Fixture {
         gradients(testing::gradients_for(*step)) {}
 
   Result<StepResult> run(const StepHooks& hooks = {}) {
-    return step->run(c.features, c.labels, c.rows, testing::context_of(c), gradients, hooks);
+    return step->run(testing::rows_of(c), testing::context_of(c), gradients, hooks);
   }
 
   ReferenceCase c;
@@ -135,12 +135,13 @@ TEST(TrainStep, GivesTheSameBitsAgainWhateverWasComputedBetween) {
   GradientSet first = testing::gradients_for(*f.step);
   std::swap(first, f.gradients);
 
-  ASSERT_TRUE(f.step->evaluate(f.c.features, f.c.labels, f.c.rows).ok());
+  ASSERT_TRUE(f.step->evaluate(testing::rows_of(f.c)).ok());
   GradientSet other = testing::gradients_for(*f.step);
-  ASSERT_TRUE(f.step
-                  ->run(std::span(f.c.features).first(3 * 6), std::span(f.c.labels).first(3), 3,
-                        testing::context_of(f.c), other)
-                  .ok());
+  ASSERT_TRUE(
+      f.step
+          ->run({std::span(f.c.features).first(3 * 6), std::span(f.c.labels).first(3), {}, 3},
+                testing::context_of(f.c), other)
+          .ok());
   ASSERT_TRUE(f.run().ok());
 
   EXPECT_TRUE(same_bits(first, f.gradients));
@@ -152,7 +153,7 @@ TEST(TrainStep, GivesTheSameBitsWhateverRowsItHasRoomForAndWhereverFeaturesLie) 
   std::vector<float> moved(1 + large.c.features.size());
   std::copy(large.c.features.begin(), large.c.features.end(), moved.begin() + 1);
   ASSERT_TRUE(large.step
-                  ->run(std::span(moved).subspan(1), large.c.labels, large.c.rows,
+                  ->run({std::span(moved).subspan(1), large.c.labels, {}, large.c.rows},
                         testing::context_of(large.c), large.gradients)
                   .ok());
 
@@ -169,7 +170,7 @@ TEST(TrainStep, DropsOtherValuesForAnotherSeedStepOrLane) {
   for (StepContext other : {StepContext{base.seed + 1, base.clock, base.lane},
                             StepContext{base.seed, base.clock + 1, base.lane},
                             StepContext{base.seed, base.clock, LaneId(base.lane.value() + 1)}}) {
-    ASSERT_TRUE(f.step->run(f.c.features, f.c.labels, f.c.rows, other, f.gradients).ok());
+    ASSERT_TRUE(f.step->run(testing::rows_of(f.c), other, f.gradients).ok());
     EXPECT_FALSE(same_bits(first, f.gradients));
   }
 }
@@ -180,7 +181,7 @@ TEST(TrainStep, EvaluatesAndPredictsWithoutDropout) {
   const std::vector<double> expected = testing::reference_outputs(f.c);
   std::vector<float> outputs(f.c.rows * 4), predictions(f.c.rows * 4);
 
-  const auto result = f.step->evaluate(f.c.features, f.c.labels, f.c.rows, outputs);
+  const auto result = f.step->evaluate(testing::rows_of(f.c), outputs);
   ASSERT_TRUE(f.step->predict(f.c.features, f.c.rows, predictions).ok());
 
   ASSERT_TRUE(result.ok());
@@ -201,7 +202,7 @@ TEST(TrainStep, EvaluatesAndPredictsWithoutDropout) {
     }
   }
   EXPECT_EQ(result->correct, correct);
-  EXPECT_EQ(result->label_count, f.c.rows);
+  EXPECT_EQ(result->label_weight, f.c.rows);
 }
 
 TEST(TrainStep, NamesTheRowOfABadLabel) {
@@ -258,7 +259,7 @@ TEST(TrainStep, NamesTheParameterWhoseGradientIsNotFiniteAndDoesNotHandItOver) {
     return Status();
   };
 
-  const auto result = step->run(c.features, c.labels, c.rows, {}, gradients, hooks);
+  const auto result = step->run(testing::rows_of(c), {}, gradients, hooks);
 
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.status().code(), Code::kDiverged);
