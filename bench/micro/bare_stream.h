@@ -51,7 +51,7 @@ class BareStream {
   };
   // As many as a loader has: being filled, ready, with the worker.
   static constexpr size_t kBatches = 4;
-  static constexpr size_t kBlocksAhead = 2;
+  static constexpr size_t kBlocksAhead = 4;
 
   void open_blocks(const Dataset& dataset);
   void plan(const std::vector<uint64_t>& order);

@@ -120,7 +120,7 @@ TEST(LoaderMemory, RefusesAStreamThatDoesNotFitWithTheArithmetic) {
 
   EXPECT_EQ(status.code(), Code::kInvalidInput);
   EXPECT_THAT(status.to_string(),
-              AllOf(HasSubstr("train 8 blocks x 1048576 B"), HasSubstr("data.memory_mib = 5"),
+              AllOf(HasSubstr("train 12 blocks x 1048576 B"), HasSubstr("data.memory_mib = 5"),
                     HasSubstr("data.window"), HasSubstr("--block-kib")));
 }
 
