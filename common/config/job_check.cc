@@ -56,6 +56,16 @@ void check_columns(const DataConfig& data, Problems& out) {
                                "would read what it must predict",
                                data.label)});
   }
+  for (const TransformConfig& transform : data.transforms) {
+    if (transform.kind != TransformKind::kCross || data.label.empty() ||
+        std::count(transform.columns.begin(), transform.columns.end(), data.label) == 0) {
+      continue;
+    }
+    out.push_back({{"data.label"},
+                   fmt::format("data.transform cross \"{}\" takes \"{}\", which is data.label; the "
+                               "model would read what it must predict",
+                               transform.column, data.label)});
+  }
 }
 
 // A filter looks at any column; others change one that reaches the model, by itself or in a cross.

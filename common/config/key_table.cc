@@ -55,7 +55,8 @@ Section data_section() {
       .example("\"\"")
       .choice("balance", &DataConfig::balance,
               "what is done about classes of unlike size while training; weights: a row of class c "
-              "weighs rows / (classes * rows of c), so that every class weighs the same")
+              "weighs rows / (classes * rows of c), so that every class weighs the same; counted "
+              "before filters")
       .choice("order", &DataConfig::order,
               "full: the rows of an epoch in a new random order, held in memory; strip: streamed, "
               "each lane mixing `window` random blocks at a time; none: as stored, held in memory; "
@@ -65,8 +66,8 @@ Section data_section() {
                "to 64")
       .choice("tail", &DataConfig::tail,
               "the last step of an epoch, where batch does not divide the rows; short: fewer rows; "
-              "pad: rows that weigh 0 fill it up; drop: it is left out, and other rows with it in "
-              "each epoch")
+              "pad: rows that weigh 0 fill it up; drop: it is left out, and with it other rows in "
+              "each epoch where the order changes")
       .integer("memory_mib", &DataConfig::memory_mib, {1, 1 << 24}, "MiB",
                "memory one worker may use for decoded data")
       .fixes_result(false)

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "common/optimizer/schedule.h"
 
@@ -72,7 +73,7 @@ void UnitWeights::apply(std::span<const GradientNode> nodes, Buffer used_up, con
                         double damping) {
   const double samples_before = samples_applied_;
   samples_applied_ += sums.samples;
-  if (sums.weight == 0) return;
+  if (sums.weight < std::numeric_limits<float>::min()) return;  // 1 / it is no float
   Buffer next = reusable(used_up, bytes()) ? std::move(used_up) : pool_.take();
   std::vector<std::span<float>> state;
   for (Buffer& tensor : state_) state.push_back(tensor.floats());

@@ -65,6 +65,12 @@ Result<Table> table_of(const Dataset& dataset, const SmoteOptions& options) {
   BALLAST_RETURN_IF_ERROR(check_options(dataset, options));
   Table table;
   BALLAST_ASSIGN(table.label, dataset.find_column(dataset.manifest().label));
+  const ColumnSpec& label = dataset.columns()[table.label];
+  if (!is_integer(label.type) || label.width() != 1 || label.variable) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("smote: a label of one whole number a row expected, {} found",
+                              label.to_string()));
+  }
   for (const ColumnSpec& spec : dataset.columns()) {
     if (spec.variable) {
       return Status(Code::kInvalidInput,

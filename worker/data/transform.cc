@@ -239,6 +239,12 @@ class Gatherer {
         if (!holds(filter.relation, value, filter.value)) leave_out(row);
       });
     }
+    for (size_t row = 0; row < room_.ids.size(); ++row) {
+      if (room_.weights[row] >= std::numeric_limits<float>::min()) continue;
+      room_.weights[row] = 0;
+      // What counts for nothing must not reach infinity on its way through the model.
+      if (plan_.training) std::fill_n(room_.features + row * plan_.width, plan_.width, 0.0f);
+    }
   }
 
  private:
@@ -348,13 +354,12 @@ uint64_t find_unusable(const ColumnPlan& plan, std::span<const std::byte> raw) {
   const uint64_t count = raw.size() / element_bytes(plan.spec.type);
   const uint64_t found = find_nonfinite(plan, raw);
   if (found < count) return found;
-  if (plan.is_weight) {
-    return find_value(plan, raw, [](auto value) { return as_double(value) < 0; });
-  }
-  if (plan.classes == 0) return count;
-  return find_value(plan, raw, [&](auto value) {
-    return as_double(value) < 0 || as_double(value) >= plan.classes;
-  });
+  if (!plan.is_weight && plan.classes == 0) return count;
+  const double end =  // one column may be both, a weight and a class
+      plan.classes > 0 ? static_cast<double>(plan.classes)
+                       : std::numeric_limits<double>::infinity();
+  return find_value(plan, raw,
+                    [end](auto value) { return as_double(value) < 0 || as_double(value) >= end; });
 }
 
 void gather_rows(const RowPlan& plan, uint64_t epoch, const FindPlaces& find, const RowRoom& room) {

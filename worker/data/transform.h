@@ -78,6 +78,7 @@ struct RowPlan {
   std::vector<size_t> weight;  // the column of weights, or none
   std::vector<FilterPlan> filters;
   std::map<int64_t, double> class_weights;  // by label; empty: none
+  bool training = false;                    // RowUse::training
 
   [[nodiscard]] bool has_label() const { return label.width > 0; }
   [[nodiscard]] bool weighs() const {
@@ -116,7 +117,9 @@ struct RowRoom {
 using FindPlaces = std::function<void(size_t column, std::span<const std::byte*> places)>;
 
 // Fills features, labels and weights of the rows that room.ids names. A row that a filter leaves
-// out has the label 0, so that labels a model cannot have may be filtered away.
+// out has the label 0, so that labels a model cannot have may be filtered away. Weights below the
+// least normal float are 0: sums of them could not be divided by. In training, rows that weigh 0
+// have features of 0.
 void gather_rows(const RowPlan& plan, uint64_t epoch, const FindPlaces& find, const RowRoom& room);
 
 }  // namespace ballast

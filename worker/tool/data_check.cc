@@ -36,9 +36,17 @@ uint64_t stored_bytes(const Dataset& dataset) {
   return bytes;
 }
 
+// Something between the stored labels and those that the model gets.
+bool labels_change(const DataConfig& data) {
+  return std::any_of(data.transforms.begin(), data.transforms.end(), [&](const auto& transform) {
+    return transform.kind == TransformKind::kFilter || transform.column == data.label;
+  });
+}
+
 // From the counts in the footers. False: they do not tell.
 bool judge_label_counts(const JobConfig& job, const Dataset& dataset, Findings& out) {
   if (dataset.manifest().label != job.data.label || job.resolved.label_width != 1) return false;
+  if (labels_change(job.data)) return false;
   const auto counts = count_labels(dataset);
   if (!counts.ok()) return false;  // told as damage before
   const uint32_t units = output_width(job.model, job.resolved.input_width);

@@ -1,7 +1,8 @@
 // Equations in backend.h. With p = softmax(z) or sigmoid(z), d the number of columns:
 // softmax cross-entropy  dz = p - onehot(label)
-// sigmoid cross-entropy  loss = mean(max(z, 0) - label * z + log(1 + e^-|z|)),  dz = (p - label) /
-// d mean squared error     dz = 2 (z - label) / d
+// sigmoid cross-entropy  loss = mean(max(z, 0) - label * z + log(1 + e^-|z|))
+//                        dz = (p - label) / d
+// mean squared error     dz = 2 (z - label) / d
 #include <bit>
 #include <cmath>
 

@@ -82,6 +82,15 @@ TEST(JobCheck, RefusesColumnsThatLeakOrRepeat) {
 
   EXPECT_THAT(check(job), HasSubstr("data.features names the column \"a\" twice"));
   EXPECT_THAT(check(job), HasSubstr("data.features holds \"label\", which is also data.label"));
+  TransformConfig cross;
+  cross.kind = TransformKind::kCross;
+  cross.column = "both";
+  cross.columns = {"x", "label"};
+  cross.buckets = 10;
+  job.data.features = {"both"};
+  job.data.transforms = {cross};
+  EXPECT_THAT(check(job), HasSubstr("data.transform cross \"both\" takes \"label\", which is "
+                                    "data.label"));
 }
 
 TransformConfig transform_of(TransformKind kind) {

@@ -268,6 +268,10 @@ TEST_F(ChainTest, SaysWhichTransformDoesNotFitAndWhatWould) {
   job_.data.transforms[0].unknown = -1;
   EXPECT_THAT(refusal(), HasSubstr("token_dropout puts -1 in, and classes = 7; unknown from 0 to "
                                    "6 expected"));
+  job_.data.transforms.insert(job_.data.transforms.begin() + 1, hash("day", 7));
+  EXPECT_EQ(refusal(), Status().to_string()) << "the hash of -1 is in range";
+  job_.data.transforms = {made(TransformKind::kNoise, "day"), one_hot("day", 7)};
+  EXPECT_THAT(refusal(), HasSubstr("floats found")) << "also where noise is left out";
 
   job_.data.features = {"both"};
   job_.data.transforms = {one_hot("day", 7), cross("both", {"day", "label"}, 10)};
@@ -468,6 +472,27 @@ TEST_F(ChainTest, TakesWeightsFromAColumn) {
                                    "expected"));
   job_.data.weight = "importence";
   EXPECT_THAT(refusal(), HasSubstr("importance"));
+}
+
+TEST_F(ChainTest, ChecksTheClassesOfAColumnThatIsAWeightToo) {
+  job_.data.features = {"day"};
+  job_.data.weight = "day";
+  job_.data.transforms = {one_hot("day", 6)};
+  EXPECT_THAT(refusal(), HasSubstr("row 6, column \"day\""));
+  job_.data.transforms = {one_hot("day", 7)};
+  EXPECT_EQ(evaluated().weights[6], 6.0f);
+}
+
+// One value that no float bears must not undo a step of good ones.
+TEST_F(ChainTest, TakesWhatAFilterLeavesOutOffTheFeaturesOfTraining) {
+  job_.data.features = {"value"};
+  job_.data.transforms = {filter("value", Relation::kLess, 30)};
+
+  const std::vector<Floats> rows = trained(0);
+
+  EXPECT_THAT(rows[33], ElementsAre(29.0f));
+  EXPECT_THAT(rows[34], ElementsAre(0.0f));
+  EXPECT_THAT(row_of(34), ElementsAre(30.0f)) << "predictions are made of every row";
 }
 
 TEST_F(ChainTest, BalanceGivesEveryClassTheSameWeightInTrainingAlone) {

@@ -107,6 +107,22 @@ TEST_F(InstanceRoleTest, RenewsBeforeTheEndAndTriesAgainWhatFails) {
   EXPECT_EQ(rounds, 3) << "and none before it is due again";
 }
 
+TEST_F(InstanceRoleTest, BearsAnEndThatNoClockReaches) {
+  std::atomic<int> rounds = 0;
+  HttpServer server([&](const HttpAsked& asked) {
+    if (asked.path.ends_with("/reader%40lab")) ++rounds;
+    return answer(asked,
+                  R"({"AccessKeyId": "ID", "SecretAccessKey": "SECRET", "Token": "SESSION",
+                      "Expiration": "9999-12-31T23:59:59Z"})");
+  });
+  const auto role = find_at(server, {.retry = 1ms}).value();
+  ASSERT_NE(role, nullptr);
+
+  std::this_thread::sleep_for(50ms);
+
+  EXPECT_EQ(rounds, 1) << "renewed though it has not ended";
+}
+
 TEST_F(InstanceRoleTest, KeepsTheOldCredentialsWhileItCannotRenew) {
   std::atomic<int> rounds = 0;
   HttpServer server([&](const HttpAsked& asked) {
@@ -232,6 +248,8 @@ TEST_F(InstanceRoleTest, SignsWhatAnS3SourceAsks) {
                   .at("authorization"),
               HasSubstr("Credential=MINE/"));
   EXPECT_FALSE(asked_with({}).contains("authorization")) << "not Amazon's store, and nothing said";
+  EXPECT_FALSE(asked_with({{"AWS_EC2_METADATA_SERVICE_ENDPOINT", ""}}).contains("authorization"))
+      << "set to nothing is not set";
   EXPECT_TRUE(seen_.empty()) << "the service was asked";
 }
 

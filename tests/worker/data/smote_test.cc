@@ -166,6 +166,8 @@ TEST_F(SmoteTest, SaysWhatItCannotTake) {
   EXPECT_THAT(smote(source, path("x"), typo).status().to_string(), HasSubstr("kind"));
   EXPECT_THAT(smote(write("bare", unlike(), ""), path("x"), {}).status().to_string(),
               HasSubstr("names no label column of whole numbers; convert it with --label"));
+  EXPECT_THAT(smote(write("wide", unlike(), "point"), path("x"), {}).status().to_string(),
+              HasSubstr("a label of one whole number a row expected, column point f32"));
   EXPECT_THAT(smote(source, source, {}).status().to_string(), HasSubstr(source));
   std::vector<Row> bad = unlike();
   bad[3].x = std::nanf("");

@@ -114,14 +114,16 @@ std::string host_of(const std::string& scheme_and_host) {
 
 // The role of the machine is Amazon's, and means nothing to the store of somebody else.
 bool is_amazons(const std::string& endpoint) {
-  const std::string host = endpoint.substr(0, endpoint.find(':', endpoint.find("://") + 3));
-  return endpoint.empty() || host.ends_with(".amazonaws.com");
+  if (endpoint.empty()) return true;
+  const std::string host =
+      endpoint.substr(0, endpoint.find_first_of(":/", endpoint.find("://") + 3));
+  return host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn");
 }
 
 // Null: none is asked, or there is none.
 Result<std::unique_ptr<InstanceRole>> find_role(const S3Settings& settings,
                                                 const Environment& environment) {
-  const bool is_named = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT").has_value();
+  const bool is_named = !environment("AWS_EC2_METADATA_SERVICE_ENDPOINT").value_or("").empty();
   if (!is_named && !is_amazons(settings.endpoint)) return std::unique_ptr<InstanceRole>();
   BALLAST_ASSIGN(const auto asked, InstanceRoleSettings::from(environment));
   if (!asked) return std::unique_ptr<InstanceRole>();

@@ -90,14 +90,17 @@ class Chain {
     if (transform.kind == TransformKind::kTokenDropout) {
       put_in_.push_back({"token_dropout", "unknown", transform.unknown});
     }
-    if (is_random(transform.kind) && !use_.training) return check_alone(transform, index);
     if (transform.kind == TransformKind::kOneHot) return add_one_hot(transform);
     if (!begun_ && is_affine(transform.kind)) return fold(transform, index);
     begin(takes_integers(transform));
     if (state_.integer && !takes_integers(transform)) end_integers();
     BALLAST_ASSIGN(Stage stage, make_stage(transform, index, use_.seed, state_));
-    value_.stages.push_back(std::move(stage));
-    as_stored_ = as_stored_ && transform.kind == TransformKind::kTokenDropout;
+    const bool left_out = is_random(transform.kind) && !use_.training;
+    if (!left_out) value_.stages.push_back(std::move(stage));
+    if (transform.kind != TransformKind::kTokenDropout) {
+      as_stored_ = false;
+      put_in_.clear();
+    }
     return {};
   }
 
@@ -127,13 +130,6 @@ class Chain {
   [[nodiscard]] uint32_t stored_classes() const { return stored_classes_; }
 
  private:
-  // A random transform that is left out: what is wrong with it is still said.
-  Status check_alone(const TransformConfig& transform, uint64_t index) const {
-    ChainState state = state_;
-    if (!takes_integers(transform)) state.integer = false;
-    return make_stage(transform, index, 0, state).status();
-  }
-
   // A leading scale or standardize: into the pass that reads the column.
   Status fold(const TransformConfig& transform, uint64_t index) {
     ChainState ignored = state_;
@@ -402,6 +398,7 @@ class Planner {
       plan_.filters.push_back({input, transform.relation, transform.value});
     }
     plan_.class_weights = use_.class_weights;
+    plan_.training = use_.training;
     return {};
   }
 
