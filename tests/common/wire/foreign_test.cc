@@ -101,7 +101,8 @@ TEST(ForeignMessage, AnotherProtocolIsRefused) {
   for (uint32_t protocol : {kProtocolMin - 1, kProtocolMax + 1}) {
     Builder builder;
     EXPECT_THAT(refusal(data(builder, fb::CreatePull(builder), 0, protocol)),
-                HasSubstr("protocol: expected 2 to 2, found " + std::to_string(protocol)));
+                HasSubstr("protocol: expected " + std::to_string(kProtocolMin) + " to " +
+                          std::to_string(kProtocolMax) + ", found " + std::to_string(protocol)));
   }
 }
 
