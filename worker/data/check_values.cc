@@ -37,11 +37,11 @@ Status check_values(const Dataset& dataset, const ColumnPlan& plan, const BlockP
   const uint64_t index = find_unusable(plan, held.values);
   if (index == held.values.size() / element_bytes(plan.spec.type)) return {};
   const ValuePlace place = place_of(plan, held, block.stored.rows, index);
-  const std::string expected = plan.is_weight ? std::string("a weight of 0 or more")
-                               : plan.classes > 0
+  const std::string expected = plan.classes > 0
                                    ? fmt::format("0 to {} for {}", plan.classes - 1,
                                                  plan.spec.variable ? "multi_hot" : "one_hot")
-                                   : std::string("a finite number");
+                               : plan.is_weight ? std::string("a weight of 0 or more")
+                                                : std::string("a finite number");
   return Status(Code::kInvalidInput,
                 fmt::format("{}, column \"{}\", value {}: {} expected, {} found",
                             dataset.row_name(block.first_row + place.row), plan.spec.name,

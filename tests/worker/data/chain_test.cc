@@ -478,7 +478,8 @@ TEST_F(ChainTest, ChecksTheClassesOfAColumnThatIsAWeightToo) {
   job_.data.features = {"day"};
   job_.data.weight = "day";
   job_.data.transforms = {one_hot("day", 6)};
-  EXPECT_THAT(refusal(), HasSubstr("row 6, column \"day\""));
+  EXPECT_THAT(refusal(),
+              HasSubstr("column \"day\", value 0: 0 to 5 for one_hot expected, 6 found"));
   job_.data.transforms = {one_hot("day", 7)};
   EXPECT_EQ(evaluated().weights[6], 6.0f);
 }

@@ -167,7 +167,7 @@ TEST_F(SmoteTest, SaysWhatItCannotTake) {
   EXPECT_THAT(smote(write("bare", unlike(), ""), path("x"), {}).status().to_string(),
               HasSubstr("names no label column of whole numbers; convert it with --label"));
   EXPECT_THAT(smote(write("wide", unlike(), "point"), path("x"), {}).status().to_string(),
-              HasSubstr("a label of one whole number a row expected, column point f32"));
+              HasSubstr("a label of one whole number a row expected, point f32 [2] found"));
   EXPECT_THAT(smote(source, source, {}).status().to_string(), HasSubstr(source));
   std::vector<Row> bad = unlike();
   bad[3].x = std::nanf("");
