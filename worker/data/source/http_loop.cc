@@ -13,13 +13,9 @@
 namespace ballast {
 namespace {
 
-constexpr size_t kTakenKept = 128;
-constexpr size_t kTakenLeast = 20;      // fewer say nothing about the slowest
-constexpr double kHedgeShare = 0.05;    // of all bytes
-constexpr size_t kHedgesMost = 2;       // at a time: each has memory of its own
-constexpr Duration kHedgeLeast = 20ms;  // a read quicker than this is not worth a second
-constexpr Duration kPauseUnit = 100ms;
-constexpr Duration kPatience = 3s;  // what a read takes without a word about it
+constexpr double kHedgeShare = 0.05;  // of all bytes
+constexpr size_t kHedgesMost = 2;     // at a time: each has memory of its own
+constexpr Duration kPatience = 3s;    // what a read takes without a word about it
 constexpr Duration kSayEvery = 5s;
 
 int milliseconds(Duration duration) {
@@ -53,6 +49,7 @@ HttpLoop::HttpLoop(const HttpAccess& access, HttpDialect dialect, const HttpLimi
       dialect_(std::move(dialect)),
       limits_(limits),
       multi_(multi),
+      pace_(limits.reads_most, limits.pause_most),
       random_(jitter_seed(multi)) {}
 
 HttpLoop::~HttpLoop() {
@@ -131,8 +128,9 @@ void HttpLoop::take_asked() {
 Duration HttpLoop::until_next(Time now) const {
   constexpr Duration kMost = 1s;
   Time next = now + kMost;
-  if (has_room() && !waiting_.empty()) next = std::min(next, waiting_.begin()->first);
-  const std::optional<Duration> slow = slow_after();
+  if (pace_.has_room(transfers_) && !waiting_.empty())
+    next = std::min(next, waiting_.begin()->first);
+  const std::optional<Duration> slow = pace_.slow_after();
   for (const TaskPointer& task : active_) {
     if (slow && may_hedge(*task)) next = std::min(next, task->transfers.front()->started() + *slow);
   }
@@ -141,12 +139,8 @@ Duration HttpLoop::until_next(Time now) const {
 
 // ---------------------------------------------------------------- beginning
 
-bool HttpLoop::has_room() const {
-  return static_cast<double>(transfers_ + 1) <= reads_at_once_;
-}
-
 void HttpLoop::start_due(Time now) {
-  while (has_room() && !waiting_.empty() && waiting_.begin()->first <= now) {
+  while (pace_.has_room(transfers_) && !waiting_.empty() && waiting_.begin()->first <= now) {
     TaskPointer task = std::move(waiting_.begin()->second);
     waiting_.erase(waiting_.begin());
     active_.push_back(std::move(task));
@@ -174,15 +168,6 @@ void HttpLoop::start_transfer(HttpTask& task, bool beside, Time now) {
   ++counters_.requests;
 }
 
-// The time that 95 of 100 answers take less than.
-std::optional<Duration> HttpLoop::slow_after() const {
-  if (last_taken_.size() < kTakenLeast) return std::nullopt;
-  std::vector<Duration> taken(last_taken_.begin(), last_taken_.end());
-  const auto place = taken.begin() + static_cast<ptrdiff_t>(taken.size() * 95 / 100);
-  std::nth_element(taken.begin(), place, taken.end());
-  return std::max(*place, kHedgeLeast);
-}
-
 bool HttpLoop::may_hedge(const HttpTask& task) const {
   if (task.hedged || task.transfers.empty() || task.request.size != nullptr) return false;
   if (hedges_ >= kHedgesMost) return false;
@@ -192,7 +177,7 @@ bool HttpLoop::may_hedge(const HttpTask& task) const {
 }
 
 void HttpLoop::hedge_slow(Time now) {
-  const std::optional<Duration> slow = slow_after();
+  const std::optional<Duration> slow = pace_.slow_after();
   if (!slow) return;
   for (const TaskPointer& task : active_) {
     if (!may_hedge(*task) || now - task->transfers.front()->started() < *slow) continue;
@@ -249,11 +234,10 @@ void HttpLoop::succeed(HttpTask& task, HttpTransfer& winner, Time now) {
   if (!pin.size) pin.size = winner.size();
   if (request.size != nullptr) {
     *request.size = winner.size().value_or(0);
+    pace_.on_good(std::nullopt);
   } else {
-    last_taken_.push_back(now - winner.started());
-    if (last_taken_.size() > kTakenKept) last_taken_.pop_front();
+    pace_.on_good(now - winner.started());
   }
-  reads_at_once_ = std::min<double>(reads_at_once_ + 1 / reads_at_once_, limits_.reads_most);
   last_good_ = now;
   const bool beside = winner.is_beside();
   const Buffer own = winner.own();
@@ -269,7 +253,7 @@ void HttpLoop::succeed(HttpTask& task, HttpTransfer& winner, Time now) {
 }
 
 void HttpLoop::fail_attempt(HttpTask& task, HttpTransfer& transfer, HttpVerdict verdict, Time now) {
-  if (verdict.overloaded) slow_down(transfer, now);
+  if (verdict.overloaded) pace_.on_overload(transfer.started(), now);
   if (!verdict.may_pass) return end(take_active(task), std::move(verdict.status));
   curl_multi_remove_handle(multi_, transfer.handle());
   hedges_ -= transfer.is_beside() ? 1 : 0;
@@ -280,9 +264,8 @@ void HttpLoop::fail_attempt(HttpTask& task, HttpTransfer& transfer, HttpVerdict 
   ++task.attempts;
   task.hedged = false;
   task.fresh = verdict.fresh;
-  const Duration most = std::min<Duration>(
-      kPauseUnit * (int64_t{1} << std::min<uint32_t>(task.attempts - 1, 20)), limits_.pause_most);
-  const Duration pause = from_seconds(random_.uniform() * to_seconds(most));
+  const Duration pause =
+      from_seconds(random_.uniform() * to_seconds(pace_.pause_after(task.attempts)));
   const Time due = now + std::max(pause, verdict.wait);
   TaskPointer failed = take_active(task);
   if (due - *failed->begun >= limits_.deadline) {
@@ -295,13 +278,6 @@ void HttpLoop::fail_attempt(HttpTask& task, HttpTransfer& transfer, HttpVerdict 
   waiting_.emplace(due, std::move(failed));
   std::lock_guard lock(mutex_);
   ++counters_.retries;
-}
-
-// Half as many reads at once, but not again for answers to what was asked before.
-void HttpLoop::slow_down(const HttpTransfer& transfer, Time now) {
-  if (transfer.started() < slowed_down_) return;
-  slowed_down_ = now;
-  reads_at_once_ = std::max(1.0, reads_at_once_ / 2);
 }
 
 void HttpLoop::say_trouble(const HttpTask& task, const Status& why, Time now) {

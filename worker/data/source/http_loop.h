@@ -2,7 +2,6 @@
 // every callback, happens on the thread that is in run().
 #pragma once
 
-#include <deque>
 #include <list>
 #include <map>
 #include <memory>
@@ -16,6 +15,7 @@
 #include "common/base/time.h"
 #include "worker/data/source/http_settings.h"
 #include "worker/data/source/http_transfer.h"
+#include "worker/data/source/read_pace.h"
 
 using CURLM = void;
 
@@ -64,14 +64,11 @@ class HttpLoop {
   void on_result(HttpTransfer& transfer, int result, Time now);
   void succeed(HttpTask& task, HttpTransfer& winner, Time now);
   void fail_attempt(HttpTask& task, HttpTransfer& transfer, HttpVerdict verdict, Time now);
-  void slow_down(const HttpTransfer& transfer, Time now);
   void say_trouble(const HttpTask& task, const Status& why, Time now);
   void drop_transfers(HttpTask& task);
   [[nodiscard]] TaskPointer take_active(HttpTask& task);
   void end(TaskPointer task, Status status);
   [[nodiscard]] Duration until_next(Time now) const;
-  [[nodiscard]] bool has_room() const;
-  [[nodiscard]] std::optional<Duration> slow_after() const;
 
   const HttpAccess access_;
   const HttpDialect dialect_;
@@ -82,9 +79,7 @@ class HttpLoop {
   size_t transfers_ = 0;                      // of all active ones
   size_t hedges_ = 0;                         // of them, beside another
   std::map<std::string, HttpPin> pins_;       // by url
-  std::deque<Duration> last_taken_;           // of the last good answers
-  double reads_at_once_ = 8;
-  Time slowed_down_;  // answers to what began before say nothing new
+  ReadPace pace_;
   Time last_good_;
   Time last_said_;
   Status last_trouble_;
