@@ -150,6 +150,10 @@ Section transform_section() {
       .of({"one_hot", "multi_hot"})
       .required()
       .example("4")
+      .text("values", &TransformConfig::values,
+            "a column of lists as long as those of column: the values that are added up at each "
+            "class; empty: each class counts 1")
+      .of({"multi_hot"})
       .integer("items", &TransformConfig::items, {1, 1 << 24}, "items",
                "a list becomes its first items, so many; other transforms of the column come after")
       .of({"pad"})

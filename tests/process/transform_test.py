@@ -1,5 +1,6 @@
 """Transforms, weights and tails through the real programs."""
 
+import gzip
 import shutil
 
 import launching
@@ -29,6 +30,22 @@ column = "label"
 relation = "<"
 value = 5
 """
+SPARSE = """
+[[data.transform]]
+kind = "multi_hot"
+column = "ids"
+classes = 64
+values = "values"
+"""
+
+
+def write_svm(source, path):
+    """The digits from 0 to 1 as LibSVM: what is 0 is left out, ids count from 1."""
+    with gzip.open(source, "rt") as rows, path.open("w") as out:
+        for row in rows:
+            *pixels, label = map(int, row.split(","))
+            out.write(" ".join([str(label), *(f"{place}:{pixel / 16}" for place, pixel
+                                              in enumerate(pixels, 1) if pixel)]) + "\n")
 
 
 class Transforms(ProcessTest):
@@ -49,6 +66,29 @@ class Transforms(ProcessTest):
         self.assertEqual(three["weights_xxh3"], one["weights_xxh3"])
         self.assertEqual(self.summary("stopped")["weights_xxh3"], one["weights_xxh3"])
         self.assertEqual(one["samples"], 3 * 3823)
+
+    def test_sparse_libsvm_reaches_the_bits_of_the_dense_one(self):
+        text = self.folder / "digits.svm"
+        write_svm(ROOT / "tests/data/optdigits.tra.gz", text)
+        plain = self.job.read_text().replace(f'test = "{self.data}/test"', "")
+        plain = plain[:plain.index("[[data.transform]]")] + plain[plain.index("[model]"):]
+        weights = {}
+        for name, options, features in (("dense", ("--width", "64"), "features"),
+                                        ("sparse", ("--sparse",), "ids")):
+            out = self.folder / name
+            done = launching.run("data", "convert", "--format", "libsvm", text, "--out", out,
+                                 "--block-kib", "16", *options, cwd=self.folder)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.job.write_text(plain.replace('"pixels"', f'"{features}"') +
+                                (SPARSE if name == "sparse" else ""))
+            summary = self.finish(f"data.train={out}", f"data.test={out}", run_dir=f"run-{name}")
+            weights[name] = summary["weights_xxh3"]
+            self.assertGreater(summary["metrics"]["test_accuracy"], 0.9)
+
+        self.assertEqual(weights["sparse"], weights["dense"])
+        streamed = self.finish("data.order=strip", "data.window=3", f"data.train={out}",
+                               f"data.test={out}", run_dir="streamed")
+        self.assertGreater(streamed["metrics"]["test_accuracy"], 0.9)
 
     def test_filtered_rows_teach_nothing_and_are_not_measured(self):
         self.add(FILTERED)

@@ -183,7 +183,7 @@ Status BlockStore::Core::check_all_values(const Block& block) const {
   for (const ColumnPlan& column : plan.columns) {
     BALLAST_RETURN_IF_ERROR(check_values(*dataset, column, block.place(), block.columns_[i++]));
   }
-  return {};
+  return check_pairs(*dataset, plan, block.place(), block.columns_);
 }
 
 // ---------------------------------------------------------------- store

@@ -48,4 +48,24 @@ Status check_values(const Dataset& dataset, const ColumnPlan& plan, const BlockP
                             place.value, expected, value_text(plan.spec.type, held.values, index)));
 }
 
+Status check_pairs(const Dataset& dataset, const RowPlan& plan, const BlockPlace& block,
+                   std::span<const HeldColumn> held) {
+  for (const ListPair& pair : plan.pairs) {
+    const auto lists = [&](size_t column) {
+      return std::span(reinterpret_cast<const ListRow*>(held[column].rows), block.stored.rows);
+    };
+    const auto ids = lists(pair.ids), values = lists(pair.values);
+    for (uint64_t row = 0; row < block.stored.rows; ++row) {
+      if (ids[row].count == values[row].count) continue;
+      return Status(
+          Code::kInvalidInput,
+          fmt::format("{}: multi_hot of \"{}\" takes as many values of \"{}\": {} "
+                      "expected, {} found",
+                      dataset.row_name(block.first_row + row), plan.columns[pair.ids].spec.name,
+                      plan.columns[pair.values].spec.name, ids[row].count, values[row].count));
+    }
+  }
+  return {};
+}
+
 }  // namespace ballast

@@ -1,6 +1,8 @@
 // The refusal of values that training cannot use. Pure.
 #pragma once
 
+#include <span>
+
 #include "common/base/status.h"
 #include "worker/data/block_decoder.h"
 #include "worker/data/dataset.h"
@@ -12,5 +14,10 @@ namespace ballast {
 // one_hot or multi_hot; names chunk, block, row, column, value, expected, found.
 [[nodiscard]] Status check_values(const Dataset& dataset, const ColumnPlan& plan,
                                   const BlockPlace& block, const HeldColumn& held);
+
+// held: all columns of the plan. kInvalidInput: the two lists of a pair (RowPlan::pairs) are not
+// equally long; names chunk, block, row and both columns.
+[[nodiscard]] Status check_pairs(const Dataset& dataset, const RowPlan& plan,
+                                 const BlockPlace& block, std::span<const HeldColumn> held);
 
 }  // namespace ballast

@@ -69,6 +69,7 @@ Status MemoryTable::load_chunk(uint32_t chunk) {
       BALLAST_RETURN_IF_ERROR(column.plan.spec.variable ? load_lists(reader, block, column)
                                                         : load_fixed(reader, block, column));
     }
+    BALLAST_RETURN_IF_ERROR(check_pairs(*dataset_, plan_, block, held_columns(block)));
   }
   return {};
 }
@@ -88,6 +89,15 @@ Status MemoryTable::load_lists(const ChunkReader& reader, const BlockPlace& bloc
   Buffer& items = column.items[dataset_->place(block.first_row).block];
   items = std::move(read.values);
   return check_values(*dataset_, column.plan, block, {rows, std::as_const(items).bytes()});
+}
+
+// Of this block; without their values.
+std::vector<HeldColumn> MemoryTable::held_columns(const BlockPlace& block) const {
+  std::vector<HeldColumn> held;
+  for (const Column& column : columns_) {
+    held.push_back({column.memory.data() + block.first_row * held_row_bytes(column.plan.spec), {}});
+  }
+  return held;
 }
 
 void MemoryTable::read(uint64_t epoch, const RowRoom& room) const {

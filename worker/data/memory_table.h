@@ -10,6 +10,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/status.h"
+#include "worker/data/block_decoder.h"
 #include "worker/data/chunk_reader.h"
 #include "worker/data/dataset.h"
 #include "worker/data/transform.h"
@@ -44,6 +45,7 @@ class MemoryTable {
                                   Column& column);
   [[nodiscard]] Status load_lists(const ChunkReader& reader, const BlockPlace& block,
                                   Column& column);
+  [[nodiscard]] std::vector<HeldColumn> held_columns(const BlockPlace& block) const;
 
   std::shared_ptr<const Dataset> dataset_;  // shared: batches keep it for row names
   RowPlan plan_;

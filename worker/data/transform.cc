@@ -137,6 +137,25 @@ void gather_multi_hot(uint32_t classes, Places rows, float* out, uint64_t stride
   }
 }
 
+// Lists of a row are equally long: checked when read.
+template <typename Integer>
+void gather_sums(uint32_t classes, Places rows, const ColumnSpec& value_spec, Places value_rows,
+                 float* out, uint64_t stride) {
+  with_type(value_spec.type, [&](auto kind) {
+    using Value = decltype(kind);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const auto ids = load_value<ListRow>(rows[i], 0);
+      const auto values = load_value<ListRow>(value_rows[i], 0);
+      float* row = out + i * stride;
+      std::fill_n(row, classes, 0.0f);
+      for (uint64_t k = 0; k < ids.count; ++k) {  // in [0, classes): checked when read
+        row[static_cast<uint64_t>(load_value<Integer>(ids.first, k))] +=
+            as_float(load_value<Value>(values.first, k));
+      }
+    }
+  });
+}
+
 // The first values of each list, then `fill`, as many as `width`. visit(value) makes what is kept.
 template <typename Value, typename Kept, typename Visit>
 void pad_list(const std::byte* held, uint64_t item_width, Kept fill, uint64_t width, Kept* row,
@@ -205,6 +224,7 @@ class Gatherer {
       : plan_(plan), epoch_(epoch), find_(find), room_(room), places_(room.ids.size()) {}
 
   void values(const ValuePlan& value, float* out, uint64_t stride) {
+    if (value.added) return sums(value, out, stride);
     if (!value.staged()) {
       find_(value.input, places_);
       return gather_once(plan_.columns[value.input].spec, value, places_, out, stride);
@@ -256,6 +276,19 @@ class Gatherer {
     std::vector<float> spare;
     std::vector<Scratch> crossed;
   };
+
+  void sums(const ValuePlan& value, float* out, uint64_t stride) {
+    std::vector<const std::byte*> added(room_.ids.size());
+    find_(value.input, places_);
+    find_(*value.added, added);
+    with_type(plan_.columns[value.input].spec.type, [&](auto kind) {
+      using Id = decltype(kind);
+      if constexpr (std::is_integral_v<Id>) {
+        gather_sums<Id>(value.classes, places_, plan_.columns[*value.added].spec, added, out,
+                        stride);
+      }
+    });
+  }
 
   Scratch scratch_of(const ValuePlan& value, size_t tile_rows) {
     Scratch scratch;

@@ -10,13 +10,14 @@
 // take them.
 //
 // Lists need one of two transforms before all others, because a model has a fixed width: multi_hot
-// makes `classes` counts of a list of integers, pad takes its first `items` items and `fill` for
-// what it lacks.
+// makes `classes` counts of a list of integers, or sums of the values that another list has beside
+// them; pad takes its first `items` items and `fill` for what it lacks.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -46,7 +47,8 @@ struct ValuePlan {
 
   // Without stages: converted (plain), scaled, one-hot or multi-hot (classes > 0) in one pass.
   uint32_t classes = 0;
-  double fill = 0;  // of lists that are padded
+  std::optional<size_t> added;  // multi-hot: the column of lists added up; none: ones
+  double fill = 0;              // of lists that are padded
   bool plain = true;
   std::vector<float> center{0};  // one value, or one for each
   std::vector<float> factor{1};
@@ -70,11 +72,19 @@ struct FilterPlan {
   double value = 0;
 };
 
+// Two columns of lists, as indices into RowPlan::columns: an id and what is added there. Both lists
+// of a row must be equally long.
+struct ListPair {
+  size_t ids = 0;
+  size_t values = 0;
+};
+
 struct RowPlan {
   std::vector<ColumnPlan> columns;  // what is read: of the features, the label, weights and filters
   std::vector<ValuePlan> features;  // joined in this order
   ValuePlan label;  // of width 0 when the config names none: predictions need no answers
   uint32_t width = 0;
+  std::vector<ListPair> pairs;
   std::vector<size_t> weight;  // the column of weights, or none
   std::vector<FilterPlan> filters;
   std::map<int64_t, double> class_weights;  // by label; empty: none

@@ -1,6 +1,9 @@
 // Columns of lists: stored, verified, examined, and taken by a model through pad and multi_hot.
 #include <gmock/gmock.h>
 
+#include <cmath>
+#include <filesystem>
+
 #include "tests/worker/data/kinds_fixture.h"
 #include "tests/worker/data/taken_rows.h"
 #include "worker/data/batch_loader.h"
@@ -200,6 +203,162 @@ TEST_F(ListColumnTest, NamesTheRowAndItemOfAClassThatIsOutside) {
   EXPECT_THAT(table.status().to_string(),
               HasSubstr("block 0, row 5, column \"words\", value 1: 0 to 5 for multi_hot expected, "
                         "6 found"));
+}
+
+class SparseRowsTest : public DataFixture {
+ protected:
+  // Row i: i % 4 ids from 0 to 4, some twice, each with the value i + k / 4; row `longer` has one
+  // value more.
+  std::string write_sparse(uint64_t rows, uint64_t longer, ColumnType value_type) {
+    DatasetWriterOptions options;
+    options.block_bytes = 2000;
+    options.codecs = {{"values", Codec::kZstd}};
+    auto writer = DatasetWriter::create(path("sparse"),
+                                        {{"ids", ColumnType::kI64, {}, true},
+                                         {"values", value_type, {}, true},
+                                         {"pairs", ColumnType::kF32, {2}, true}},
+                                        options)
+                      .value();
+    for (uint64_t i = 0; i < rows; ++i) {
+      std::vector<std::byte> row(200);
+      const auto count = static_cast<uint32_t>(i % 4);
+      const uint32_t values = count + (i == longer ? 1 : 0);
+      std::byte* at = put(row.data(), count);
+      for (uint32_t k = 0; k < count; ++k) at = put(at, id_of(i, k));
+      at = put(at, values);
+      for (uint32_t k = 0; k < values; ++k) {
+        at = value_type == ColumnType::kF32 ? put(at, value_of(i, k))
+                                            : put(at, static_cast<uint8_t>(value_of(i, k)));
+      }
+      at = put(at, uint32_t{0});
+      row.resize(static_cast<size_t>(at - row.data()));
+      EXPECT_TRUE(writer.add_row(row).ok());
+    }
+    EXPECT_TRUE(writer.commit().ok());
+    return path("sparse");
+  }
+  static int64_t id_of(uint64_t row, uint32_t k) { return static_cast<int64_t>((row + k * k) % 5); }
+  static float value_of(uint64_t row, uint32_t k) {
+    return static_cast<float>(row % 64) + static_cast<float>(k) / 4;
+  }
+
+  static DataConfig sums(const std::string& values = "values") {
+    DataConfig job;
+    job.features = {"ids"};
+    TransformConfig sums;
+    sums.kind = TransformKind::kMultiHot;
+    sums.column = "ids";
+    sums.classes = 5;
+    sums.values = values;
+    job.transforms = {sums};
+    return job;
+  }
+
+  static Status streamed(const std::shared_ptr<const Dataset>& dataset, const RowPlan& plan,
+                         std::vector<float>& features) {
+    const auto store =
+        BlockStore::open(dataset, plan, open_source(dataset->folder(), {}).value(), 2).value();
+    for (uint64_t b = 0; b < dataset->block_count(); ++b) {
+      BALLAST_ASSIGN(const std::shared_ptr<const Block> block, store->get(b));
+      TakenRows rows(block->place().stored.rows, plan);
+      const auto find = [&](size_t column, std::span<const std::byte*> places) {
+        for (uint64_t r = 0; r < places.size(); ++r) {
+          places[r] = block->column(column) + r * sizeof(ListRow);
+        }
+      };
+      gather_rows(plan, 0, find, rows.room());
+      features.insert(features.end(), rows.features.begin(), rows.features.end());
+    }
+    return {};
+  }
+};
+
+constexpr uint64_t kNone = ~uint64_t{0};
+
+TEST_F(SparseRowsTest, AddsTheValuesOfOneListAtTheIdsOfAnother) {
+  for (const ColumnType type : {ColumnType::kF32, ColumnType::kU8}) {
+    std::filesystem::remove_all(path("sparse"));
+    const std::shared_ptr<const Dataset> dataset =
+        Dataset::open(write_sparse(300, kNone, type)).value();
+    const RowPlan plan = plan_rows(*dataset, sums()).value();
+    std::vector<float> expected(300 * 5);
+    for (uint64_t i = 0; i < 300; ++i) {
+      for (uint32_t k = 0; k < i % 4; ++k) {
+        const float value = value_of(i, k);
+        expected[i * 5 + static_cast<uint64_t>(id_of(i, k))] +=
+            type == ColumnType::kF32 ? value : std::floor(value);
+      }
+    }
+
+    const auto table = MemoryTable::load(dataset, plan, 2).value();
+    TakenRows all(300, plan);
+    table->read(0, all.room());
+    std::vector<float> from_blocks;
+    ASSERT_TRUE(streamed(dataset, plan, from_blocks).ok());
+
+    EXPECT_EQ(all.features, expected);
+    EXPECT_EQ(from_blocks, expected);
+  }
+}
+
+TEST_F(SparseRowsTest, NamesTheFirstRowWhoseListsDifferInLength) {
+  const std::shared_ptr<const Dataset> dataset =
+      Dataset::open(write_sparse(300, 222, ColumnType::kF32)).value();
+  const RowPlan plan = plan_rows(*dataset, sums()).value();
+  const std::string expected =
+      dataset->row_name(222) +
+      ": multi_hot of \"ids\" takes as many values of \"values\": 2 expected, 3 found";
+
+  const Status held = MemoryTable::load(dataset, plan, 1).status();
+  std::vector<float> features;
+  const Status read = streamed(dataset, plan, features);
+
+  for (const Status& status : {held, read}) {
+    EXPECT_EQ(exit_code(status), 2);
+    EXPECT_THAT(status.to_string(), HasSubstr(expected));
+  }
+  // Who takes only one of both does not mind.
+  EXPECT_TRUE(MemoryTable::load(dataset, plan_rows(*dataset, sums("")).value(), 1).ok());
+}
+
+TEST_F(SparseRowsTest, RefusesColumnsThatAreNoListsOfNumbers) {
+  const auto dataset = Dataset::open(write_sparse(10, kNone, ColumnType::kF32)).value();
+  const auto message = [&](const std::string& values) {
+    return plan_rows(*dataset, sums(values)).status().to_string();
+  };
+  EXPECT_THAT(message("value"), HasSubstr("value"));
+  EXPECT_EQ(exit_code(plan_rows(*dataset, sums("value")).status()), 2);
+  EXPECT_THAT(
+      message("pairs"),
+      HasSubstr("values = \"pairs\": a column of lists of numbers expected, pairs f32 [2]"));
+
+  const auto kinds = Dataset::open(write_pixels("fixed", 10, 3)).value();
+  DataConfig job = sums("pixels");
+  EXPECT_FALSE(plan_rows(*kinds, job).ok());
+}
+
+TEST_F(SparseRowsTest, RefusesAValueThatIsNotFinite) {
+  const std::string folder = path("nan");
+  {
+    auto writer =
+        DatasetWriter::create(
+            folder, {{"ids", ColumnType::kI32, {}, true}, {"values", ColumnType::kF32, {}, true}},
+            {})
+            .value();
+    std::vector<std::byte> row(16);
+    std::byte* at = put(row.data(), uint32_t{1});
+    at = put(at, int32_t{3});
+    at = put(at, uint32_t{1});
+    put(at, std::nanf(""));
+    ASSERT_TRUE(writer.add_row(row).ok());
+    ASSERT_TRUE(writer.commit().ok());
+  }
+  const auto dataset = Dataset::open(folder).value();
+
+  const Status status = MemoryTable::load(dataset, plan_rows(*dataset, sums()).value(), 1).status();
+
+  EXPECT_THAT(status.to_string(),
+              HasSubstr("row 0, column \"values\", value 0: a finite number expected, nan found"));
 }
 
 TEST_F(ListColumnTest, AreShownInBrackets) {

@@ -129,6 +129,9 @@ class Chain {
   // Values the stored column must keep to: [0, classes); 0: any.
   [[nodiscard]] uint32_t stored_classes() const { return stored_classes_; }
 
+  // The multi_hot that names a column to add up; null: there is none.
+  [[nodiscard]] const TransformConfig* added() const { return added_; }
+
  private:
   // A leading scale or standardize: into the pass that reads the column.
   Status fold(const TransformConfig& transform, uint64_t index) {
@@ -180,6 +183,7 @@ class Chain {
     if (has_width()) return refused(transform, "it must be the only transform of its column");
     set_width(transform.classes);
     value_.classes = stored_classes_ = transform.classes;
+    added_ = transform.values.empty() ? nullptr : &transform;
     state_.integer = false;
     ended_ = true;
     return {};
@@ -241,6 +245,7 @@ class Chain {
   bool ended_ = false;     // one_hot, multi_hot
   bool as_stored_ = true;  // whole numbers are still those of the column, or `put_in_`
   uint32_t stored_classes_ = 0;
+  const TransformConfig* added_ = nullptr;
   // What transforms put beside the values of the column.
   struct PutIn {
     std::string_view kind, key;
@@ -323,6 +328,19 @@ class Planner {
                                                    what, spec.to_string()));
   }
 
+  // The lists that a multi_hot adds up, beside the lists of `ids`.
+  Result<size_t> read_added(const TransformConfig& transform, size_t ids) {
+    BALLAST_ASSIGN(const size_t input, read(transform.values));
+    const ColumnSpec& spec = plan_.columns[input].spec;
+    if (!spec.variable || spec.width() != 1) {
+      return refused(transform, fmt::format("values = \"{}\": a column of lists of numbers "
+                                            "expected, {} found",
+                                            transform.values, spec.to_string()));
+    }
+    plan_.pairs.push_back({ids, input});
+    return input;
+  }
+
   // What the transforms before data.transform[end] make of a column. `cross`: for this one, which
   // wants a whole number; else null.
   Result<ValuePlan> value_of(const std::string& name, size_t end, const TransformConfig* cross) {
@@ -357,6 +375,9 @@ class Planner {
     if (cross == nullptr) {
       ValuePlan value = chain.finish();
       value.input = input;
+      if (chain.added() != nullptr) {
+        BALLAST_ASSIGN(value.added, read_added(*chain.added(), input));
+      }
       return value;
     }
     BALLAST_ASSIGN(ValuePlan value, chain.finish_whole(*cross));
