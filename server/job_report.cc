@@ -42,7 +42,9 @@ void write_loader(JsonWriter& json, const wire::LoaderProgress& loader) {
   json.open().key("batches_ready").value(loader.ready);
   json.key("batches_waited").value(loader.waited);
   json.key("blocks_per_batch_mean").value(wire::blocks_mean(loader));
-  json.key("blocks_per_batch_min").value(loader.blocks_min).close();
+  json.key("blocks_per_batch_min").value(loader.blocks_min);
+  json.key("blocks_read").value(loader.blocks_read);
+  json.key("blocks_found").value(loader.blocks_found).close();
 }
 
 wire::TimeShares as_fractions(wire::TimeShares shares) {

@@ -148,7 +148,9 @@ wire::LoaderProgress ComputeLoop::loader_progress() const {
           .waited = counters.batches_waited + counters.batches_missed,
           .blocks = counters.blocks,
           .batches = counters.blocks_batches,
-          .blocks_min = counters.blocks_min};
+          .blocks_min = counters.blocks_min,
+          .blocks_read = counters.reads.read,
+          .blocks_found = counters.reads.found};
 }
 
 // Async, ssp: the rows of all lanes are one batch.

@@ -60,8 +60,12 @@ Status run_feeder(Process& process) {
             portions.portions, portions.portion_bytes, portions.total());
   feeder.run(*transport);
   const FeederCounters counters = feeder.counters();
-  log::info("gave {} portions, {} rows; busy {}, refused {}, failed {}", counters.portions,
-            counters.rows, counters.busy, counters.refused, counters.failed);
+  const BlockReads blocks = rows->block_reads();
+  log::info(
+      "gave {} portions, {} rows; busy {}, refused {}, failed {}; {} blocks read, {} found in "
+      "memory",
+      counters.portions, counters.rows, counters.busy, counters.refused, counters.failed,
+      blocks.read, blocks.found);
   return {};
 }
 

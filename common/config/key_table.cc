@@ -68,8 +68,10 @@ Section data_section() {
               "the last step of an epoch, where batch does not divide the rows; short: fewer rows; "
               "pad: rows that weigh 0 fill it up; drop: it is left out, and with it other rows in "
               "each epoch where the order changes")
-      .integer("memory_mib", &DataConfig::memory_mib, {1, 1 << 24}, "MiB",
-               "memory one worker may use for decoded data")
+      .integer(
+          "memory_mib", &DataConfig::memory_mib, {1, 1 << 24}, "MiB",
+          "memory one worker may use for decoded data; blocks of streamed rows are kept in what "
+          "is left of it")
       .fixes_result(false)
       .integer("threads", &DataConfig::threads, {0, 256}, "threads",
                "loader threads of one worker; 0: half of the cores, shared by the workers, 1 to 8")

@@ -57,11 +57,13 @@ struct TimeShares {
 // How the loader of a worker has done since it started: whether steps find their rows ready, and
 // how well rows are mixed, told by the different blocks that one lane's batch comes from.
 struct LoaderProgress {
-  uint64_t ready = 0;       // batches that were there when they were asked for
-  uint64_t waited = 0;      // the others
-  uint64_t blocks = 0;      // different blocks of each batch counted, added up
-  uint64_t batches = 0;     // counted: whole ones of one lane; of rows in memory a sample
-  uint64_t blocks_min = 0;  // the fewest blocks of a batch; 0: none counted
+  uint64_t ready = 0;         // batches that were there when they were asked for
+  uint64_t waited = 0;        // the others
+  uint64_t blocks = 0;        // different blocks of each batch counted, added up
+  uint64_t batches = 0;       // counted: whole ones of one lane; of rows in memory a sample
+  uint64_t blocks_min = 0;    // the fewest blocks of a batch; 0: none counted
+  uint64_t blocks_read = 0;   // of streamed rows: from a disk or a network
+  uint64_t blocks_found = 0;  // in memory, kept since they were used last
 };
 // Adds the progress of another worker or life.
 void add(LoaderProgress& sum, const LoaderProgress& other);

@@ -14,6 +14,8 @@ void add(LoaderProgress& sum, const LoaderProgress& other) {
   sum.waited += other.waited;
   sum.blocks += other.blocks;
   sum.batches += other.batches;
+  sum.blocks_read += other.blocks_read;
+  sum.blocks_found += other.blocks_found;
 }
 
 double blocks_mean(const LoaderProgress& progress) {

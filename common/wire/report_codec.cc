@@ -50,10 +50,19 @@ UnitMarks unpack_unit_marks(Unpacker& unpacker, const fb::UnitMarks& table) {
           unpacker.numbers(table.marks(), kLanesMax, "units.marks")};
 }
 
-LoaderProgress unpack_loader(const fb::LoaderProgress* loader) {
-  if (loader == nullptr) return {};
-  return {loader->ready(), loader->waited(), loader->blocks(), loader->batches(),
-          loader->blocks_min()};
+LoaderProgress unpack_loader(const fb::LoaderProgress* loader, const fb::BlockReads* reads) {
+  LoaderProgress progress;
+  if (loader != nullptr) {
+    progress = {.ready = loader->ready(),
+                .waited = loader->waited(),
+                .blocks = loader->blocks(),
+                .batches = loader->batches(),
+                .blocks_min = loader->blocks_min()};
+  }
+  if (reads == nullptr) return progress;
+  progress.blocks_read = reads->read();
+  progress.blocks_found = reads->found();
+  return progress;
 }
 
 fb::CheckpointEntry pack_part_entry(const CheckpointEntry& entry) {
@@ -111,10 +120,12 @@ Offset<fb::WorkerProgress> pack(Packer& packer, const WorkerProgress& m) {
                               m.shares.pull);
   const fb::LoaderProgress loader(m.loader.ready, m.loader.waited, m.loader.blocks,
                                   m.loader.batches, m.loader.blocks_min);
-  return fb::CreateWorkerProgress(
-      packer.builder(), m.worker.value(), m.incarnation, m.beat, pack_lanes(packer, m.lanes),
-      m.steps, m.samples, m.loss_sum, m.weight_sum, m.busy_seconds, m.bytes_pushed, m.bytes_pulled,
-      &shares, packer.text(m.waiting_for), m.waiting_seconds, &loader, pack_fed(packer, m.fed));
+  const fb::BlockReads reads(m.loader.blocks_read, m.loader.blocks_found);
+  return fb::CreateWorkerProgress(packer.builder(), m.worker.value(), m.incarnation, m.beat,
+                                  pack_lanes(packer, m.lanes), m.steps, m.samples, m.loss_sum,
+                                  m.weight_sum, m.busy_seconds, m.bytes_pushed, m.bytes_pulled,
+                                  &shares, packer.text(m.waiting_for), m.waiting_seconds, &loader,
+                                  pack_fed(packer, m.fed), &reads);
 }
 
 WorkerProgress unpack(Unpacker& unpacker, const fb::WorkerProgress& t) {
@@ -131,7 +142,7 @@ WorkerProgress unpack(Unpacker& unpacker, const fb::WorkerProgress& t) {
       .bytes_pushed = t.bytes_pushed(),
       .bytes_pulled = t.bytes_pulled(),
       .shares = unpack_shares(t.shares()),
-      .loader = unpack_loader(t.loader()),
+      .loader = unpack_loader(t.loader(), t.block_reads()),
       .waiting_for = unpacker.text(t.waiting_for(), "waiting_for"),
       .waiting_seconds = t.waiting_seconds(),
       .fed = unpack_fed(unpacker, t.fed()),

@@ -46,6 +46,7 @@ class StreamMemory(ProcessTest):
                     "train.lanes=2")
         promised, line = self.promised_bytes(*settings)
         self.assertIn("blocks of train rows", line)
+        self.assertRegex(line, r"blocks kept \([1-9]")
         self.assertLess(promised, ROWS * WIDTH * 4)
 
         peaks = [self.peak_of("worker", 2, f"r{run}", *settings) for run in range(RUNS)]

@@ -56,6 +56,16 @@ class Stream(ProcessTest):
         self.assertRegex(shown, r"not ready +blocks/batch")
         self.assertRegex(shown, r"\d %  +[34]\.?\d*, least 2")
 
+    def test_blocks_stay_in_memory_where_the_budget_allows_and_change_no_bit(self):
+        summaries = [self.finish(f"cluster.workers={workers}", run_dir=f"r{workers}")
+                     for workers in (1, 3)]
+
+        # One worker reads each of the 33 blocks once in four epochs.
+        self.assertEqual(summaries[0]["loader"]["blocks_read"], 33)
+        self.assertGreater(summaries[0]["loader"]["blocks_found"], 3 * 33)
+        self.assertLessEqual(summaries[1]["loader"]["blocks_read"], 3 * 33)
+        self.assertEqual(summaries[1]["weights_xxh3"], summaries[0]["weights_xxh3"])
+
     def test_async_counts_each_sample_once(self):
         summary = self.finish("train.mode=async", "cluster.workers=3")
 

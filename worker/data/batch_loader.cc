@@ -334,7 +334,9 @@ LoaderMemory BatchLoader::memory() const {
 }
 LoaderCounters BatchLoader::counters() const {
   std::lock_guard lock(core_->mutex);
-  return core_->counters;
+  LoaderCounters counters = core_->counters;
+  counters.reads = core_->rows->block_reads();
+  return counters;
 }
 
 }  // namespace ballast

@@ -39,6 +39,7 @@ struct LoaderCounters {
   uint64_t blocks = 0;          // added up
   uint64_t blocks_batches = 0;  // counted
   uint64_t blocks_min = 0;      // the fewest; 0: none counted
+  BlockReads reads;
 };
 
 // Puts another source in front of the rows that a job opens by itself.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "common/base/buffer.h"
 #include "common/base/check.h"
@@ -24,7 +25,7 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
     bool settled = false;
     uint32_t waiting = 0;  // callers of get()
     Status failure;
-    std::shared_ptr<const Block> unclaimed;  // fetched, and nobody has it yet
+    std::shared_ptr<Block> unclaimed;  // fetched, and nobody has it yet
     std::weak_ptr<const Block> claimed;
 
     // Settled, and dropped by all who held it.
@@ -33,18 +34,23 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
     }
   };
 
-  Core(std::shared_ptr<const Dataset> data, const RowPlan& row_plan, Source& from)
+  Core(std::shared_ptr<const Dataset> data, const RowPlan& row_plan, Source& from, bool keep)
       : dataset(std::move(data)),
         source(from),
         plan(row_plan),
         decoder(*dataset, plan),
-        values_checked(dataset->block_count()) {}
+        keeps(keep),
+        values_checked(dataset->block_count()),
+        kept(keep ? dataset->block_count() : 0) {}
 
-  std::shared_ptr<std::byte> slot_memory();
+  std::shared_ptr<std::byte> slot_memory(uint64_t needed);
   Result<std::shared_ptr<std::byte>> own_memory();
   std::shared_ptr<const Block> oldest_unclaimed();
   [[nodiscard]] bool reads_for_nobody() const;
-  void fetch(uint64_t block, std::shared_ptr<std::byte> memory);
+  bool take_kept(uint64_t block);
+  std::shared_ptr<const Block> lend(uint64_t index, std::shared_ptr<Block> block);
+  void give_back(uint64_t index, std::shared_ptr<Block> block);
+  void fetch(uint64_t block, std::shared_ptr<std::byte> memory, bool in_slot);
   void settle(uint64_t block, std::shared_ptr<Block> fetched, Status outcome);
   void read(uint64_t block, std::shared_ptr<Block> into, uint32_t attempt);
   [[nodiscard]] Status verify_hash(const Block& block) const;
@@ -55,6 +61,7 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
   Source& source;  // the store's: there while anything is read
   const RowPlan plan;
   const BlockDecoder decoder;
+  const bool keeps;
   Buffer arena;
 
   std::mutex mutex;  // guards all below
@@ -64,14 +71,18 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
   std::map<uint64_t, Entry> entries;
   uint64_t next_number = 0;
   std::vector<bool> values_checked;  // by block: from then on its hash vouches for its values
+  KeptBlocks kept;
   BlockCounters counters;
 };
 
 // ---------------------------------------------------------------- memory
 
-// mutex held. Null: every slot is taken.
-std::shared_ptr<std::byte> BlockStore::Core::slot_memory() {
-  if (free_slots.empty()) return nullptr;
+// mutex held. Null: every slot is taken by what is held, or needed sooner than what it is for.
+std::shared_ptr<std::byte> BlockStore::Core::slot_memory(uint64_t needed) {
+  if (free_slots.empty()) {
+    std::optional<KeptBlocks::Kept> given_up = kept.give_up(needed);
+    return given_up ? std::move(given_up->block->memory_) : nullptr;
+  }
   std::byte* slot = free_slots.back();
   free_slots.pop_back();
   return {slot, [core = shared_from_this()](std::byte* given_back) {
@@ -101,6 +112,7 @@ std::shared_ptr<const Block> BlockStore::Core::oldest_unclaimed() {
 
 // mutex held. A block is on its way that nobody waits for, and nobody has to give one up before.
 bool BlockStore::Core::reads_for_nobody() const {
+  if (!kept.empty()) return false;
   bool on_its_way = false;
   for (const auto& [block, entry] : entries) {
     if (entry.unclaimed != nullptr) return false;
@@ -109,10 +121,45 @@ bool BlockStore::Core::reads_for_nobody() const {
   return on_its_way && !closed;
 }
 
+// ---------------------------------------------------------------- keeping
+
+// mutex held. The block is among the entries now, if it was kept.
+bool BlockStore::Core::take_kept(uint64_t index) {
+  std::optional<KeptBlocks::Kept> found = kept.take(index);
+  if (!found) return false;
+  counters.found += found->read_ahead ? 0 : 1;
+  Entry entry;
+  entry.number = next_number++;
+  entry.settled = true;
+  entry.unclaimed = std::move(found->block);
+  entries.insert_or_assign(index, std::move(entry));
+  return true;
+}
+
+// The block for whoever asked: it comes back when all of them have dropped it.
+std::shared_ptr<const Block> BlockStore::Core::lend(uint64_t index, std::shared_ptr<Block> block) {
+  if (!keeps) return block;
+  const Block* lent = block.get();
+  // Lets go of the core when it is called: the entry's weak pointer must not keep it alive.
+  return {lent, [core = shared_from_this(), index, owned = std::move(block)](const Block*) mutable {
+            std::exchange(core, nullptr)->give_back(index, std::move(owned));
+          }};
+}
+
+// A block that is not kept is dropped behind the mutex, since its slot goes back under it. Whoever
+// asked for it between the last one's drop and now had it fetched again: one is enough.
+void BlockStore::Core::give_back(uint64_t index, std::shared_ptr<Block> block) {
+  std::lock_guard lock(mutex);
+  const auto known = entries.find(index);
+  if (known != entries.end() && known->second.gone()) entries.erase(known);
+  if (closed || !block->in_slot_ || entries.contains(index) || kept.contains(index)) return;
+  kept.keep(index, {std::move(block)});
+}
+
 // ---------------------------------------------------------------- fetching
 
 // mutex held.
-void BlockStore::Core::fetch(uint64_t index, std::shared_ptr<std::byte> memory) {
+void BlockStore::Core::fetch(uint64_t index, std::shared_ptr<std::byte> memory, bool in_slot) {
   std::erase_if(entries, [](const auto& entry) { return entry.second.gone(); });
   entries[index].number = next_number++;
   const BlockPlace& place = dataset->block(index);
@@ -121,6 +168,7 @@ void BlockStore::Core::fetch(uint64_t index, std::shared_ptr<std::byte> memory) 
   auto block = std::make_shared<Block>();
   block->place_ = &place;
   block->memory_ = std::move(memory);
+  block->in_slot_ = in_slot;
   read(index, std::move(block), 1);
 }
 
@@ -148,8 +196,14 @@ void BlockStore::Core::settle(uint64_t index, std::shared_ptr<Block> block, Stat
     if (closed) return;  // nobody asks any more; the block gives its slot back
     Entry& entry = entries[index];
     entry.settled = true;
-    if (outcome.ok()) entry.unclaimed = std::move(block);
-    entry.failure = std::move(outcome);
+    if (outcome.ok() && keeps && entry.waiting == 0 && block->in_slot_ && !kept.contains(index)) {
+      // Read ahead: it is needed soon, and that alone keeps it.
+      entries.erase(index);
+      kept.keep(index, {std::move(block), true});
+    } else {
+      if (outcome.ok()) entry.unclaimed = std::move(block);
+      entry.failure = std::move(outcome);
+    }
   }
   settled.notify_all();
 }
@@ -194,17 +248,17 @@ uint64_t BlockStore::slot_bytes(const Dataset& dataset, const RowPlan& plan) {
 
 Result<std::unique_ptr<BlockStore>> BlockStore::open(std::shared_ptr<const Dataset> dataset,
                                                      const RowPlan& plan,
-                                                     std::unique_ptr<Source> source,
-                                                     uint32_t slots) {
-  auto core = std::make_shared<Core>(std::move(dataset), plan, *source);
+                                                     std::unique_ptr<Source> source, uint32_t slots,
+                                                     uint32_t slots_to_keep) {
+  auto core = std::make_shared<Core>(std::move(dataset), plan, *source, slots_to_keep > 0);
   const uint64_t size = core->decoder.slot_bytes();
+  const uint64_t all = uint64_t{slots} + slots_to_keep;
   constexpr uint64_t kMost = uint64_t{1} << 62;
-  if (size > kMost / std::max(slots, 1u)) {
-    return Status(Code::kExhausted,
-                  fmt::format("no memory for {} blocks of {} bytes", slots, size));
+  if (size > kMost / std::max<uint64_t>(all, 1)) {
+    return Status(Code::kExhausted, fmt::format("no memory for {} blocks of {} bytes", all, size));
   }
-  BALLAST_ASSIGN(core->arena, map_rows(size * slots));
-  for (uint32_t slot = slots; slot-- > 0;) {
+  BALLAST_ASSIGN(core->arena, map_rows(size * all));
+  for (uint64_t slot = all; slot-- > 0;) {
     core->free_slots.push_back(core->arena.data() + size * slot);
   }
   return std::unique_ptr<BlockStore>(new BlockStore(std::move(core), std::move(source)));
@@ -217,15 +271,43 @@ BlockStore::~BlockStore() {
   close();
   source_.reset();
   decltype(core_->entries) entries;
+  std::map<uint64_t, KeptBlocks::Kept> kept;
   std::lock_guard lock(core_->mutex);
   entries.swap(core_->entries);  // dropped after the mutex: blocks give their slots back
+  kept = core_->kept.take_all();
 }
 
 void BlockStore::prefetch(uint64_t block) {
   std::lock_guard lock(core_->mutex);
   const auto known = core_->entries.find(block);
   if (known != core_->entries.end() && !known->second.gone()) return;
-  if (std::shared_ptr<std::byte> slot = core_->slot_memory()) core_->fetch(block, std::move(slot));
+  if (core_->kept.contains(block)) return;  // it is needed soon: others go before it
+  const uint64_t needed = core_->keeps ? core_->kept.next_use(block) : 0;
+  if (std::shared_ptr<std::byte> slot = core_->slot_memory(needed)) {
+    core_->fetch(block, std::move(slot), true);
+  }
+}
+
+bool BlockStore::keeps() const {
+  return core_->keeps;
+}
+
+void BlockStore::expect_uses(LaneId lane, std::span<const BlockUse> uses) {
+  if (!core_->keeps) return;
+  std::lock_guard lock(core_->mutex);
+  core_->kept.expect(lane, uses);
+}
+
+void BlockStore::passed(LaneId lane, uint64_t when) {
+  if (!core_->keeps) return;
+  std::lock_guard lock(core_->mutex);
+  core_->kept.passed(lane, when);
+}
+
+void BlockStore::forget_uses(LaneId lane) {
+  if (!core_->keeps) return;
+  std::lock_guard lock(core_->mutex);
+  core_->kept.forget(lane);
 }
 
 void BlockStore::expect(uint64_t block, uint64_t when) {
@@ -243,10 +325,16 @@ Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
     core_->entries.erase(known);
     known = core_->entries.end();
   }
-  const bool here = known != core_->entries.end() && known->second.settled && !known->second.gone();
+  const bool here = core_->kept.contains(block) || (known != core_->entries.end() &&
+                                                    known->second.settled && !known->second.gone());
   ++(here ? core_->counters.ready : core_->counters.waited);
   while (known == core_->entries.end() || known->second.gone()) {
-    std::shared_ptr<std::byte> memory = core_->slot_memory();
+    if (core_->take_kept(block)) {
+      known = core_->entries.find(block);
+      break;
+    }
+    std::shared_ptr<std::byte> memory = core_->slot_memory(0);
+    const bool in_slot = memory != nullptr;
     if (memory == nullptr && core_->reads_for_nobody()) {
       // Its memory is ours as soon as it is there. No deadline: the source ends every read.
       core_->settled.wait(lock, [&] { return !core_->reads_for_nobody(); });
@@ -271,7 +359,7 @@ Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
             "the loader takes more than its share of data.memory_mib");
       }
     }
-    core_->fetch(block, std::move(memory));
+    core_->fetch(block, std::move(memory), in_slot);
     known = core_->entries.find(block);
   }
   // No deadline: the source ends every read, in bytes or in an error, and settle() then wakes.
@@ -293,12 +381,11 @@ Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
     return failure;
   }
   std::shared_ptr<const Block> held = known->second.claimed.lock();
-  if (held == nullptr) held = std::move(known->second.unclaimed);
-  known->second.unclaimed.reset();
-  if (held == nullptr) {
+  if (held == nullptr && known->second.unclaimed == nullptr) {
     lock.unlock();
     return get(block);
   }
+  if (held == nullptr) held = core_->lend(block, std::move(known->second.unclaimed));
   known->second.claimed = held;
   return held;
 }

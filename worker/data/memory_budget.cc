@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "worker/data/batch_shape.h"
+#include "worker/data/kept_blocks.h"
 #include "worker/data/stream_rows.h"
 
 namespace ballast {
@@ -31,15 +32,17 @@ uint64_t sum(uint64_t a, uint64_t b) {
 }  // namespace
 
 uint64_t LoaderMemory::total() const {
-  const uint64_t train =
-      sum(product(train_rows, train_row_bytes), sum(product(blocks, block_bytes), order_bytes));
+  const uint64_t train = sum(product(train_rows, train_row_bytes),
+                             sum(product(sum(blocks, kept_blocks), block_bytes), order_bytes));
   const uint64_t data = sum(train, product(test_rows, test_row_bytes));
   return sum(data, product(batch_bytes, batches));
 }
 
 std::string LoaderMemory::to_string() const {
-  const std::string train = blocks > 0 ? fmt::format("{} blocks x {} B + their order {} B", blocks,
-                                                     block_bytes, order_bytes)
+  const std::string kept =
+      kept_blocks > 0 ? fmt::format(" + {} kept x {} B", kept_blocks, block_bytes) : "";
+  const std::string train = blocks > 0 ? fmt::format("{} blocks x {} B{} + their order {} B",
+                                                     blocks, block_bytes, kept, order_bytes)
                                        : fmt::format("{} rows x {} B", train_rows, train_row_bytes);
   return fmt::format("train {} + test {} rows x {} B + {} batches x {} B = {} B ({:.1f} MiB)",
                      train, test_rows, test_row_bytes, batches, batch_bytes, total(),
@@ -80,6 +83,18 @@ void add_stream(const JobConfig& config, uint64_t lanes, LoaderMemory& memory) {
       lanes_here * (permuted + samples) + resolved.train_blocks * kOrderBytesPerBlock;
 }
 
+// Blocks into what is left, and what is remembered to choose them.
+void add_kept(const JobConfig& config, LoaderMemory& memory) {
+  const uint64_t budget = product(config.data.memory_mib, kMib);
+  const uint64_t taken =
+      sum(memory.total(), product(config.resolved.train_blocks, KeptBlocks::kBytesPerBlock));
+  if (taken >= budget || memory.block_bytes == 0) return;
+  memory.kept_blocks =
+      std::min((budget - taken) / memory.block_bytes, config.resolved.train_blocks - memory.blocks);
+  if (memory.kept_blocks == 0) return;
+  memory.order_bytes += config.resolved.train_blocks * KeptBlocks::kBytesPerBlock;
+}
+
 }  // namespace
 
 LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule) {
@@ -98,6 +113,7 @@ LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule
   memory.test_row_bytes = resolved.test_row_bytes;
   memory.batch_bytes = BatchShape{rows, resolved.input_width, resolved.label_width}.bytes();
   memory.batches = requests + std::max(1u, config.data.threads) + 1;
+  if (config.data.order == Order::kStrip) add_kept(config, memory);
   return memory;
 }
 

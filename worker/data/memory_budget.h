@@ -19,7 +19,8 @@ struct LoaderMemory {
   uint64_t train_rows = 0;
   uint64_t train_row_bytes = 0;  // stored bytes of the columns used
   // Streamed: order strip.
-  uint64_t blocks = 0;  // in the windows of the worker's lanes, and asked for ahead
+  uint64_t blocks = 0;       // in the windows of the worker's lanes, and asked for ahead
+  uint64_t kept_blocks = 0;  // that nobody holds, in what the budget leaves
   uint64_t block_bytes = 0;
   uint64_t order_bytes = 0;  // permutations of those, and a few numbers for each block of the set
   uint64_t test_rows = 0;
@@ -35,7 +36,8 @@ struct LoaderMemory {
   [[nodiscard]] Status check(uint64_t memory_mib) const;
 };
 
-// Of one worker of the job with its share of the lanes. `config` is resolved.
+// Of one worker of the job with its share of the lanes. `config` is resolved. Streamed blocks are
+// kept in what data.memory_mib leaves; nothing is, where it leaves nothing.
 [[nodiscard]] LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule);
 
 // Turns data.order auto into full or strip, and data.window 0 into a number, by what fits

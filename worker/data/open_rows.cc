@@ -30,7 +30,8 @@ Result<Rows> stream_rows(const JobConfig& config, const LaneSchedule& schedule,
                               .threads = config.data.threads}));
   BALLAST_ASSIGN(
       std::unique_ptr<BlockStore> store,
-      BlockStore::open(dataset, plan, std::move(source), static_cast<uint32_t>(memory.blocks)));
+      BlockStore::open(dataset, plan, std::move(source), static_cast<uint32_t>(memory.blocks),
+                       static_cast<uint32_t>(memory.kept_blocks)));
   return Rows(std::make_unique<StreamRows>(std::move(dataset), std::move(plan), std::move(store),
                                            schedule.lanes(), config.data.window, config.seed,
                                            config.train.epochs));

@@ -15,6 +15,12 @@
 
 namespace ballast {
 
+// Of rows that are streamed: blocks read from their source, and blocks found in memory.
+struct BlockReads {
+  uint64_t read = 0;
+  uint64_t found = 0;
+};
+
 class RowSource {
  public:
   virtual ~RowSource() = default;
@@ -30,6 +36,7 @@ class RowSource {
   virtual void stop() = 0;
   // read() does not wait for a disk.
   [[nodiscard]] virtual bool in_memory() const = 0;
+  [[nodiscard]] virtual BlockReads block_reads() const { return {}; }
 
   [[nodiscard]] virtual const RowPlan& plan() const = 0;
   [[nodiscard]] virtual const std::shared_ptr<const Dataset>& dataset() const = 0;

@@ -16,6 +16,27 @@ constexpr uint32_t kBlocksAhead = 4;
 // Lanes may stand in neighbouring epochs, and look ahead into the next.
 constexpr size_t kOrdersKept = 3;
 
+// On the scale of all lanes, above 0.
+uint64_t time_of(uint64_t epoch, uint64_t strip) {
+  return (epoch << 32) + strip + 1;
+}
+
+// What a lane asks for in an epoch: the pieces of its first strip, then the newest of each strip,
+// unless it has been held since the first.
+std::vector<BlockUse> uses_of(const StripOrder& order, LaneId lane, uint64_t epoch) {
+  std::vector<BlockUse> uses;
+  const uint64_t pieces = order.piece_count(lane);
+  if (pieces == 0) return uses;
+  for (const Share& share : order.shares(lane, 0)) {
+    uses.push_back({order.piece(lane, share.piece).block, time_of(epoch, 0)});
+  }
+  if (order.window(lane) == pieces) return uses;
+  for (uint64_t strip = 1; strip < pieces; ++strip) {
+    uses.push_back({order.piece(lane, strip).block, time_of(epoch, strip)});
+  }
+  return uses;
+}
+
 }  // namespace
 
 uint32_t StreamRows::blocks_per_lane(uint32_t window) {
@@ -77,11 +98,13 @@ void StreamRows::forget(LaneId id) {
   lane.pieces.clear();
   lane.shares.clear();
   lane.samples = {};
+  store_->forget_uses(id);
 }
 
 // lane.mutex held. Keeps the pieces that the new strip shares with the one before.
 Status StreamRows::open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip) {
   if (lane.order != nullptr && lane.epoch == epoch && lane.strip == strip) return {};
+  if (store_->keeps()) say_uses(lane, id, epoch, strip);
   if (lane.order == nullptr || lane.epoch != epoch) {
     lane.order = order_of(epoch);
     tell_order(epoch);
@@ -125,6 +148,21 @@ Status StreamRows::open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64
   order.permute_strip(id, strip, lane.samples);
   look_ahead(lane, id);
   return {};
+}
+
+// lane.mutex held. What the lane will ask for in this epoch and the next, once, and how far it is.
+void StreamRows::say_uses(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip) {
+  const bool goes_on =
+      lane.order != nullptr && time_of(epoch, strip) > time_of(lane.epoch, lane.strip);
+  if (!goes_on) {
+    store_->forget_uses(id);
+    lane.epochs_said = epoch;
+  }
+  lane.epochs_said = std::max(lane.epochs_said, epoch);
+  for (; lane.epochs_said < std::min(epoch + 2, epochs_); ++lane.epochs_said) {
+    store_->expect_uses(id, uses_of(*order_of(lane.epochs_said), id, lane.epochs_said));
+  }
+  store_->passed(id, time_of(epoch, strip) - 1);
 }
 
 // The newest piece of each of the next strips, into the next epoch at the end of this one.

@@ -26,6 +26,10 @@ class StreamRows final : public RowSource {
   void forget(LaneId lane) override;
   void stop() override { store_->close(); }
   [[nodiscard]] bool in_memory() const override { return false; }
+  [[nodiscard]] BlockReads block_reads() const override {
+    const BlockCounters counted = counters();
+    return {counted.fetched, counted.found};
+  }
   [[nodiscard]] const RowPlan& plan() const override { return plan_; }
   [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const override { return dataset_; }
   [[nodiscard]] BlockCounters counters() const { return store_->counters(); }
@@ -46,6 +50,7 @@ class StreamRows final : public RowSource {
     std::shared_ptr<const StripOrder> order;  // null: nothing read yet
     uint64_t epoch = 0;
     uint64_t strip = 0;
+    uint64_t epochs_said = 0;  // up to which the store knows what this lane will ask for
     std::map<uint64_t, HeldPiece> pieces;  // by number
     std::vector<const HeldPiece*> shares;  // of the strip, in its order
     std::vector<StripSample> samples;
@@ -53,6 +58,7 @@ class StreamRows final : public RowSource {
 
   std::shared_ptr<const StripOrder> order_of(uint64_t epoch);
   Status open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip);
+  void say_uses(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip);
   void look_ahead(const LaneStrip& lane, LaneId id);
   static void add_blocks(const LaneStrip& lane, std::span<const StripSample> samples,
                          std::vector<uint64_t>& blocks);

@@ -49,6 +49,7 @@ class FedRows final : public RowSource {
   void forget(LaneId lane) override;
   void stop() override;
   [[nodiscard]] bool in_memory() const override { return false; }  // a read may wait
+  [[nodiscard]] BlockReads block_reads() const override { return local_->block_reads(); }
   [[nodiscard]] const RowPlan& plan() const override { return local_->plan(); }
   [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const override {
     return local_->dataset();

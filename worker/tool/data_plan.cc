@@ -105,15 +105,17 @@ Status run_data_plan(const ResolveOptions& options, const ShapeResolver& resolve
                      plan.blocks_per_batch, train->block_count(), job.train.batch);
   out << fmt::format("disk            {} as stored; a cache of all of it needs as much\n",
                      bytes_text(plan.stored_bytes));
+  const LoaderMemory memory = loader_memory(job, schedule_of(job));
   if (plan.epoch_bytes > 0) {
-    out << fmt::format("each epoch      {} in {} requests, one a block\n",
-                       bytes_text(plan.epoch_bytes), plan.epoch_requests);
+    out << fmt::format("each epoch      {} in {} requests, one a block{}\n",
+                       bytes_text(plan.epoch_bytes), plan.epoch_requests,
+                       memory.kept_blocks > 0 ? ", less what is kept in memory" : "");
   } else {
     out << fmt::format("at the start    {} into the memory of each worker, nothing later\n",
                        bytes_text(plan.first_epoch_bytes));
   }
   out << rate_text(plan, samples_per_second);
-  out << "loader memory   " << loader_memory(job, schedule_of(job)).to_string() << '\n';
+  out << "loader memory   " << memory.to_string() << '\n';
   out << describe_memory(job);
   return {};
 }

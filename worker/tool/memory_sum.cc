@@ -148,6 +148,8 @@ MemorySum worker_memory(const JobConfig& job) {
            {"train rows", loader.train_rows * loader.train_row_bytes},
            {fmt::format("blocks of train rows ({})", loader.blocks),
             loader.blocks * loader.block_bytes + loader.order_bytes},
+           {fmt::format("blocks kept ({})", loader.kept_blocks),
+            loader.kept_blocks * loader.block_bytes},
            {"test rows", loader.test_rows * loader.test_row_bytes},
            {fmt::format("batches ({})", loader.batches), loader.batch_bytes * loader.batches},
            {fmt::format("portions from feeders ({})", portions.portions), portions.total()},
@@ -161,6 +163,7 @@ MemorySum feeder_memory(const JobConfig& job) {
   return {{{"train rows", rows.train_rows * rows.train_row_bytes},
            {fmt::format("blocks of train rows ({})", rows.blocks),
             rows.blocks * rows.block_bytes + rows.order_bytes},
+           {fmt::format("blocks kept ({})", rows.kept_blocks), rows.kept_blocks * rows.block_bytes},
            {fmt::format("portions (at most {})", portions.portions), portions.total()},
            {"code", kWorkerCodeBytes}}};
 }

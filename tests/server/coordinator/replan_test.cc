@@ -144,10 +144,16 @@ TEST(ProgressBoard, AddsUpLoadersAndKeepsTheFewestBlocksOfAll) {
   report.loader = {.ready = 8, .waited = 2, .blocks = 30, .batches = 3, .blocks_min = 9};
   board.report(report, kStart);
   report.incarnation = 2;  // the next life has not counted any yet
-  report.loader = {.ready = 1};
+  report.loader = {.ready = 1, .blocks_read = 4, .blocks_found = 2};
   board.report(report, kStart);
   report.worker = WorkerId(1);
-  report.loader = {.ready = 1, .waited = 1, .blocks = 7, .batches = 1, .blocks_min = 7};
+  report.loader = {.ready = 1,
+                   .waited = 1,
+                   .blocks = 7,
+                   .batches = 1,
+                   .blocks_min = 7,
+                   .blocks_read = 5,
+                   .blocks_found = 1};
   board.report(report, kStart);
 
   JobTotals totals;
@@ -156,6 +162,8 @@ TEST(ProgressBoard, AddsUpLoadersAndKeepsTheFewestBlocksOfAll) {
   EXPECT_EQ(totals.loader.ready, 10u);
   EXPECT_EQ(totals.loader.waited, 3u);
   EXPECT_EQ(totals.loader.blocks_min, 7u);
+  EXPECT_EQ(totals.loader.blocks_read, 9u);
+  EXPECT_EQ(totals.loader.blocks_found, 3u);
   EXPECT_DOUBLE_EQ(wire::blocks_mean(totals.loader), 37.0 / 4);
 }
 

@@ -135,6 +135,40 @@ TEST(LoaderMemory, CountsABlockOnceHoweverManyLanesMixIt) {
   EXPECT_EQ(loader_memory(job, schedule_of(job)).blocks, 5u);
 }
 
+// 8 blocks for the lanes of one of two workers, the rest of the budget to keep others.
+TEST(LoaderMemory, KeepsBlocksInWhatTheBudgetLeaves) {
+  JobConfig job = large_job();
+  job.data.order = Order::kStrip;
+  job.data.window = 2;
+  uint64_t kept = 0;
+  for (uint64_t mib = 9; mib <= 120; ++mib) {
+    job.data.memory_mib = mib;
+    const LoaderMemory memory = loader_memory(job, schedule_of(job));
+
+    EXPECT_TRUE(memory.check(mib).ok());
+    EXPECT_EQ(memory.blocks, 8u);
+    EXPECT_EQ(memory.kept_blocks, std::min<uint64_t>(mib - 9, 92)) << mib << " MiB";
+    kept = memory.kept_blocks;
+  }
+  EXPECT_EQ(kept, 92u) << "no more than there are";
+  EXPECT_THAT(loader_memory(job, schedule_of(job)).to_string(),
+              HasSubstr("train 8 blocks x 1048576 B + 92 kept x 1048576 B + their order"));
+}
+
+TEST(LoaderMemory, KeepsNothingWhereTheBudgetLeavesNothing) {
+  JobConfig job = large_job();
+  job.data.order = Order::kStrip;
+  job.data.window = 2;
+  job.data.memory_mib = 1 << 20;
+  LoaderMemory plain = loader_memory(job, schedule_of(job));
+  job.data.memory_mib = 9;
+  const LoaderMemory least = loader_memory(job, schedule_of(job));
+
+  EXPECT_EQ(least.kept_blocks, 0u);
+  EXPECT_LT(least.order_bytes, plain.order_bytes);
+  EXPECT_EQ(least.to_string().find("kept"), std::string::npos);
+}
+
 TEST(LoaderMemory, SaysWhenTheTestSetAloneIsTooLarge) {
   JobConfig job = large_job();
   job.data.memory_mib = 10;

@@ -25,7 +25,9 @@ class StreamRowsTest : public DataFixture {
   void SetUp() override { folder_ = write_pixels("train", kRows, kWidth); }
 
   std::unique_ptr<StreamRows> open(uint32_t slots = kLanes * StreamRows::blocks_per_lane(kWindow),
-                                   bool direct = false, uint32_t window = kWindow) {
+                                   bool direct = false, uint32_t window = kWindow,
+                                   uint32_t slots_to_keep = 0, uint64_t epochs = kEpochs,
+                                   uint32_t lanes = kLanes) {
     dataset_ = open_filled_dataset(folder_).value();
     DataConfig config;
     config.features = {feature_};
@@ -33,10 +35,14 @@ class StreamRowsTest : public DataFixture {
     RowPlan plan = plan_rows(*dataset_, config).value();
     // Past the page cache when there is more to read than any memory.
     auto source = open_source(folder_, {}, {.bytes = direct ? ~uint64_t{0} : 0, .threads = 4});
-    auto store = BlockStore::open(dataset_, plan, std::move(source).value(), slots);
+    auto store = BlockStore::open(dataset_, plan, std::move(source).value(), slots, slots_to_keep);
     EXPECT_TRUE(store.ok()) << store.status().to_string();
-    return std::make_unique<StreamRows>(dataset_, std::move(plan), std::move(store).value(), kLanes,
-                                        window, /*seed=*/7, kEpochs);
+    return std::make_unique<StreamRows>(dataset_, std::move(plan), std::move(store).value(), lanes,
+                                        window, /*seed=*/7, epochs);
+  }
+  std::unique_ptr<StreamRows> open_keeping(uint32_t slots_to_keep, uint64_t epochs = kEpochs) {
+    return open(kLanes * StreamRows::blocks_per_lane(kWindow), false, kWindow, slots_to_keep,
+                epochs);
   }
 
   [[nodiscard]] static uint64_t lane_rows(uint32_t lane) {
@@ -141,6 +147,183 @@ TEST_F(StreamRowsTest, ReadsEachBlockOnceButForTheCutsAndTheWrap) {
   }
 }
 
+// What one lane asks for, with the blocks of its window and the two ahead taken from the places: a
+// plain model, which looks through everything each time.
+class PlainKeeping {
+ public:
+  PlainKeeping(size_t places, std::vector<StripOrder> epochs)
+      : places_(places), epochs_(std::move(epochs)) {}
+
+  // fetched, found
+  std::pair<uint64_t, uint64_t> run() {
+    for (size_t epoch = 0; epoch < epochs_.size(); ++epoch) {
+      held_.clear();
+      for (uint64_t strip = 0; strip < epochs_[epoch].piece_count(kLane); ++strip) {
+        open(epoch, strip);
+      }
+    }
+    return {fetched_, found_};
+  }
+
+ private:
+  static constexpr LaneId kLane{0};
+  using Asked = std::set<uint64_t>;
+
+  [[nodiscard]] Asked window(size_t epoch, uint64_t strip) const {
+    Asked blocks;
+    for (const Share& share : epochs_[epoch].shares(kLane, strip)) {
+      blocks.insert(epochs_[epoch].piece(kLane, share.piece).block);
+    }
+    return blocks;
+  }
+  // Blocks that a strip asks for and that the lane does not hold since the strip before.
+  [[nodiscard]] Asked asked(size_t epoch, uint64_t strip) const {
+    Asked blocks = window(epoch, strip);
+    if (strip == 0) return blocks;
+    for (uint64_t held : window(epoch, strip - 1)) blocks.erase(held);
+    return blocks;
+  }
+  // Strips from this one on until the block is asked for, at most to the end of the next epoch.
+  [[nodiscard]] uint64_t distance(uint64_t block, size_t epoch, uint64_t strip) const {
+    uint64_t strips = 0;
+    const size_t last = std::min(epoch + 2, epochs_.size());
+    for (; epoch < last; ++epoch, strip = 0) {
+      for (; strip < epochs_[epoch].piece_count(kLane); ++strip, ++strips) {
+        if (asked(epoch, strip).contains(block)) return strips;
+      }
+    }
+    return ~uint64_t{0};
+  }
+
+  void open(size_t epoch, uint64_t strip) {
+    held_ = window(epoch, strip);
+    const Asked wanted = asked(epoch, strip);
+    std::erase_if(held_, [&](uint64_t block) { return wanted.contains(block); });
+    for (uint64_t block : wanted) {
+      if (there_.contains(block)) found_ += ahead_.contains(block) ? 0 : 1;
+      ahead_.erase(block);
+      if (there_.contains(block)) held_.insert(block);
+    }
+    for (uint64_t block : wanted) {
+      if (!held_.contains(block)) (void)fetch(block, epoch, strip, 0);
+      held_.insert(block);
+    }
+    const uint64_t pieces = epochs_[epoch].piece_count(kLane);
+    for (uint64_t next = strip + 1; next <= strip + 2; ++next) {
+      const size_t of = next < pieces ? epoch : epoch + 1;
+      if (of == epochs_.size()) continue;
+      const uint64_t block = epochs_[of].piece(kLane, next < pieces ? next : next - pieces).block;
+      if (there_.contains(block)) continue;
+      if (fetch(block, epoch, strip + 1, distance(block, epoch, strip + 1))) ahead_.insert(block);
+    }
+  }
+
+  bool fetch(uint64_t block, size_t epoch, uint64_t strip, uint64_t needed) {
+    if (there_.size() == places_) {
+      uint64_t victim = 0, latest = 0;
+      bool any = false;
+      for (uint64_t each : there_) {
+        if (held_.contains(each)) continue;
+        const uint64_t next = distance(each, epoch, strip);
+        if (any && next <= latest) continue;
+        any = true;
+        victim = each;
+        latest = next;
+      }
+      if (!any || (needed > 0 && latest <= needed)) return false;
+      there_.erase(victim);
+      ahead_.erase(victim);
+    }
+    there_.insert(block);
+    ++fetched_;
+    return true;
+  }
+
+  size_t places_;
+  std::vector<StripOrder> epochs_;
+  Asked there_, held_, ahead_;
+  uint64_t fetched_ = 0, found_ = 0;
+};
+
+TEST_F(StreamRowsTest, FindsAsManyBlocksInMemoryAsAPlainModelOfBeladysRule) {
+  constexpr uint64_t kMany = 5;
+  std::vector<uint32_t> block_rows(25, 50);
+  block_rows.back() = 30;
+  std::vector<StripOrder> epochs;
+  for (uint64_t epoch = 0; epoch < kMany; ++epoch) {
+    epochs.emplace_back(block_rows, 1, kWindow, 7, epoch);
+  }
+  const uint32_t slots = StreamRows::blocks_per_lane(kWindow);
+  for (const uint32_t keep : {1u, 3u, 8u, 15u, 18u, 19u}) {
+    const auto stream = open(slots, false, kWindow, keep, kMany, 1);
+    for (uint64_t epoch = 0; epoch < kMany; ++epoch) {
+      for (uint64_t first = 0; first < kRows; first += 10) {
+        ASSERT_TRUE(read(*stream, epoch, 0, first, 10).ok());
+      }
+    }
+
+    const auto [fetched, found] = PlainKeeping(slots + keep, epochs).run();
+    EXPECT_EQ(stream->counters().fetched, fetched) << "keeps " << keep;
+    EXPECT_EQ(stream->counters().found, found) << "keeps " << keep;
+    EXPECT_EQ(stream->counters().over_budget, 0u);
+    if (slots + keep == 25) {
+      EXPECT_EQ(fetched, 25u);
+    }
+  }
+}
+
+TEST_F(StreamRowsTest, GivesTheSameRowsWhateverIsKept) {
+  const auto plain = open();
+  for (const uint32_t keep : {1u, 5u, 25u}) {
+    const auto stream = open_keeping(keep);
+    for (uint64_t epoch = 0; epoch < kEpochs; ++epoch) {
+      for (uint64_t first = 0; first + 10 <= kRows / kLanes; first += 10) {
+        for (uint32_t lane = 0; lane < kLanes; ++lane) {
+          const Rows found = read(*stream, epoch, lane, first, 10).value();
+          const Rows expected = read(*plain, epoch, lane, first, 10).value();
+          ASSERT_EQ(found.ids, expected.ids);
+          ASSERT_EQ(found.features, expected.features);
+          ASSERT_EQ(found.labels, expected.labels);
+        }
+      }
+    }
+    EXPECT_GT(stream->counters().found, 0u);
+    EXPECT_LT(stream->counters().fetched, plain->counters().fetched);
+    EXPECT_EQ(stream->counters().over_budget, 0u) << "more memory than was planned";
+  }
+}
+
+TEST_F(StreamRowsTest, ReadsEachBlockOnceInAllEpochsWhereAllAreKept) {
+  const auto stream = open_keeping(25, /*epochs=*/6);
+
+  for (uint64_t epoch = 0; epoch < 6; ++epoch) {
+    for (uint32_t lane = 0; lane < kLanes; ++lane) (void)lane_of(*stream, epoch, lane, 10);
+  }
+
+  EXPECT_EQ(stream->counters().fetched, 25u);
+}
+
+TEST_F(StreamRowsTest, KeepsItsMemoryWhereLanesComeAndGoInManyThreads) {
+  for (const uint32_t keep : {1u, 6u}) {
+    const auto stream = open_keeping(keep, /*epochs=*/4);
+    std::vector<std::jthread> readers;
+    for (uint32_t lane = 0; lane < kLanes; ++lane) {
+      readers.emplace_back([&, lane] {
+        const std::vector<uint64_t> expected = lane_of(*stream, 3, lane, 7);
+        for (const uint64_t first : {300, 0, 390, 120, 119}) {
+          for (uint64_t epoch = 0; epoch < 4; ++epoch) {
+            EXPECT_TRUE(read(*stream, epoch, lane, first, 10).ok());
+          }
+          stream->forget(LaneId(lane));
+        }
+        EXPECT_EQ(lane_of(*stream, 3, lane, 7), expected);
+      });
+    }
+    readers.clear();
+    EXPECT_EQ(stream->counters().over_budget, 0u);
+  }
+}
+
 TEST_F(StreamRowsTest, ReadsNoMoreThanAWindowToGoOnFromAnywhere) {
   for (uint64_t first = 0; first < lane_rows(1); first += 37) {
     const auto stream = open();
@@ -195,19 +378,20 @@ TEST_F(StreamRowsTest, RefusesABadValueEachTimeItIsAskedFor) {
   values[700] = std::nanf("");
   folder_ = write_floats("nan", values, 1, 4096);
   feature_ = "values";
-  const auto stream = open();
   std::vector<uint64_t> ids(lane_rows(0));
   std::vector<float> features(ids.size()), labels(ids.size()), weights(ids.size());
-
-  for (int again = 0; again < 3; ++again) {
-    Status failure;
-    for (uint32_t lane = 0; lane < kLanes && failure.ok(); ++lane) {
-      const std::span rows(ids.data(), lane_rows(lane));
-      failure =
-          stream->read(0, LaneId(lane), 0, {rows, features.data(), labels.data(), weights.data()});
+  for (const uint32_t keep : {0u, 3u}) {
+    const auto stream = open_keeping(keep);
+    for (int again = 0; again < 3; ++again) {
+      Status failure;
+      for (uint32_t lane = 0; lane < kLanes && failure.ok(); ++lane) {
+        const std::span rows(ids.data(), lane_rows(lane));
+        failure = stream->read(0, LaneId(lane), 0,
+                               {rows, features.data(), labels.data(), weights.data()});
+      }
+      EXPECT_EQ(failure.code(), Code::kInvalidInput) << again;
+      EXPECT_THAT(failure.to_string(), HasSubstr("a finite number expected, nan found"));
     }
-    EXPECT_EQ(failure.code(), Code::kInvalidInput) << again;
-    EXPECT_THAT(failure.to_string(), HasSubstr("a finite number expected, nan found"));
   }
 }
 
