@@ -45,7 +45,7 @@ def processor_seconds():
 def run(job, data, feeders, epochs, options):
     before = processor_seconds()
     summary = run_job(job, f"feeders-{feeders}", options.bin_dir, data__train=data / "train",
-                      data__test="", cluster__feeders=feeders, cluster__workers=1,
+                      data__test=data / "test", cluster__feeders=feeders, cluster__workers=1,
                       cluster__servers=1, train__epochs=epochs, train__eval_every_epochs=0)
     summary["processor_seconds"] = processor_seconds() - before
     return summary
@@ -55,7 +55,7 @@ def measure(job, data, feeders, options):
     """-> of one round: rows/s, cpu-s, the most rows/s that leaves, the share of it, and the bits"""
     short = run(job, data, feeders, 1, options)
     whole = run(job, data, feeders, 1 + options.epochs, options)
-    rows, seconds, processor = (whole[key] - short[key] for key in
+    rows, seconds, processor = (max(whole[key] - short[key], 1e-9) for key in
                                 ("samples", "wall_seconds", "processor_seconds"))
     most = rows * len(os.sched_getaffinity(0)) / processor
     return {"rows_per_second": rows / seconds, "processor_seconds": processor, "most": most,
