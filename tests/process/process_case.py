@@ -84,7 +84,7 @@ def convert(source, folder, *options):
                          cwd=ROOT)
 
 
-# 33 blocks of 120 rows in 5 chunks: a lane's run has more than its window.
+# 32 blocks of 120 rows in 5 chunks: a lane's run has more than its window.
 SMALL_BLOCKS = ("--features-type", "u8", "--block-kib", "8", "--chunk-mib", "1")
 
 
