@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/config/nearest.h"
+#include "worker/data/joined_manifest.h"
 #include "worker/data/sealed.h"
+#include "worker/data/source/joined_source.h"
 
 namespace ballast {
 
@@ -49,6 +52,35 @@ Result<std::shared_ptr<const Dataset>> Dataset::open(const std::string& location
       new Dataset(location, std::move(source), std::move(manifest), part.xxh3));
 }
 
+Result<std::shared_ptr<const Dataset>> Dataset::join(
+    std::vector<std::shared_ptr<const Dataset>> parts) {
+  BALLAST_CHECK(!parts.empty());
+  if (parts.size() == 1) return parts.front();
+  BALLAST_ASSIGN(JoinedManifest joined, join_manifests(parts));
+  std::vector<std::shared_ptr<Source>> sources;
+  std::vector<std::string> folders;
+  Hasher hasher;
+  for (const auto& part : parts) {
+    sources.push_back(part->source());
+    folders.push_back(part->folder());
+    hasher.add(part->manifest_xxh3());
+  }
+  std::shared_ptr<Dataset> dataset(new Dataset(fmt::format("{}", fmt::join(folders, " + ")),
+                                               std::make_shared<JoinedSource>(std::move(sources)),
+                                               std::move(joined.manifest), hasher.digest()));
+  dataset->left_out_ = std::move(joined.left_out);
+  dataset->parts_.clear();
+  uint64_t first_block = 0;
+  uint32_t first_chunk = 0;
+  for (const auto& part : parts) {
+    dataset->parts_.push_back(
+        {part->folder(), part->manifest().label, part->rows(), first_block, first_chunk});
+    first_block += part->block_count();
+    first_chunk += static_cast<uint32_t>(part->manifest().chunks.size());
+  }
+  return std::shared_ptr<const Dataset>(std::move(dataset));
+}
+
 Dataset::Dataset(std::string location, std::shared_ptr<Source> source, Manifest manifest,
                  uint64_t manifest_xxh3)
     : folder_(std::move(location)),
@@ -62,11 +94,19 @@ Dataset::Dataset(std::string location, std::shared_ptr<Source> source, Manifest 
     rows_ += block.rows;
   }
   while (first_blocks_.size() <= manifest_.chunks.size()) first_blocks_.push_back(places_.size());
+  parts_ = {{folder_, manifest_.label, rows_, 0, 0}};
   layouts_ = manifest_.layouts;
   chunk_layouts_ = manifest_.chunk_layouts;
   if (!layouts_.empty()) return;
   layouts_ = {plain_chunks(manifest_.columns)};
   chunk_layouts_.assign(manifest_.chunks.size(), 0);
+}
+
+size_t Dataset::part_of(uint64_t block) const {
+  const auto after = std::upper_bound(
+      parts_.begin(), parts_.end(), block,
+      [](uint64_t wanted, const DatasetPart& part) { return wanted < part.first_block; });
+  return static_cast<size_t>(after - parts_.begin()) - 1;
 }
 
 uint64_t Dataset::list_bytes(size_t column) const {
@@ -83,6 +123,9 @@ Result<size_t> Dataset::find_column(std::string_view name) const {
   for (const ColumnSpec& column : columns()) {
     if (column.name == name) return names.size();
     names.push_back(column.name);
+  }
+  if (const auto why = left_out_.find(std::string(name)); why != left_out_.end()) {
+    return Status(Code::kInvalidInput, why->second);
   }
   const std::string hint = did_you_mean(name, names);
   return Status(Code::kNotFound,
@@ -105,7 +148,12 @@ RowPlace Dataset::place(uint64_t row) const {
 }
 
 std::string Dataset::chunk_name(uint32_t chunk) const {
-  return hex64(manifest_.chunks[chunk].footer_xxh3) + ".blc";
+  const std::string name = hex64(manifest_.chunks[chunk].footer_xxh3) + ".blc";
+  if (parts_.size() == 1) return name;
+  const auto after = std::upper_bound(
+      parts_.begin(), parts_.end(), chunk,
+      [](uint32_t wanted, const DatasetPart& part) { return wanted < part.first_chunk; });
+  return JoinedSource::object_of(static_cast<size_t>(after - parts_.begin()) - 1, name);
 }
 
 std::string Dataset::chunk_path(uint32_t chunk) const {
