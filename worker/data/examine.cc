@@ -9,6 +9,7 @@
 
 #include "worker/data/chunk_reader.h"
 #include "worker/data/column_values.h"
+#include "worker/data/each_chunk.h"
 
 namespace ballast {
 
@@ -164,6 +165,20 @@ std::vector<Status> verify_chunks(const Dataset& dataset) {
     if (!verdict.ok()) problems.push_back(verdict);
   }
   return problems;
+}
+
+Result<std::vector<std::vector<LabelCount>>> count_block_labels(const Dataset& dataset) {
+  std::vector<std::vector<LabelCount>> counts(dataset.block_count());
+  const Status read = for_each_chunk(dataset, 1, [&](uint32_t number) -> Status {
+    BALLAST_ASSIGN(ChunkReader chunk, ChunkReader::open(dataset, number));
+    for (const BlockPlace& block : dataset.blocks_of(number)) {
+      counts[dataset.place(block.first_row).block] =
+          chunk.footer().blocks[block.index_in_chunk].labels;
+    }
+    return {};
+  });
+  if (!read.ok()) return read;
+  return counts;
 }
 
 Result<std::vector<LabelCount>> count_labels(const Dataset& dataset) {

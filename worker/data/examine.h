@@ -28,6 +28,8 @@ namespace ballast {
 // How often each label occurs, from the footers alone; empty when there is no integer label. Blocks
 // with more different labels than a footer counts are left out.
 Result<std::vector<LabelCount>> count_labels(const Dataset& dataset);
+// The same for each block of the data set. Many footers at a time where they come over a network.
+Result<std::vector<std::vector<LabelCount>>> count_block_labels(const Dataset& dataset);
 
 // How the chunks keep a column, from the footers alone.
 struct StoredColumn {
