@@ -79,7 +79,7 @@ struct Choices<PixelLayout> {
 };
 template <>
 struct Choices<Balance> {
-  static constexpr std::string_view kNames[] = {"none", "weights"};
+  static constexpr std::string_view kNames[] = {"none", "weights", "oversample", "undersample"};
 };
 
 template <typename Enum>

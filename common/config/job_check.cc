@@ -68,6 +68,20 @@ void check_columns(const DataConfig& data, Problems& out) {
   }
 }
 
+void check_mix(const DataConfig& data, Problems& out) {
+  for (size_t i = 0; i < data.mix.size(); ++i) {
+    if (!data.mix[i].train.empty()) continue;
+    const std::string path = fmt::format("data.mix[{}].train", i);
+    out.push_back({{path}, path + " is empty; expected the folder or the address of a data set"});
+  }
+  if (data.order != Order::kNone || !data.resamples()) return;
+  out.push_back(
+      {{"data.order", "data.balance", "data.rate"},
+       "data.order = \"none\" takes each row once, as stored; with data.balance = "
+       "\"oversample\" or \"undersample\", or a rate that is not 1, expected full, strip or "
+       "auto"});
+}
+
 // A filter looks at any column; others change one that reaches the model, by itself or in a cross.
 bool is_used(const DataConfig& data, const TransformConfig& transform) {
   const auto holds = [&](const std::vector<std::string>& names) {
@@ -278,6 +292,7 @@ std::vector<JobProblem> find_problems(const JobConfig& job) {
   Problems problems;
   check_name(job, problems);
   check_columns(job.data, problems);
+  check_mix(job.data, problems);
   check_transforms(job.data, problems);
   check_layers(job.model, problems);
   check_sizes(job, problems);

@@ -2,6 +2,7 @@
 // values; the one table of keys (key_table.cc) says what each means, its unit, range and default.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -12,7 +13,7 @@ enum class Mode { kSync, kSsp, kAsync };
 enum class Device { kCpu, kCuda };
 enum class Order { kAuto, kFull, kStrip, kNone };
 enum class Tail { kShort, kPad, kDrop };
-enum class Balance { kNone, kWeights };
+enum class Balance { kNone, kWeights, kOversample, kUndersample };
 enum class Durability { kCheckpoint, kProcess, kMachine };
 enum class OnBadGradient { kStop, kSkip };
 enum class TransportKind { kIpc, kTcp };
@@ -86,8 +87,17 @@ struct S3Config {
   bool operator==(const S3Config&) const = default;
 };
 
+// One more set of training rows.
+struct MixConfig {
+  std::string train;  // folder or address
+  double rate = 1;    // samples that an epoch takes of each of its rows
+
+  bool operator==(const MixConfig&) const = default;
+};
+
 struct DataConfig {
   std::string train;                  // folder of a chunked data set
+  double rate = 1;                    // samples that an epoch takes of each of its rows
   std::string test;                   // empty: no evaluation
   std::vector<std::string> features;  // columns joined in this order into one float row
   std::string label;
@@ -103,7 +113,18 @@ struct DataConfig {
   std::string ca_file;         // certificates to trust, PEM; empty: the system's
   std::string proxy;           // "http://host:port"; empty: none
   S3Config s3;
+  std::vector<MixConfig> mix;  // more training rows, beside those of `train`
   std::vector<TransformConfig> transforms;
+
+  // Each class has a number of samples of its own.
+  [[nodiscard]] bool samples_classes() const {
+    return balance == Balance::kOversample || balance == Balance::kUndersample;
+  }
+  // An epoch may take a row more or less often than once.
+  [[nodiscard]] bool resamples() const {
+    const auto uneven = [](const MixConfig& set) { return set.rate != 1; };
+    return samples_classes() || rate != 1 || std::any_of(mix.begin(), mix.end(), uneven);
+  }
 
   bool operator==(const DataConfig&) const = default;
 };
@@ -213,20 +234,27 @@ struct FaultConfig {
 
 // What only the data can tell; filled in by `ballast-tool resolve`, not by people.
 struct ResolvedConfig {
-  std::string run;  // random, new at every start and resume: two runs of one job never mix
-  uint64_t train_rows = 0;
+  std::string run;          // random, new at every start and resume: two runs of one job never mix
+  uint64_t train_rows = 0;  // of data.train and data.mix together
+  uint64_t epoch_samples = 0;  // taken of them in an epoch; 0: each row once
   uint64_t test_rows = 0;
   uint32_t input_width = 0;  // features after transforms
   uint32_t label_width = 1;
   uint64_t train_row_bytes = 0;  // of the columns used, as stored: what a loader keeps of a row
   uint64_t test_row_bytes = 0;
   uint64_t train_blocks = 0;
-  uint64_t train_block_rows = 0;   // of the block with most rows
-  uint64_t train_block_bytes = 0;  // of the largest block
+  uint64_t train_block_rows = 0;     // of the block with most rows
+  uint64_t train_block_samples = 0;  // that an epoch takes of one block, at most; 0: its rows
+  uint64_t train_block_bytes = 0;    // of the largest block
   std::string train_manifest_xxh3;
   std::string test_manifest_xxh3;
   std::vector<double> class_labels;  // data.balance: the labels that occur, ascending
-  std::vector<double> class_rows;    // how many rows have each; whole numbers
+  std::vector<double> class_rows;    // samples of each in an epoch, by the rates, before balance
+
+  [[nodiscard]] uint64_t samples() const { return epoch_samples > 0 ? epoch_samples : train_rows; }
+  [[nodiscard]] uint64_t block_samples() const {
+    return train_block_samples > 0 ? train_block_samples : train_block_rows;
+  }
 
   bool operator==(const ResolvedConfig&) const = default;
 };

@@ -407,6 +407,7 @@ Result<JobConfig> load_job(const std::string& path, const std::vector<std::strin
   BALLAST_ASSIGN(const std::string text, read_job_file(path));
   BALLAST_ASSIGN(JobConfig job, parse_job(text, path, overrides));
   make_absolute(job.data.train);
+  for (MixConfig& set : job.data.mix) make_absolute(set.train);
   make_absolute(job.data.test);
   make_absolute(job.data.cache);
   make_absolute(job.data.ca_file);

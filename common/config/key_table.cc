@@ -11,6 +11,8 @@ constexpr double kNoLimit = std::numeric_limits<double>::infinity();
 constexpr KeyRange kAny{};
 constexpr KeyRange kPositive{0, kNoLimit, true, false};
 constexpr KeyRange kNotNegative{0, kNoLimit, false, false};
+// More would be a mistake; a block of 2^30 rows still counts its samples in 64 bits.
+constexpr KeyRange kRate{0, 1e6, true, false};
 constexpr KeyRange kShare{0, 1, false, false};
 constexpr KeyRange kBelowOne{0, 1, false, true};
 // Steps and milliseconds: far beyond any job, far below any overflow.
@@ -39,6 +41,10 @@ Section data_section() {
       .required()
       .example("\"data/digits/train\"")
       .fixes_result(false)
+      .number(
+          "rate", &DataConfig::rate, kRate, "samples",
+          "of each row of data.train in an epoch: 0.5 takes half of the rows, the others in the "
+          "next epoch; 2 takes each twice")
       .text("test", &DataConfig::test, "the test set, a folder or an address; empty: no evaluation")
       .example("\"data/digits/test\"")
       .fixes_result(false)
@@ -53,10 +59,12 @@ Section data_section() {
             "column of sample weights, 0 or more, one a row, of train and test; empty: every row "
             "weighs 1")
       .example("\"\"")
-      .choice("balance", &DataConfig::balance,
-              "what is done about classes of unlike size while training; weights: a row of class c "
-              "weighs rows / (classes * rows of c), so that every class weighs the same; counted "
-              "before filters")
+      .choice(
+          "balance", &DataConfig::balance,
+          "what is done about classes of unlike size while training; weights: a row of class c "
+          "weighs rows / (classes * rows of c), so that every class weighs the same, counted before "
+          "filters; oversample: an epoch has as many samples of every class as of the largest; "
+          "undersample: as of the smallest")
       .choice("order", &DataConfig::order,
               "full: the rows of an epoch in a new random order, held in memory; strip: streamed, "
               "each lane mixing `window` random blocks at a time; none: as stored, held in memory; "
@@ -90,6 +98,22 @@ Section data_section() {
             "addresses are reached through this proxy, http://host:port; empty: none, whatever the "
             "environment says")
       .fixes_result(false)
+      .take();
+}
+
+Section mix_section() {
+  return SectionBuilder<MixConfig>(
+             "data.mix", true,
+             [](JobConfig& job, size_t index) -> MixConfig& { return job.data.mix[index]; },
+             "more training rows, mixed with those of data.train; not for data.test")
+      .repeated([](JobConfig & job) -> auto& { return job.data.mix; }, {""})
+      .text("train", &MixConfig::train,
+            "a data set, a folder or an address, with the columns that the job uses")
+      .required()
+      .example("\"data/digits/more\"")
+      .fixes_result(false)
+      .number("rate", &MixConfig::rate, kRate, "samples",
+              "of each of its rows in an epoch, as data.rate")
       .take();
 }
 
@@ -444,7 +468,11 @@ Section resolved_section() {
       .text("run", &ResolvedConfig::run,
             "random, new at every start and resume; processes of another run are refused")
       .fixes_result(false)
-      .integer("train_rows", &ResolvedConfig::train_rows, {0, 9e18}, "rows", "of data.train")
+      .integer("train_rows", &ResolvedConfig::train_rows, {0, 9e18}, "rows",
+               "of data.train and data.mix together")
+      .integer("epoch_samples", &ResolvedConfig::epoch_samples, {0, 9e18}, "samples",
+               "that an epoch takes of them; 0: each row once")
+      .fixes_result(false)
       .integer("test_rows", &ResolvedConfig::test_rows, {0, 9e18}, "rows", "of data.test")
       .integer("input_width", &ResolvedConfig::input_width, {0, 1 << 30}, "values",
                "the features after all transforms")
@@ -460,6 +488,9 @@ Section resolved_section() {
       .integer("train_block_rows", &ResolvedConfig::train_block_rows, {0, 9e18}, "rows",
                "of its block with most rows")
       .fixes_result(false)
+      .integer("train_block_samples", &ResolvedConfig::train_block_samples, {0, 9e18}, "samples",
+               "that an epoch takes of one block, at most; 0: as many as it has rows")
+      .fixes_result(false)
       .integer("train_block_bytes", &ResolvedConfig::train_block_bytes, {0, 9e18}, "bytes",
                "of its largest block")
       .fixes_result(false)
@@ -470,7 +501,7 @@ Section resolved_section() {
       .numbers("class_labels", &ResolvedConfig::class_labels, kAny,
                "data.balance: the labels that occur")
       .numbers("class_rows", &ResolvedConfig::class_rows, kNotNegative,
-               "how many rows have each of them")
+               "how many samples of each an epoch has by the rates, before data.balance")
       .take();
 }
 
@@ -478,10 +509,10 @@ Section resolved_section() {
 
 const std::vector<Section>& key_table() {
   static const std::vector<Section> table = {
-      job_section(),      data_section(),    s3_section(),         transform_section(),
-      model_section(),    layer_section(),   train_section(),      optimizer_section(),
-      schedule_section(), cluster_section(), checkpoint_section(), fault_section(),
-      resolved_section()};
+      job_section(),       data_section(),     mix_section(),     s3_section(),
+      transform_section(), model_section(),    layer_section(),   train_section(),
+      optimizer_section(), schedule_section(), cluster_section(), checkpoint_section(),
+      fault_section(),     resolved_section()};
   return table;
 }
 

@@ -56,8 +56,8 @@ uint64_t LaneSchedule::samples_at(Clock clock) const {
 
 LaneSchedule schedule_of(const JobConfig& job) {
   const TrainConfig& train = job.train;
-  return {job.resolved.train_rows, train.lanes,  train.batch, train.epochs,
-          train.max_steps,         job.data.tail};
+  return {job.resolved.samples(), train.lanes,     train.batch,
+          train.epochs,           train.max_steps, job.data.tail};
 }
 
 }  // namespace ballast

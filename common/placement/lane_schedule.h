@@ -57,7 +57,7 @@ class LaneSchedule {
   Tail tail_;
 };
 
-// `job` is resolved (train_rows > 0).
+// `job` is resolved (train_rows > 0). Of the samples an epoch takes, whichever rows they are.
 [[nodiscard]] LaneSchedule schedule_of(const JobConfig& job);
 
 }  // namespace ballast

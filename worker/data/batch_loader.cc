@@ -263,11 +263,7 @@ Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const JobConfig& config,
                                                        const LaneSchedule& schedule,
                                                        const WrapRows& wrap) {
   JobConfig measured = config;
-  measured.data.balance = Balance::kNone;  // classes were counted when the job was resolved
-  BALLAST_RETURN_IF_ERROR(resolve_shapes(measured));
-  measured.data.balance = config.data.balance;
-  measured.resolved.class_labels = config.resolved.class_labels;
-  measured.resolved.class_rows = config.resolved.class_rows;
+  BALLAST_RETURN_IF_ERROR(measure_shapes(measured));
   const LoaderMemory memory = loader_memory(measured, schedule);
   BALLAST_RETURN_IF_ERROR(memory.check(config.data.memory_mib));
   BALLAST_ASSIGN(std::unique_ptr<RowSource> rows, open_rows(measured, schedule, memory));

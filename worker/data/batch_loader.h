@@ -49,7 +49,7 @@ class BatchLoader {
  public:
   // Opens data.train, and reads and verifies it unless it is streamed. `config` is resolved,
   // data.order not auto; `schedule` must have been made for its rows. Errors: everything
-  // resolve_shapes refuses; the memory budget with its sum; of rows in memory those of take().
+  // measure_shapes refuses; the memory budget with its sum; of rows in memory those of take().
   static Result<std::unique_ptr<BatchLoader>> open(const JobConfig& config,
                                                    const LaneSchedule& schedule,
                                                    const WrapRows& wrap = nullptr);

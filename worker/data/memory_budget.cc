@@ -68,6 +68,16 @@ namespace {
 
 // What StripOrder keeps for a block, in the epochs that lanes stand in and look ahead into.
 constexpr uint64_t kOrderBytesPerBlock = 3 * 20;
+// What BlockSampling keeps for a block, and for each class in it.
+constexpr uint64_t kSamplingBytesPerBlock = 20;
+constexpr uint64_t kSamplingBytesPerClass = 12;
+
+uint64_t sampling_bytes(const JobConfig& config) {
+  if (!config.data.resamples()) return 0;
+  const uint64_t classes =
+      config.data.samples_classes() ? config.resolved.class_labels.size() : uint64_t{1};
+  return config.resolved.train_blocks * (kSamplingBytesPerBlock + classes * kSamplingBytesPerClass);
+}
 
 void add_stream(const JobConfig& config, uint64_t lanes, LoaderMemory& memory) {
   const ResolvedConfig& resolved = config.resolved;
@@ -77,10 +87,14 @@ void add_stream(const JobConfig& config, uint64_t lanes, LoaderMemory& memory) {
       std::min(lanes_here * StreamRows::blocks_per_lane(config.data.window), resolved.train_blocks);
   memory.block_bytes = resolved.train_block_bytes;
   const uint64_t pieces = std::min<uint64_t>(config.data.window, resolved.train_blocks / lanes + 2);
-  const uint64_t permuted = pieces * resolved.train_block_rows * sizeof(uint32_t);
-  const uint64_t samples = resolved.train_block_rows * sizeof(StripSample);
-  memory.order_bytes =
-      lanes_here * (permuted + samples) + resolved.train_blocks * kOrderBytesPerBlock;
+  // A row of each sample; where rows are resampled how often it was taken, too.
+  const uint64_t row_bytes = sizeof(uint32_t) * (config.data.resamples() ? 2 : 1);
+  const uint64_t permuted = pieces * resolved.block_samples() * row_bytes;
+  const uint64_t samples = resolved.block_samples() * sizeof(StripSample);
+  const uint64_t by_class =
+      config.data.samples_classes() ? resolved.train_block_rows * sizeof(uint32_t) : 0;
+  memory.order_bytes = lanes_here * (permuted + samples + by_class) +
+                       resolved.train_blocks * kOrderBytesPerBlock + sampling_bytes(config);
 }
 
 // Blocks into what is left, and what is remembered to choose them.
@@ -108,6 +122,7 @@ LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule
   } else {
     memory.train_rows = resolved.train_rows;
     memory.train_row_bytes = resolved.train_row_bytes;
+    if (config.data.samples_classes()) memory.train_row_bytes += sizeof(uint32_t);  // by class
   }
   memory.test_rows = resolved.test_rows;
   memory.test_row_bytes = resolved.test_row_bytes;

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
+#include "worker/data/block_sampling.h"
 #include "worker/data/memory_table.h"
 #include "worker/data/order.h"
 #include "worker/data/row_source.h"
@@ -12,16 +14,12 @@ namespace ballast {
 
 class MemoryRows final : public RowSource {
  public:
-  MemoryRows(std::unique_ptr<const MemoryTable> table, const SampleOrder& order)
-      : table_(std::move(table)), order_(order) {}
+  // `sampling` is of the table's data set, `order` of as many places as it has samples. kDataLoss:
+  // a block has other labels than its chunk counts.
+  static Result<std::unique_ptr<RowSource>> open(std::unique_ptr<const MemoryTable> table,
+                                                 BlockSampling sampling, const SampleOrder& order);
 
-  Status read(uint64_t epoch, LaneId lane, uint64_t first, const RowRoom& room) override {
-    order_.positions(epoch, lane, first, room.ids);
-    table_->read(epoch, room);
-    if (room.blocks == nullptr) return {};
-    for (uint64_t row : room.ids) room.blocks->push_back(dataset()->place(row).block);
-    return {};
-  }
+  Status read(uint64_t epoch, LaneId lane, uint64_t first, const RowRoom& room) override;
   void forget(LaneId) override {}
   void stop() override {}
   [[nodiscard]] bool in_memory() const override { return true; }
@@ -31,8 +29,16 @@ class MemoryRows final : public RowSource {
   }
 
  private:
+  MemoryRows(std::unique_ptr<const MemoryTable> table, BlockSampling sampling,
+             const SampleOrder& order);
+  [[nodiscard]] Status sort_rows();
+  // Turns places on the line of all samples into rows of the data set.
+  void take(uint64_t epoch, std::span<uint64_t> places, std::span<uint32_t> passes) const;
+
   const std::unique_ptr<const MemoryTable> table_;
+  const BlockSampling sampling_;
   const SampleOrder order_;
+  std::vector<uint32_t> by_class_;  // of the blocks, one after another; empty: no classes
 };
 
 }  // namespace ballast

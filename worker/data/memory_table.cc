@@ -1,28 +1,20 @@
 #include "worker/data/memory_table.h"
 
-#include <algorithm>
-#include <atomic>
 #include <cstring>
-#include <thread>
 
 #include "worker/data/check_values.h"
 #include "worker/data/chunk_reader.h"
+#include "worker/data/each_chunk.h"
 #include "worker/data/list_rows.h"
 #include "worker/data/row_memory.h"
 
 namespace ballast {
-namespace {
-
-constexpr uint32_t kRemoteThreads = 8;
-
-}  // namespace
 
 MemoryTable::MemoryTable(std::shared_ptr<const Dataset> dataset, RowPlan plan)
     : dataset_(std::move(dataset)), plan_(std::move(plan)) {}
 
 Result<std::unique_ptr<const MemoryTable>> MemoryTable::load(std::shared_ptr<const Dataset> dataset,
                                                              RowPlan plan, uint32_t threads) {
-  const auto chunks = static_cast<uint32_t>(dataset->manifest().chunks.size());
   std::unique_ptr<MemoryTable> table(new MemoryTable(std::move(dataset), std::move(plan)));
   for (const ColumnPlan& column : table->plan_.columns) {
     BALLAST_ASSIGN(Buffer memory, map_rows(table->dataset_->rows() * held_row_bytes(column.spec)));
@@ -30,25 +22,8 @@ Result<std::unique_ptr<const MemoryTable>> MemoryTable::load(std::shared_ptr<con
     table->columns_.push_back({column, std::move(memory), std::move(items)});
   }
 
-  // Each chunk has its own place for an outcome; the first in the data set's order is reported, so
-  // that the message does not depend on the threads.
-  std::vector<Status> outcomes(chunks);
-  std::atomic<uint32_t> next{0};
-  std::atomic<bool> failed{false};
-  const auto work = [&] {
-    for (uint32_t chunk = next++; chunk < chunks && !failed; chunk = next++) {
-      outcomes[chunk] = table->load_chunk(chunk);
-      if (!outcomes[chunk].ok()) failed = true;
-    }
-  };
-  {
-    // A network answers many as quickly as one.
-    if (table->dataset_->source()->is_remote()) threads = std::max(threads, kRemoteThreads);
-    std::vector<std::jthread> helpers;
-    for (uint32_t i = 1; i < std::min(threads, chunks); ++i) helpers.emplace_back(work);
-    work();
-  }
-  for (const Status& outcome : outcomes) BALLAST_RETURN_IF_ERROR(outcome);
+  BALLAST_RETURN_IF_ERROR(for_each_chunk(*table->dataset_, threads,
+                                         [&](uint32_t chunk) { return table->load_chunk(chunk); }));
   return std::unique_ptr<const MemoryTable>(std::move(table));
 }
 
@@ -100,13 +75,19 @@ std::vector<HeldColumn> MemoryTable::held_columns(const BlockPlace& block) const
   return held;
 }
 
-void MemoryTable::read(uint64_t epoch, const RowRoom& room) const {
+void MemoryTable::read(const RowPasses& passes, const RowRoom& room) const {
   const auto find = [&](size_t column, std::span<const std::byte*> places) {
     const uint64_t row_bytes = held_row_bytes(columns_[column].plan.spec);
     const std::byte* stored = columns_[column].memory.data();
     for (size_t i = 0; i < places.size(); ++i) places[i] = stored + room.ids[i] * row_bytes;
   };
-  gather_rows(plan_, epoch, find, room);
+  gather_rows(plan_, passes, find, room);
+}
+
+std::span<const std::byte> MemoryTable::column_of(const BlockPlace& block, size_t column) const {
+  const uint64_t row_bytes = columns_[column].plan.spec.row_bytes();
+  return columns_[column].memory.bytes().subspan(block.first_row * row_bytes,
+                                                 block.stored.rows * row_bytes);
 }
 
 }  // namespace ballast

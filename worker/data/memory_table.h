@@ -29,8 +29,10 @@ class MemoryTable {
 
   [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const { return dataset_; }
   [[nodiscard]] const RowPlan& plan() const { return plan_; }
-  // The rows that room.ids names, as they are in this epoch.
-  void read(uint64_t epoch, const RowRoom& room) const;
+  // The rows that room.ids names, as they are in these passes.
+  void read(const RowPasses& passes, const RowRoom& room) const;
+  // A fixed column of the plan: its values in a block, as stored.
+  [[nodiscard]] std::span<const std::byte> column_of(const BlockPlace& block, size_t column) const;
 
  private:
   struct Column {

@@ -1,43 +1,60 @@
 #include "worker/data/order_replay.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "common/base/check.h"
+#include "worker/data/chunk_reader.h"
 #include "worker/data/order_ledger.h"
 
 namespace ballast {
 
-OrderReplay::OrderReplay(const JobConfig& job, const Dataset& dataset)
-    : schedule_(schedule_of(job)), window_(job.data.window), seed_(job.seed) {
-  BALLAST_CHECK(job.data.order != Order::kAuto && dataset.rows() == schedule_.rows());
-  if (job.data.order != Order::kStrip) {
-    places_.emplace(job.data.order, schedule_.rows(), schedule_.lanes(), seed_);
-    return;
+Result<OrderReplay> OrderReplay::open(const JobConfig& job,
+                                      std::shared_ptr<const Dataset> dataset) {
+  BALLAST_ASSIGN(BlockSampling sampling, BlockSampling::open(job.data, job.seed, *dataset));
+  const uint64_t expected = schedule_of(job).rows();
+  if (sampling.samples() != expected) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("data set {}: {} samples an epoch expected, {} found: is it the data "
+                              "of that run?",
+                              dataset->folder(), expected, sampling.samples()));
   }
-  for (uint64_t block = 0; block < dataset.block_count(); ++block) {
-    block_rows_.push_back(dataset.block(block).stored.rows);
-    first_rows_.push_back(dataset.block(block).first_row);
-  }
+  return OrderReplay(job, std::move(dataset), std::move(sampling));
 }
 
-std::vector<uint64_t> OrderReplay::rows(LaneId lane, Clock clock) {
+OrderReplay::OrderReplay(const JobConfig& job, std::shared_ptr<const Dataset> dataset,
+                         BlockSampling sampling)
+    : schedule_(schedule_of(job)),
+      window_(job.data.window),
+      seed_(job.seed),
+      label_(job.data.label),
+      dataset_(std::move(dataset)),
+      sampling_(std::move(sampling)) {
+  BALLAST_CHECK(job.data.order != Order::kAuto);
+  if (job.data.order == Order::kStrip) return;
+  places_.emplace(job.data.order, schedule_.rows(), schedule_.lanes(), seed_);
+}
+
+Result<std::vector<uint64_t>> OrderReplay::rows(LaneId lane, Clock clock) {
   std::vector<uint64_t> rows(schedule_.samples_of(lane, clock));
   if (rows.empty()) return rows;
   const uint64_t epoch = schedule_.epoch_of(clock);
   uint64_t place = schedule_.first_position(clock);
   if (places_) {
     places_->positions(epoch, lane, place, rows);
+    BALLAST_RETURN_IF_ERROR(take_places(epoch, rows));
     return rows;
   }
   if (!order_ || epoch != epoch_) {
-    order_.emplace(block_rows_, schedule_.lanes(), window_, seed_, epoch);
+    order_.emplace(sampling_.block_samples(), schedule_.lanes(), window_, seed_, epoch);
     strip_.reset();
     pieces_.clear();
     epoch_ = epoch;
   }
   for (size_t done = 0; done < rows.size();) {
     const uint64_t strip = order_->strip_of(lane, place);
-    enter_strip(lane, strip);
+    BALLAST_RETURN_IF_ERROR(enter_strip(lane, strip));
     const uint64_t first = place - order_->strip_begin(lane, strip);
     const uint64_t count = std::min<uint64_t>(rows.size() - done, strip_rows_.size() - first);
     std::copy_n(strip_rows_.begin() + static_cast<ptrdiff_t>(first), count,
@@ -48,12 +65,28 @@ std::vector<uint64_t> OrderReplay::rows(LaneId lane, Clock clock) {
   return rows;
 }
 
+// Places on the line of all samples become rows of the data set.
+Status OrderReplay::take_places(uint64_t epoch, std::span<uint64_t> places) {
+  if (sampling_.each_row_once()) return {};
+  for (uint64_t& place : places) {
+    const BlockSampling::Place at = sampling_.place_of(place);
+    auto known = by_class_.find(at.block);
+    if (known == by_class_.end()) {
+      BALLAST_ASSIGN(std::vector<uint32_t> by_class, rows_by_class(at.block));
+      known = by_class_.emplace(at.block, std::move(by_class)).first;
+    }
+    place = dataset_->block(at.block).first_row +
+            sampling_.take(epoch, at.block, at.place, known->second).row;
+  }
+  return {};
+}
+
 // Keeps the pieces that the new strip shares with the one before.
-void OrderReplay::enter_strip(LaneId lane, uint64_t strip) {
-  if (strip_ == strip && lane_ == lane) return;
+Status OrderReplay::enter_strip(LaneId lane, uint64_t strip) {
+  if (strip_ == strip && lane_ == lane) return {};
   if (lane_ != lane) pieces_.clear();
   lane_ = lane;
-  strip_ = strip;
+  strip_.reset();  // until it is whole
   const std::vector<Share> shares = order_->shares(lane, strip);
   std::map<uint64_t, std::vector<uint64_t>> kept;
   for (const Share& share : shares) {
@@ -61,7 +94,8 @@ void OrderReplay::enter_strip(LaneId lane, uint64_t strip) {
     if (held) {
       kept.insert(std::move(held));
     } else {
-      kept.try_emplace(share.piece, rows_of_piece(lane, share.piece));
+      BALLAST_ASSIGN(std::vector<uint64_t> rows, rows_of_piece(lane, share.piece));
+      kept.try_emplace(share.piece, std::move(rows));
     }
   }
   pieces_ = std::move(kept);
@@ -72,25 +106,41 @@ void OrderReplay::enter_strip(LaneId lane, uint64_t strip) {
   for (const StripSample& sample : samples) {
     strip_rows_.push_back(pieces_.at(shares[sample.share].piece)[sample.place]);
   }
+  strip_ = strip;
+  return {};
 }
 
-std::vector<uint64_t> OrderReplay::rows_of_piece(LaneId lane, uint64_t index) const {
+Result<std::vector<uint64_t>> OrderReplay::rows_of_piece(LaneId lane, uint64_t index) const {
   const Piece piece = order_->piece(lane, index);
-  std::vector<uint32_t> permuted(piece.rows);
-  order_->permute_piece(lane, index, permuted);
-  std::vector<uint64_t> rows;
-  rows.reserve(piece.rows);
-  for (uint32_t row : permuted) rows.push_back(first_rows_[piece.block] + piece.first_row + row);
-  return rows;
+  std::vector<uint32_t> rows(piece.rows);
+  order_->permute_piece(lane, index, rows);
+  for (uint32_t& row : rows) row += piece.first_row;
+  BALLAST_ASSIGN(const std::vector<uint32_t> by_class, rows_by_class(piece.block));
+  sampling_.take(epoch_, piece.block, by_class, rows, {});
+  const uint64_t first_row = dataset_->block(piece.block).first_row;
+  std::vector<uint64_t> taken;
+  taken.reserve(rows.size());
+  for (uint32_t row : rows) taken.push_back(first_row + row);
+  return taken;
 }
 
-std::map<Clock, uint64_t> OrderReplay::ledgers(LaneId lane, const std::set<Clock>& nexts) {
+Result<std::vector<uint32_t>> OrderReplay::rows_by_class(uint64_t index) const {
+  if (!sampling_.by_class()) return std::vector<uint32_t>();
+  const BlockPlace& block = dataset_->block(index);
+  BALLAST_ASSIGN(const size_t column, dataset_->find_column(label_));
+  BALLAST_ASSIGN(const ChunkReader chunk, ChunkReader::open(*dataset_, block.chunk));
+  BALLAST_ASSIGN(const ColumnBlock labels, chunk.read_values(block.index_in_chunk, column));
+  return sampling_.rows_by_class(index, dataset_->columns()[column], labels.values.bytes(),
+                                 dataset_->block_name(block));
+}
+
+Result<std::map<Clock, uint64_t>> OrderReplay::ledgers(LaneId lane, const std::set<Clock>& nexts) {
   std::map<Clock, uint64_t> sums;
   uint64_t sum = 0;
   Clock done = 0;
   for (const Clock next : nexts) {
     for (; done < std::min<Clock>(next, schedule_.steps()); ++done) {
-      const std::vector<uint64_t> taken = rows(lane, done);
+      BALLAST_ASSIGN(const std::vector<uint64_t> taken, rows(lane, done));
       if (!taken.empty()) sum += step_hash(lane, done, taken);
     }
     sums[next] = sum;

@@ -1,7 +1,7 @@
 // OrderReplay: the rows of any step of a job, and the order ledger that they make, from the job's
-// numbers and the sizes of the data set's blocks alone: no row is read. Goes through SampleOrder
-// and StripOrder as the loader does. Going forward along a lane is cheap, any other step costs at
-// most a strip. Owner thread.
+// numbers and the sizes of the data set's blocks: no row is read, but for the labels where the job
+// samples classes. Goes through SampleOrder, StripOrder and BlockSampling as the loader does. Going
+// forward along a lane is cheap, any other step costs at most a strip. Owner thread.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include "common/base/ids.h"
 #include "common/config/job_config.h"
 #include "common/placement/lane_schedule.h"
+#include "worker/data/block_sampling.h"
 #include "worker/data/dataset.h"
 #include "worker/data/order.h"
 #include "worker/data/strip_order.h"
@@ -21,25 +22,32 @@ namespace ballast {
 
 class OrderReplay {
  public:
-  // `job` is resolved, its order not auto; `dataset` is its data.train.
-  OrderReplay(const JobConfig& job, const Dataset& dataset);
+  // `job` is resolved, its order not auto; `dataset` has its training rows. Errors: those of
+  // BlockSampling::open; kInvalidInput: the data set has other rows than the job.
+  static Result<OrderReplay> open(const JobConfig& job, std::shared_ptr<const Dataset> dataset);
 
   [[nodiscard]] const LaneSchedule& schedule() const { return schedule_; }
   // Of the data set, in the order they are trained; empty: the lane is absent from the step.
-  [[nodiscard]] std::vector<uint64_t> rows(LaneId lane, Clock clock);
+  // Errors: those of reading the labels, where the job samples classes; none else.
+  Result<std::vector<uint64_t>> rows(LaneId lane, Clock clock);
   // For each of `nexts`: the sum of step_hash() over the lane's steps below it. kNever: over all.
-  [[nodiscard]] std::map<Clock, uint64_t> ledgers(LaneId lane, const std::set<Clock>& nexts);
+  Result<std::map<Clock, uint64_t>> ledgers(LaneId lane, const std::set<Clock>& nexts);
 
  private:
-  void enter_strip(LaneId lane, uint64_t strip);
-  [[nodiscard]] std::vector<uint64_t> rows_of_piece(LaneId lane, uint64_t piece) const;
+  OrderReplay(const JobConfig& job, std::shared_ptr<const Dataset> dataset, BlockSampling sampling);
+  Status take_places(uint64_t epoch, std::span<uint64_t> places);
+  Status enter_strip(LaneId lane, uint64_t strip);
+  Result<std::vector<uint64_t>> rows_of_piece(LaneId lane, uint64_t piece) const;
+  Result<std::vector<uint32_t>> rows_by_class(uint64_t block) const;
 
   const LaneSchedule schedule_;
   std::optional<SampleOrder> places_;  // full and none; nothing: strip
   const uint32_t window_;
   const uint64_t seed_;
-  std::vector<uint32_t> block_rows_;  // strip: of each block
-  std::vector<uint64_t> first_rows_;  // strip: of the data set, of each block
+  std::string label_;
+  std::shared_ptr<const Dataset> dataset_;
+  BlockSampling sampling_;
+  std::map<uint64_t, std::vector<uint32_t>> by_class_;  // full, where classes are sampled: by block
 
   // The strip that rows() was last asked for.
   std::optional<StripOrder> order_;

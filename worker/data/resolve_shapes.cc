@@ -6,9 +6,9 @@
 #include <numeric>
 
 #include "common/base/hash.h"
-#include "common/config/choices.h"
+#include "worker/data/block_sampling.h"
 #include "worker/data/block_store.h"
-#include "worker/data/examine.h"
+#include "worker/data/class_counts.h"
 #include "worker/data/memory_table.h"
 #include "worker/data/transform.h"
 
@@ -22,33 +22,26 @@ Status check_same_widths(const DataConfig& config, const RowPlan& train, const R
   return Status(Code::kInvalidInput,
                 fmt::format("data.test {}: {} features and {} label values a row expected as in "
                             "data.train {}, {} and {} found",
-                            config.test, train.width, train.label.width, config.train, test.width,
-                            test.label.width));
+                            config.test, train.width, train.label.width, train_name(config),
+                            test.width, test.label.width));
 }
 
-// From the histograms of the labels that each block has in its chunk's footer.
+// The classes and their sizes, from the histograms of the labels in the chunks' footers.
 Status resolve_classes(JobConfig& config, const Dataset& train) {
-  const std::string key = fmt::format("data.balance = \"{}\"", name_of(config.data.balance));
-  if (config.data.label != train.manifest().label) {
-    return Status(Code::kInvalidInput,
-                  fmt::format("{}: data.label = \"{}\", but data set {} counts the values of "
-                              "\"{}\"; convert it with --label {}",
-                              key, config.data.label, config.data.train, train.manifest().label,
-                              config.data.label));
+  BALLAST_ASSIGN(const auto counts, count_classes(config.data, train));
+  for (const auto& [label, size] : class_sizes(train, train_sets(config.data), counts)) {
+    config.resolved.class_labels.push_back(static_cast<double>(label));
+    config.resolved.class_rows.push_back(size);
   }
-  BALLAST_ASSIGN(const std::vector<LabelCount> counts, count_labels(train));
-  uint64_t counted = 0;
-  for (const LabelCount& count : counts) {
-    config.resolved.class_labels.push_back(static_cast<double>(count.label));
-    config.resolved.class_rows.push_back(static_cast<double>(count.count));
-    counted += count.count;
-  }
-  if (counted == train.rows()) return {};
-  return Status(Code::kInvalidInput,
-                fmt::format("{}: a label of whole numbers with at most 1024 different values in "
-                            "each block expected, data set {} has counted {} of its {} rows of "
-                            "\"{}\"",
-                            key, config.data.train, counted, train.rows(), config.data.label));
+  return {};
+}
+
+Status resolve_samples(JobConfig& config, const Dataset& train) {
+  BALLAST_ASSIGN(const BlockSampling sampling,
+                 BlockSampling::open(config.data, config.seed, train));
+  config.resolved.epoch_samples = sampling.samples();
+  config.resolved.train_block_samples = std::ranges::max(sampling.block_samples());
+  return {};
 }
 
 Status resolve_test(JobConfig& config, const RowPlan& train) {
@@ -64,15 +57,8 @@ Status resolve_test(JobConfig& config, const RowPlan& train) {
 
 }  // namespace
 
-Result<std::shared_ptr<const Dataset>> open_filled_dataset(const std::string& folder,
-                                                           const Access& access) {
-  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset, Dataset::open(folder, access));
-  if (dataset->rows() > 0) return dataset;
-  return Status(Code::kInvalidInput,
-                "data set " + folder + ": at least one row expected, none found");
-}
-
-// A row of class c weighs rows / (classes * rows of c): all rows together weigh their number.
+// A row of class c weighs samples / (classes * samples of c) of an epoch: all samples together
+// weigh their number.
 RowUse training_use(const JobConfig& config) {
   RowUse use{.training = true, .seed = config.seed, .class_weights = {}};
   if (config.data.balance != Balance::kWeights) return use;
@@ -85,27 +71,43 @@ RowUse training_use(const JobConfig& config) {
   return use;
 }
 
-Status resolve_shapes(JobConfig& config) {
-  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> train,
-                 open_filled_dataset(config.data.train, access_of(config.data)));
-  BALLAST_ASSIGN(const RowPlan plan, plan_rows(*train, config.data));
-  ResolvedConfig& resolved = config.resolved;
-  resolved = {};
-  resolved.train_rows = train->rows();
+namespace {
+
+void measure_train(const Dataset& train, const RowPlan& plan, ResolvedConfig& resolved) {
+  resolved.train_rows = train.rows();
   resolved.input_width = plan.width;
   resolved.label_width = plan.label.width;
-  resolved.train_row_bytes = MemoryTable::row_bytes(*train, plan);
-  resolved.train_blocks = train->block_count();
-  for (const ManifestBlock& block : train->manifest().blocks) {
+  resolved.train_row_bytes = MemoryTable::row_bytes(train, plan);
+  resolved.train_blocks = train.block_count();
+  resolved.train_block_rows = 0;
+  for (const ManifestBlock& block : train.manifest().blocks) {
     resolved.train_block_rows = std::max<uint64_t>(resolved.train_block_rows, block.rows);
   }
-  resolved.train_block_bytes = BlockStore::slot_bytes(*train, plan);
-  resolved.train_manifest_xxh3 = hex64(train->manifest_xxh3());
+  resolved.train_block_bytes = BlockStore::slot_bytes(train, plan);
+  resolved.train_manifest_xxh3 = hex64(train.manifest_xxh3());
+}
+
+Status measure(JobConfig& config, const Dataset& train) {
+  BALLAST_ASSIGN(const RowPlan plan, plan_rows(train, config.data));
+  measure_train(train, plan, config.resolved);
+  return config.data.test.empty() ? Status() : resolve_test(config, plan);
+}
+
+}  // namespace
+
+Status measure_shapes(JobConfig& config) {
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> train, open_train_sets(config.data));
+  return measure(config, *train);
+}
+
+Status resolve_shapes(JobConfig& config) {
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> train, open_train_sets(config.data));
+  config.resolved = {};
+  BALLAST_RETURN_IF_ERROR(measure(config, *train));
   if (config.data.balance != Balance::kNone) {
     BALLAST_RETURN_IF_ERROR(resolve_classes(config, *train));
   }
-  if (!config.data.test.empty()) BALLAST_RETURN_IF_ERROR(resolve_test(config, plan));
-  return {};
+  return resolve_samples(config, *train);
 }
 
 }  // namespace ballast

@@ -44,26 +44,22 @@ uint32_t StreamRows::blocks_per_lane(uint32_t window) {
 }
 
 StreamRows::StreamRows(std::shared_ptr<const Dataset> dataset, RowPlan plan,
-                       std::unique_ptr<BlockStore> store, uint32_t lanes, uint32_t window,
-                       uint64_t seed, uint64_t epochs)
+                       std::unique_ptr<BlockStore> store, BlockSampling sampling, uint32_t lanes,
+                       uint32_t window, uint64_t seed, uint64_t epochs)
     : dataset_(std::move(dataset)),
       plan_(std::move(plan)),
       store_(std::move(store)),
+      sampling_(std::move(sampling)),
       window_(window),
       seed_(seed),
       epochs_(epochs),
-      lanes_(lanes) {
-  block_rows_.reserve(dataset_->block_count());
-  for (uint64_t block = 0; block < dataset_->block_count(); ++block) {
-    block_rows_.push_back(dataset_->block(block).stored.rows);
-  }
-}
+      lanes_(lanes) {}
 
 std::shared_ptr<const StripOrder> StreamRows::order_of(uint64_t epoch) {
   std::lock_guard lock(mutex_);
   if (const auto known = orders_.find(epoch); known != orders_.end()) return known->second;
-  auto order = std::make_shared<const StripOrder>(block_rows_, static_cast<uint32_t>(lanes_.size()),
-                                                  window_, seed_, epoch);
+  auto order = std::make_shared<const StripOrder>(
+      sampling_.block_samples(), static_cast<uint32_t>(lanes_.size()), window_, seed_, epoch);
   if (orders_.size() >= kOrdersKept) orders_.erase(orders_.begin());
   orders_[epoch] = order;
   return order;
@@ -128,19 +124,13 @@ Status StreamRows::open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64
   for (const Share& share : shares) {
     auto held = lane.pieces.find(share.piece);
     if (held == lane.pieces.end()) {
-      const Piece piece = order.piece(id, share.piece);
-      Result<std::shared_ptr<const Block>> block = store_->get(piece.block);
-      if (!block.ok()) {
+      Result<HeldPiece> piece = open_piece(lane, id, share.piece);
+      if (!piece.ok()) {
         lane.order = nullptr;  // nothing of this strip is to be used
         lane.pieces.clear();
-        return block.status();
+        return piece.status();
       }
-      held =
-          lane.pieces
-              .emplace(share.piece, HeldPiece{std::move(*block), piece.block, piece.first_row, {}})
-              .first;
-      held->second.permuted.resize(piece.rows);
-      order.permute_piece(id, share.piece, held->second.permuted);
+      held = lane.pieces.emplace(share.piece, std::move(*piece)).first;
     }
     lane.shares.push_back(&held->second);
   }
@@ -163,6 +153,32 @@ void StreamRows::say_uses(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t s
     store_->expect_uses(id, uses_of(*order_of(lane.epochs_said), id, lane.epochs_said));
   }
   store_->passed(id, time_of(epoch, strip) - 1);
+}
+
+// lane.mutex held. Waits for the block.
+Result<StreamRows::HeldPiece> StreamRows::open_piece(const LaneStrip& lane, LaneId id,
+                                                     uint64_t number) {
+  const Piece piece = lane.order->piece(id, number);
+  HeldPiece held;
+  held.block_number = piece.block;
+  BALLAST_ASSIGN(held.block, store_->get(piece.block));
+  held.rows.resize(piece.rows);
+  lane.order->permute_piece(id, number, held.rows);
+  for (uint32_t& row : held.rows) row += piece.first_row;
+  if (sampling_.each_row_once()) return held;
+  BALLAST_ASSIGN(const std::vector<uint32_t> by_class, rows_by_class(*held.block, piece.block));
+  held.passes.resize(piece.rows);
+  sampling_.take(lane.epoch, piece.block, by_class, held.rows, held.passes);
+  return held;
+}
+
+Result<std::vector<uint32_t>> StreamRows::rows_by_class(const Block& block, uint64_t number) const {
+  if (!sampling_.by_class()) return std::vector<uint32_t>();
+  const size_t label = plan_.label.input;
+  const ColumnSpec& spec = plan_.columns[label].spec;
+  return sampling_.rows_by_class(
+      number, spec, {block.column(label), block.place().stored.rows * spec.row_bytes()},
+      dataset_->block_name(block.place()));
 }
 
 // The newest piece of each of the next strips, into the next epoch at the end of this one.
@@ -212,8 +228,12 @@ void StreamRows::gather_rows(const LaneStrip& lane, uint64_t first, const RowRoo
   std::vector<uint32_t> rows(count);  // in their blocks
   for (size_t i = 0; i < count; ++i) {
     const HeldPiece& piece = *lane.shares[samples[i].share];
-    rows[i] = piece.first_row + piece.permuted[samples[i].place];
+    rows[i] = piece.rows[samples[i].place];
     room.ids[i] = piece.block->place().first_row + rows[i];
+  }
+  std::vector<uint32_t> passes(sampling_.each_row_once() ? 0 : count);
+  for (size_t i = 0; i < passes.size(); ++i) {
+    passes[i] = lane.shares[samples[i].share]->passes[samples[i].place];
   }
   if (room.blocks != nullptr) add_blocks(lane, samples, *room.blocks);
   const auto find = [&](size_t column, std::span<const std::byte*> out) {
@@ -222,7 +242,8 @@ void StreamRows::gather_rows(const LaneStrip& lane, uint64_t first, const RowRoo
       out[i] = lane.shares[samples[i].share]->block->column(column) + rows[i] * row_bytes;
     }
   };
-  ballast::gather_rows(plan_, lane.epoch, find, room);
+  ballast::gather_rows(plan_, passes.empty() ? RowPasses(lane.epoch) : RowPasses(passes), find,
+                       room);
 }
 
 }  // namespace ballast

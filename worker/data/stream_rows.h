@@ -9,6 +9,7 @@
 #include <mutex>
 #include <vector>
 
+#include "worker/data/block_sampling.h"
 #include "worker/data/block_store.h"
 #include "worker/data/row_source.h"
 #include "worker/data/strip_order.h"
@@ -17,10 +18,11 @@ namespace ballast {
 
 class StreamRows final : public RowSource {
  public:
-  // `store` is of the same data set; epochs: the last one has no successor to fetch ahead for.
+  // `store` and `sampling` are of the same data set; epochs: the last one has no successor to fetch
+  // ahead for.
   StreamRows(std::shared_ptr<const Dataset> dataset, RowPlan plan,
-             std::unique_ptr<BlockStore> store, uint32_t lanes, uint32_t window, uint64_t seed,
-             uint64_t epochs);
+             std::unique_ptr<BlockStore> store, BlockSampling sampling, uint32_t lanes,
+             uint32_t window, uint64_t seed, uint64_t epochs);
 
   Status read(uint64_t epoch, LaneId lane, uint64_t first, const RowRoom& room) override;
   void forget(LaneId lane) override;
@@ -40,9 +42,9 @@ class StreamRows final : public RowSource {
  private:
   struct HeldPiece {
     std::shared_ptr<const Block> block;
-    uint64_t block_number = 0;       // of the data set
-    uint32_t first_row = 0;          // of the piece, in the block
-    std::vector<uint32_t> permuted;  // StripOrder::permute_piece
+    uint64_t block_number = 0;     // of the data set
+    std::vector<uint32_t> rows;    // of the block, in the order of StripOrder::permute_piece
+    std::vector<uint32_t> passes;  // BlockSampling; empty: the epoch
   };
   // The strip a lane stands in.
   struct LaneStrip {
@@ -59,6 +61,8 @@ class StreamRows final : public RowSource {
   std::shared_ptr<const StripOrder> order_of(uint64_t epoch);
   Status open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip);
   void say_uses(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip);
+  Result<HeldPiece> open_piece(const LaneStrip& lane, LaneId id, uint64_t number);
+  Result<std::vector<uint32_t>> rows_by_class(const Block& block, uint64_t number) const;
   void look_ahead(const LaneStrip& lane, LaneId id);
   static void add_blocks(const LaneStrip& lane, std::span<const StripSample> samples,
                          std::vector<uint64_t>& blocks);
@@ -68,10 +72,10 @@ class StreamRows final : public RowSource {
   const std::shared_ptr<const Dataset> dataset_;
   const RowPlan plan_;
   const std::unique_ptr<BlockStore> store_;
+  const BlockSampling sampling_;
   const uint32_t window_;
   const uint64_t seed_;
   const uint64_t epochs_;
-  std::vector<uint32_t> block_rows_;
   std::vector<LaneStrip> lanes_;
 
   std::mutex mutex_;                                              // guards all below

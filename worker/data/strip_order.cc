@@ -28,14 +28,16 @@ void shuffle(std::span<T> values, uint64_t key) {
 
 StripOrder::StripOrder(std::span<const uint32_t> block_rows, uint32_t lanes, uint32_t window,
                        uint64_t seed, uint64_t epoch)
-    : window_(window), seed_(seed), epoch_(epoch), blocks_(block_rows.size()), lanes_(lanes) {
-  BALLAST_CHECK(!block_rows.empty() && lanes > 0 && window > 0);
-  std::iota(blocks_.begin(), blocks_.end(), 0u);
+    : window_(window), seed_(seed), epoch_(epoch), lanes_(lanes) {
+  blocks_.reserve(block_rows.size());
+  for (uint32_t block = 0; block < block_rows.size(); ++block) {
+    if (block_rows[block] > 0) blocks_.push_back(block);
+  }
+  BALLAST_CHECK(!blocks_.empty() && lanes > 0 && window > 0);
   shuffle(std::span(blocks_), hash_numbers({seed, kBlockStream, epoch}));
   line_.reserve(blocks_.size() + 1);
   line_.push_back(0);
   for (uint32_t block : blocks_) {
-    BALLAST_CHECK(block_rows[block] > 0);
     line_.push_back(line_.back() + block_rows[block]);
   }
   const uint64_t rows = line_.back();

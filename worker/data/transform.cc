@@ -220,8 +220,9 @@ void load_ints(const ColumnSpec& spec, const ValuePlan& plan, Places rows, int64
 // Gathers one batch, column after column.
 class Gatherer {
  public:
-  Gatherer(const RowPlan& plan, uint64_t epoch, const FindPlaces& find, const RowRoom& room)
-      : plan_(plan), epoch_(epoch), find_(find), room_(room), places_(room.ids.size()) {}
+  Gatherer(const RowPlan& plan, const RowPasses& passes, const FindPlaces& find,
+           const RowRoom& room)
+      : plan_(plan), passes_(passes), find_(find), room_(room), places_(room.ids.size()) {}
 
   void values(const ValuePlan& value, float* out, uint64_t stride) {
     if (value.added) return sums(value, out, stride);
@@ -315,7 +316,8 @@ class Gatherer {
                     .stride = stride,
                     .spare = scratch.spare.data(),
                     .ids = room_.ids.data() + first,
-                    .epoch = epoch_};
+                    .epoch = passes_.all,
+                    .passes = passes_.each.empty() ? nullptr : passes_.each.data() + first};
     if (!value.crossed.empty()) {
       cross(value, scratch, first, count);
     } else {
@@ -375,7 +377,7 @@ class Gatherer {
   }
 
   const RowPlan& plan_;
-  const uint64_t epoch_;
+  const RowPasses& passes_;
   const FindPlaces& find_;
   const RowRoom& room_;
   std::vector<const std::byte*> places_;
@@ -395,8 +397,9 @@ uint64_t find_unusable(const ColumnPlan& plan, std::span<const std::byte> raw) {
                     [end](auto value) { return as_double(value) < 0 || as_double(value) >= end; });
 }
 
-void gather_rows(const RowPlan& plan, uint64_t epoch, const FindPlaces& find, const RowRoom& room) {
-  Gatherer gatherer(plan, epoch, find, room);
+void gather_rows(const RowPlan& plan, const RowPasses& passes, const FindPlaces& find,
+                 const RowRoom& room) {
+  Gatherer gatherer(plan, passes, find, room);
   float* out = room.features;
   for (const ValuePlan& value : plan.features) {
     gatherer.values(value, out, plan.width);

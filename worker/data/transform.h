@@ -123,6 +123,15 @@ struct RowRoom {
   std::vector<uint64_t>* blocks = nullptr;
 };
 
+// How often each row of a batch was taken before, modulo 2^32: what random transforms draw from.
+struct RowPasses {
+  RowPasses(uint64_t epoch) : all(epoch) {}  // NOLINT: implicit, each row comes once an epoch
+  RowPasses(std::span<const uint32_t> each_row) : each(each_row) {}  // NOLINT: as above
+
+  uint64_t all = 0;
+  std::span<const uint32_t> each;  // empty: `all`
+};
+
 // Sets places[i] to where row i of the batch is held (list_rows.h) of RowPlan::columns[column].
 using FindPlaces = std::function<void(size_t column, std::span<const std::byte*> places)>;
 
@@ -130,6 +139,7 @@ using FindPlaces = std::function<void(size_t column, std::span<const std::byte*>
 // out has the label 0, so that labels a model cannot have may be filtered away. Weights below the
 // least normal float are 0: sums of them could not be divided by. In training, rows that weigh 0
 // have features of 0.
-void gather_rows(const RowPlan& plan, uint64_t epoch, const FindPlaces& find, const RowRoom& room);
+void gather_rows(const RowPlan& plan, const RowPasses& passes, const FindPlaces& find,
+                 const RowRoom& room);
 
 }  // namespace ballast

@@ -12,6 +12,7 @@
 #include "worker/data/dataset.h"
 #include "worker/data/eval_loader.h"
 #include "worker/data/examine.h"
+#include "worker/data/train_sets.h"
 #include "worker/model/model_check.h"
 #include "worker/tool/memory_sum.h"
 
@@ -117,7 +118,9 @@ void judge_dataset(const JobConfig& job, const std::string& folder, uint64_t rea
 Findings judge_data(const JobConfig& job, bool every_byte, uint64_t read_whole_bytes_max) {
   if (every_byte) read_whole_bytes_max = std::numeric_limits<uint64_t>::max();
   Findings findings;
-  judge_dataset(job, job.data.train, read_whole_bytes_max, findings);
+  for (const TrainSet& set : train_sets(job.data)) {
+    judge_dataset(job, set.location, read_whole_bytes_max, findings);
+  }
   if (!job.data.test.empty()) judge_dataset(job, job.data.test, read_whole_bytes_max, findings);
   return findings;
 }

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <sstream>
 #include <vector>
 
 #include "common/config/choices.h"
@@ -31,10 +32,15 @@ double distinct(double kinds, double draws) {
   return kinds <= 1 ? kinds : kinds * (1 - std::pow(1 - 1 / kinds, draws));
 }
 
-uint64_t extra_reads(const JobConfig& job, const Dataset& train) {
-  std::vector<uint32_t> rows;
-  for (const ManifestBlock& block : train.manifest().blocks) rows.push_back(block.rows);
-  return StripOrder(rows, job.train.lanes, job.data.window, job.seed, 0).extra_reads();
+uint64_t extra_reads(const JobConfig& job, const BlockSampling& sampling) {
+  return StripOrder(sampling.block_samples(), job.train.lanes, job.data.window, job.seed, 0)
+      .extra_reads();
+}
+
+// That an epoch takes samples of.
+uint64_t blocks_taken(const BlockSampling& sampling) {
+  return sampling.block_samples().size() -
+         static_cast<uint64_t>(std::ranges::count(sampling.block_samples(), 0u));
 }
 
 std::string rate_text(const DataPlan& plan, double samples_per_second) {
@@ -48,24 +54,26 @@ std::string rate_text(const DataPlan& plan, double samples_per_second) {
 
 }  // namespace
 
-DataPlan plan_data(const JobConfig& job, const Dataset& train) {
+DataPlan plan_data(const JobConfig& job, const Dataset& train, const BlockSampling& sampling) {
   DataPlan plan;
   plan.stored_bytes = stored_bytes(train);
-  const auto blocks = static_cast<double>(train.block_count());
+  const auto blocks = static_cast<double>(blocks_taken(sampling));
   const LaneSchedule schedule = schedule_of(job);
   if (job.data.order != Order::kStrip) {
     plan.first_epoch_bytes = job.resolved.train_rows * job.resolved.train_row_bytes;
     plan.blocks_per_batch = distinct(blocks, schedule.batch());
     return plan;
   }
-  const uint64_t extra = extra_reads(job, train);
-  plan.epoch_requests = train.block_count() + extra;
+  const uint64_t extra = extra_reads(job, sampling);
+  plan.epoch_requests = blocks_taken(sampling) + extra;
   uint64_t block_bytes = 0;
-  for (const ManifestBlock& block : train.manifest().blocks) block_bytes += block.bytes;
+  for (uint64_t block = 0; block < train.block_count(); ++block) {
+    if (sampling.block_samples()[block] > 0) block_bytes += train.block(block).stored.bytes;
+  }
   const double again = blocks > 0 ? static_cast<double>(extra) / blocks : 0;
   plan.epoch_bytes = static_cast<uint64_t>(static_cast<double>(block_bytes) * (1 + again));
   plan.bytes_per_sample = static_cast<double>(plan.epoch_bytes) /
-                          static_cast<double>(std::max<uint64_t>(train.rows(), 1));
+                          static_cast<double>(std::max<uint64_t>(sampling.samples(), 1));
   const double lane_blocks = std::max(1.0, blocks / job.train.lanes);
   const double mixed = std::min<double>(job.data.window, lane_blocks);
   plan.blocks_per_batch =
@@ -94,11 +102,15 @@ Result<double> measured_rate(const std::string& run_dir) {
 Status run_data_plan(const ResolveOptions& options, const ShapeResolver& resolve_shapes,
                      double samples_per_second, std::ostream& out) {
   BALLAST_ASSIGN(const JobConfig job, resolve_job(options, resolve_shapes));
-  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> train,
-                 Dataset::open(job.data.train, access_of(job.data)));
-  const DataPlan plan = plan_data(job, *train);
-  out << fmt::format("data            {}: {} rows in {} blocks\n", job.data.train, train->rows(),
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> train, open_train_sets(job.data));
+  BALLAST_ASSIGN(const BlockSampling sampling, BlockSampling::open(job.data, job.seed, *train));
+  const DataPlan plan = plan_data(job, *train, sampling);
+  out << fmt::format("data            {}: {} rows in {} blocks\n", train->folder(), train->rows(),
                      train->block_count());
+  if (!sampling.each_row_once() || train->parts().size() > 1) {
+    std::istringstream lines(describe(sampling, train_sets(job.data), job.data.label));
+    for (std::string line; std::getline(lines, line);) out << "sampling        " << line << '\n';
+  }
   out << fmt::format("order           {}", name_of(job.data.order));
   if (job.data.order == Order::kStrip) out << fmt::format(", window {} blocks", job.data.window);
   out << fmt::format("\nmixing          {:.1f} of {} blocks in a step of {} samples, on average\n",

@@ -7,6 +7,7 @@
 
 #include "common/base/status.h"
 #include "common/config/job_config.h"
+#include "worker/data/block_sampling.h"
 #include "worker/data/dataset.h"
 #include "worker/tool/resolve_command.h"
 
@@ -21,8 +22,9 @@ struct DataPlan {
   double bytes_per_sample = 0;     // read for each sample of an epoch
 };
 
-// `job` is resolved, `train` its training set.
-[[nodiscard]] DataPlan plan_data(const JobConfig& job, const Dataset& train);
+// `job` is resolved, `train` has its training rows, `sampling` says which are taken.
+[[nodiscard]] DataPlan plan_data(const JobConfig& job, const Dataset& train,
+                                 const BlockSampling& sampling);
 
 // samples_per_second of a run's summary.json. kNotFound, kInvalidInput: there is none.
 Result<double> measured_rate(const std::string& run_dir);

@@ -22,8 +22,11 @@ std::string counted(uint64_t count, std::string_view noun) {
 std::string describe_steps(const JobConfig& job) {
   const TrainConfig& train = job.train;
   const LaneSchedule schedule = schedule_of(job);
-  return fmt::format("{}: {}, {}, {}\n{}: {}, {} of {}, {} over {}\n", job.name,
-                     counted(job.resolved.train_rows, "train row"),
+  std::string rows = counted(job.resolved.train_rows, "train row");
+  if (job.data.resamples()) {
+    rows += fmt::format(" ({} an epoch)", counted(job.resolved.samples(), "sample"));
+  }
+  return fmt::format("{}: {}, {}, {}\n{}: {}, {} of {}, {} over {}\n", job.name, rows,
                      counted(job.resolved.test_rows, "test row"),
                      counted(job.resolved.input_width, "feature"), name_of(train.mode),
                      counted(train.epochs, "epoch"), counted(schedule.steps(), "step"),

@@ -13,23 +13,38 @@
 #include "common/storage/checkpoint.h"
 #include "worker/data/copy_rows.h"
 #include "worker/data/order_replay.h"
+#include "worker/data/train_sets.h"
 #include "worker/tool/row_counter.h"
 #include "worker/tool/trained_model.h"
 
 namespace ballast {
 namespace {
 
+// The training sets where they are now.
+Result<DataConfig> moved(DataConfig data, const std::vector<std::string>& places) {
+  if (places.empty()) return data;
+  if (places.size() != 1 + data.mix.size()) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("data replay --data: a place for each of the {} training sets of the "
+                              "run expected, in their order ({}), {} found",
+                              1 + data.mix.size(), train_name(data), places.size()));
+  }
+  data.train = places.front();
+  for (size_t i = 0; i < data.mix.size(); ++i) data.mix[i].train = places[i + 1];
+  return data;
+}
+
 Result<std::shared_ptr<const Dataset>> open_data_of(const JobConfig& job,
                                                     const ReplayOptions& options) {
-  const std::string& folder = options.data.empty() ? job.data.train : options.data;
-  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset,
-                 Dataset::open(folder, access_of(job.data)));
+  BALLAST_ASSIGN(const DataConfig data, moved(job.data, options.data));
+  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset, open_train_sets(data));
   const std::string found = hex64(dataset->manifest_xxh3());
   if (found == job.resolved.train_manifest_xxh3) return dataset;
-  return Status(Code::kInvalidInput,
-                fmt::format("data set {}: manifest {} expected by the run {}, {} found: it is not "
-                            "the data of that run; name the folder that is with --data",
-                            folder, job.resolved.train_manifest_xxh3, options.run_dir, found));
+  return Status(
+      Code::kInvalidInput,
+      fmt::format("data set {}: manifest {} expected by the run {}, {} found: it is not "
+                  "the data of that run; name the folder that is with --data",
+                  dataset->folder(), job.resolved.train_manifest_xxh3, options.run_dir, found));
 }
 
 // ---------------------------------------------------------------- the rows of a step
@@ -54,8 +69,8 @@ Result<std::vector<StepRows>> rows_of(OrderReplay& replay, const ReplayOptions& 
   std::vector<StepRows> found;
   for (uint32_t lane = 0; lane < schedule.lanes(); ++lane) {
     if (options.lane && *options.lane != lane) continue;
-    StepRows of_lane{LaneId(lane), replay.rows(LaneId(lane), *options.step)};
-    if (!of_lane.rows.empty()) found.push_back(std::move(of_lane));
+    BALLAST_ASSIGN(std::vector<uint64_t> rows, replay.rows(LaneId(lane), *options.step));
+    if (!rows.empty()) found.push_back({LaneId(lane), std::move(rows)});
   }
   if (!found.empty()) return found;
   return Status(Code::kInvalidInput,
@@ -65,6 +80,9 @@ Result<std::vector<StepRows>> rows_of(OrderReplay& replay, const ReplayOptions& 
 }
 
 void print_table(const Dataset& dataset, const std::vector<StepRows>& lanes, std::ostream& out) {
+  for (size_t set = 0; dataset.parts().size() > 1 && set < dataset.parts().size(); ++set) {
+    out << fmt::format("# {}/ is {}\n", set, dataset.parts()[set].folder);
+  }
   out << fmt::format("{:>5} {:>6} {:>12}  {:<20} {:>6} {:>12}\n", "lane", "place", "row", "chunk",
                      "block", "row in block");
   for (const auto& [lane, rows] : lanes) {
@@ -119,15 +137,16 @@ Result<std::vector<UnitLedger>> stored_ledgers(const std::string& run_dir,
 }
 
 // By lane: the ledger that the order makes, at every clock at which some unit stands.
-std::vector<std::map<Clock, uint64_t>> expected_ledgers(OrderReplay& replay,
-                                                        const std::vector<UnitLedger>& units) {
+Result<std::vector<std::map<Clock, uint64_t>>> expected_ledgers(
+    OrderReplay& replay, const std::vector<UnitLedger>& units) {
   RowCounter counter;
   uint64_t rows = 0;
   std::vector<std::map<Clock, uint64_t>> expected;
   for (uint32_t lane = 0; lane < replay.schedule().lanes(); ++lane) {
     std::set<Clock> nexts;
     for (const UnitLedger& unit : units) nexts.insert(unit.lanes.at(lane).next);
-    expected.push_back(replay.ledgers(LaneId(lane), nexts));
+    BALLAST_ASSIGN(auto ledgers, replay.ledgers(LaneId(lane), nexts));
+    expected.push_back(std::move(ledgers));
     for (Clock t = 0; t < std::min<Clock>(*nexts.rbegin(), replay.schedule().steps()); ++t) {
       rows += replay.schedule().samples_of(LaneId(lane), t);
     }
@@ -149,7 +168,7 @@ Status verify_checkpoint(const std::string& run_dir, OrderReplay& replay, std::o
                               "has none",
                               manifest.id, run_dir, unit.unit.value(), unit.lanes.size(), lanes));
   }
-  const std::vector<std::map<Clock, uint64_t>> expected = expected_ledgers(replay, units);
+  BALLAST_ASSIGN(const auto expected, expected_ledgers(replay, units));
   for (const UnitLedger& unit : units) {
     for (uint32_t lane = 0; lane < lanes; ++lane) {
       const LaneLedger& found = unit.lanes[lane];
@@ -176,7 +195,7 @@ Status verify_checkpoint(const std::string& run_dir, OrderReplay& replay, std::o
 Status run_replay(const ReplayOptions& options, std::ostream& out) {
   BALLAST_ASSIGN(const JobConfig job, load_run(options.run_dir));
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, open_data_of(job, options));
-  OrderReplay replay(job, *dataset);
+  BALLAST_ASSIGN(OrderReplay replay, OrderReplay::open(job, dataset));
   if (options.step) BALLAST_RETURN_IF_ERROR(show_step(job, *dataset, replay, options, out));
   return options.verify ? verify_checkpoint(options.run_dir, replay, out) : Status();
 }
@@ -193,7 +212,8 @@ void add_replay_command(CLI::App& data, Status& outcome) {
       command->add_option("--out", options->out, "make a data set of the rows there, no table");
   command->add_flag("--overwrite", options->overwrite, "replace a data set that is there")
       ->needs(out->needs(step));
-  command->add_option("--data", options->data, "where the training data is, if it has moved");
+  command->add_option("--data", options->data,
+                      "where the training data is, if it has moved; once for each set");
   CLI::Option* verify = command->add_flag(
       "--verify", options->verify,
       "compare the order ledgers of the newest checkpoint with the order of the data");

@@ -6,6 +6,7 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "common/base/status.h"
 #include "worker/tool/command.h"
@@ -14,10 +15,10 @@ namespace ballast {
 
 struct ReplayOptions {
   std::string run_dir;
-  std::string data;              // where the training data is now; empty: where the run had it
-  std::optional<uint64_t> step;  // from 0, as messages and checkpoints count
-  std::optional<uint32_t> lane;  // nothing: all that have rows in the step
-  std::string out;               // of the step's rows a data set; empty: a table
+  std::vector<std::string> data;  // where the training sets are now; empty: where the run had them
+  std::optional<uint64_t> step;   // from 0, as messages and checkpoints count
+  std::optional<uint32_t> lane;   // nothing: all that have rows in the step
+  std::string out;                // of the step's rows a data set; empty: a table
   bool overwrite = false;
   bool verify = false;  // the ledgers of the newest checkpoint
 };

@@ -15,6 +15,7 @@
 #include "common/config/job_file.h"
 #include "worker/data/file.h"
 #include "worker/data/memory_budget.h"
+#include "worker/data/train_sets.h"
 #include "worker/model/model_check.h"
 #include "worker/tool/job_plan.h"
 #include "worker/tool/resume_source.h"
@@ -141,6 +142,24 @@ Result<JobConfig> load_resumed(const std::string& run_dir, const ResumeSource& s
                   to_string(source)));
 }
 
+// Every lane has one, and there is a step.
+Status check_enough_samples(const JobConfig& job) {
+  const uint64_t samples = job.resolved.samples();
+  const char* what = job.data.resamples() ? "samples of an epoch" : "rows";
+  if (job.train.lanes > samples) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("train.lanes = {} is more than the {} {} of {}: every lane needs "
+                              "one; set train.lanes to at most {}",
+                              job.train.lanes, samples, what, train_name(job.data), samples));
+  }
+  if (job.data.tail != Tail::kDrop || samples >= job.train.batch) return Status();
+  return Status(
+      Code::kInvalidInput,
+      fmt::format("data.tail = \"drop\" leaves no step: {} has {} {} and train.batch = {}; "
+                  "set train.batch to at most {}, or data.tail to short or pad",
+                  train_name(job.data), samples, what, job.train.batch, samples));
+}
+
 }  // namespace
 
 Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver& resolve_shapes) {
@@ -162,22 +181,7 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
   BALLAST_RETURN_IF_ERROR(check_device(job.cluster.device));
   job.resolved = ResolvedConfig();  // read anew: the data may not be what it was
   BALLAST_RETURN_IF_ERROR(resolve_shapes(job));
-  if (job.train.lanes > job.resolved.train_rows) {
-    return Status(
-        Code::kInvalidInput,
-        fmt::format("train.lanes = {} is more than the {} rows of {}: every lane needs one; "
-                    "set train.lanes to at most {}",
-                    job.train.lanes, job.resolved.train_rows, job.data.train,
-                    job.resolved.train_rows));
-  }
-  if (job.data.tail == Tail::kDrop && job.resolved.train_rows < job.train.batch) {
-    return Status(
-        Code::kInvalidInput,
-        fmt::format("data.tail = \"drop\" leaves no step: {} has {} rows and train.batch = "
-                    "{}; set train.batch to at most {}, or data.tail to short or pad",
-                    job.data.train, job.resolved.train_rows, job.train.batch,
-                    job.resolved.train_rows));
-  }
+  BALLAST_RETURN_IF_ERROR(check_enough_samples(job));
   choose_order(job);
   choose_threads(job, usable_cores());
   BALLAST_RETURN_IF_ERROR(loader_memory(job, schedule_of(job)).check(job.data.memory_mib));

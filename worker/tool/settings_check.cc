@@ -4,15 +4,19 @@
 
 #include "common/placement/parameters.h"
 #include "common/placement/units.h"
+#include "worker/data/train_sets.h"
 
 namespace ballast {
 
 Findings judge_settings(const JobConfig& job) {
   Findings notes;
-  if (job.train.batch > job.resolved.train_rows) {
-    notes.push_back({false, fmt::format("train.batch = {} is more than the {} rows of {}: a step "
-                                        "takes all of them, and an epoch is one step",
-                                        job.train.batch, job.resolved.train_rows, job.data.train)});
+  if (job.train.batch > job.resolved.samples()) {
+    notes.push_back(
+        {false,
+         fmt::format("train.batch = {} is more than the {} {} of {}: a step takes all of "
+                     "them, and an epoch is one step",
+                     job.train.batch, job.resolved.samples(),
+                     job.data.resamples() ? "samples of an epoch" : "rows", train_name(job.data))});
   }
   const auto parameters = parameters_of(job.model, job.resolved.input_width);
   const size_t units = cut_units(parameters, job.cluster.unit_bytes).size();

@@ -42,6 +42,7 @@ TEST(KeyReference, IsItselfASoundJobOfDefaults) {
   EXPECT_EQ(job->train.optimizer, OptimizerConfig());
   EXPECT_EQ(job->model.layers.size(), 4u);
   EXPECT_EQ(job->data.transforms.size(), 17u);
+  EXPECT_EQ(job->data.mix.size(), 1u);
 }
 
 TEST(KeyReference, KeepsItsLinesShort) {

@@ -28,7 +28,8 @@ TEST(KeyTable, HasAKeyForEveryField) {
   const auto keys = [](const char* section) { return find_section(section)->keys.size(); };
 
   EXPECT_EQ(keys("job"), field_count<JobConfig>() - 7) << "two keys, the rest are sections";
-  EXPECT_EQ(keys("data"), field_count<DataConfig>() - 2) << "but transforms and s3";
+  EXPECT_EQ(keys("data"), field_count<DataConfig>() - 3) << "but mix, transforms and s3";
+  EXPECT_EQ(keys("data.mix"), field_count<MixConfig>());
   EXPECT_EQ(keys("data.s3"), field_count<S3Config>());
   EXPECT_EQ(keys("data.transform"), field_count<TransformConfig>());
   EXPECT_EQ(keys("model"), field_count<ModelConfig>() - 1) << "but the layers";

@@ -38,13 +38,13 @@ class OrderReplayTest : public DataFixture {
 TEST_F(OrderReplayTest, SaysWhichRowsTheLoaderGivesInEveryOrder) {
   for (const Order order : {Order::kFull, Order::kNone, Order::kStrip}) {
     const JobConfig job = job_of(order);
-    OrderReplay replay(job, *dataset_);
+    OrderReplay replay = OrderReplay::open(job, dataset_).value();
     const auto loader = BatchLoader::open(job, replay.schedule()).value();
     for (Clock clock = 0; clock < replay.schedule().steps(); ++clock) {
       for (uint32_t number = 0; number < job.train.lanes; ++number) {
         const LaneId lane(number);
         const Batch batch = loader->take({&lane, 1}, clock).value();
-        ASSERT_TRUE(std::ranges::equal(replay.rows(lane, clock), batch.row_ids));
+        ASSERT_TRUE(std::ranges::equal(replay.rows(lane, clock).value(), batch.row_ids));
       }
     }
     std::filesystem::remove_all(job.data.train);
@@ -53,29 +53,29 @@ TEST_F(OrderReplayTest, SaysWhichRowsTheLoaderGivesInEveryOrder) {
 
 TEST_F(OrderReplayTest, SaysTheSameOfAStepWhateverItWasAskedBefore) {
   const JobConfig job = job_of(Order::kStrip);
-  OrderReplay forward(job, *dataset_);
+  OrderReplay forward = OrderReplay::open(job, dataset_).value();
   for (Clock clock = 0; clock < 30; ++clock) (void)forward.rows(LaneId(2), clock);
-  const std::vector<uint64_t> expected = forward.rows(LaneId(2), 30);
+  const std::vector<uint64_t> expected = forward.rows(LaneId(2), 30).value();
 
-  EXPECT_EQ(OrderReplay(job, *dataset_).rows(LaneId(2), 30), expected);
+  EXPECT_EQ(OrderReplay::open(job, dataset_)->rows(LaneId(2), 30).value(), expected);
   (void)forward.rows(LaneId(1), 51);
-  EXPECT_EQ(forward.rows(LaneId(2), 30), expected);
+  EXPECT_EQ(forward.rows(LaneId(2), 30).value(), expected);
 }
 
 TEST_F(OrderReplayTest, AddsUpTheStepsOfALaneBelowEachClock) {
   const JobConfig job = job_of(Order::kStrip);
-  OrderReplay replay(job, *dataset_);
+  OrderReplay replay = OrderReplay::open(job, dataset_).value();
   const LaneId lane(3);
   const LaneSchedule& schedule = replay.schedule();
   uint64_t first_ten = 0;
   uint64_t all = 0;
   for (Clock clock = 0; clock < schedule.steps(); ++clock) {
     if (!schedule.present(lane, clock)) continue;
-    all += step_hash(lane, clock, replay.rows(lane, clock));
+    all += step_hash(lane, clock, replay.rows(lane, clock).value());
     if (clock < 10) first_ten = all;
   }
 
-  const std::map<Clock, uint64_t> ledgers = replay.ledgers(lane, {0, 10, kNever});
+  const std::map<Clock, uint64_t> ledgers = replay.ledgers(lane, {0, 10, kNever}).value();
 
   EXPECT_EQ(ledgers, (std::map<Clock, uint64_t>{{0, 0}, {10, first_ten}, {kNever, all}}));
 }
@@ -91,15 +91,15 @@ TEST_F(OrderReplayTest, NamesAnotherOrderOfTheSameRowsAndAnotherStepDifferently)
 
 TEST_F(OrderReplayTest, BatchesNameTheRowsOfEachOfTheirLanes) {
   const JobConfig job = job_of(Order::kFull);
-  OrderReplay replay(job, *dataset_);
+  OrderReplay replay = OrderReplay::open(job, dataset_).value();
   const auto loader = BatchLoader::open(job, replay.schedule()).value();
   const std::vector<LaneId> lanes = {LaneId(1), LaneId(3)};
 
   const Batch batch = loader->take(lanes, 6).value();
 
   EXPECT_EQ(batch.rows_hashes,
-            (std::vector<uint64_t>{step_hash(lanes[0], 6, replay.rows(lanes[0], 6)),
-                                   step_hash(lanes[1], 6, replay.rows(lanes[1], 6))}));
+            (std::vector<uint64_t>{step_hash(lanes[0], 6, replay.rows(lanes[0], 6).value()),
+                                   step_hash(lanes[1], 6, replay.rows(lanes[1], 6).value())}));
 }
 
 TEST_F(OrderReplayTest, CopiesRowsOfManyBlocksInTheOrderGiven) {

@@ -37,8 +37,9 @@ class StreamRowsTest : public DataFixture {
     auto source = open_source(folder_, {}, {.bytes = direct ? ~uint64_t{0} : 0, .threads = 4});
     auto store = BlockStore::open(dataset_, plan, std::move(source).value(), slots, slots_to_keep);
     EXPECT_TRUE(store.ok()) << store.status().to_string();
-    return std::make_unique<StreamRows>(dataset_, std::move(plan), std::move(store).value(), lanes,
-                                        window, /*seed=*/7, epochs);
+    BlockSampling each_once = BlockSampling::open(config, /*seed=*/7, *dataset_).value();
+    return std::make_unique<StreamRows>(dataset_, std::move(plan), std::move(store).value(),
+                                        std::move(each_once), lanes, window, /*seed=*/7, epochs);
   }
   std::unique_ptr<StreamRows> open_keeping(uint32_t slots_to_keep, uint64_t epochs = kEpochs) {
     return open(kLanes * StreamRows::blocks_per_lane(kWindow), false, kWindow, slots_to_keep,

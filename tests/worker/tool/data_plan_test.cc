@@ -26,7 +26,8 @@ class DataPlanTest : public DataFixture {
     ASSERT_TRUE(status.ok()) << status.to_string();
   }
   [[nodiscard]] DataPlan plan() const {
-    return plan_data(job_, *Dataset::open(job_.data.train).value());
+    const auto train = Dataset::open(job_.data.train).value();
+    return plan_data(job_, *train, BlockSampling::open(job_.data, job_.seed, *train).value());
   }
 
   JobConfig job_;

@@ -45,7 +45,7 @@ class ReplayCommand : public DataFixture {
 
   // A checkpoint of one unit whose lanes stand at `marks`.
   UnitImage image_at(const std::vector<Clock>& marks) {
-    OrderReplay replay(job_, *dataset_);
+    OrderReplay replay = OrderReplay::open(job_, dataset_).value();
     UnitImage image;
     image.unit = UnitId(0);
     image.marks = marks;
@@ -82,7 +82,7 @@ TEST_F(ReplayCommand, PrintsWhereTheRowsOfAStepAre) {
 
   ASSERT_TRUE(run_replay(options_, out_).ok());
 
-  const std::vector<uint64_t> rows = OrderReplay(job_, *dataset_).rows(LaneId(2), 7);
+  const std::vector<uint64_t> rows = OrderReplay::open(job_, dataset_)->rows(LaneId(2), 7).value();
   EXPECT_THAT(out_.str(), HasSubstr("# step 7, in epoch 1 of 1: 7 rows of 1 lane, order strip\n"));
   for (size_t i = 0; i < rows.size(); ++i) {
     const RowPlace place = dataset_->place(rows[i]);
@@ -117,7 +117,7 @@ TEST_F(ReplayCommand, RefusesStepsAndLanesThatAreNotInTheRun) {
 
 TEST_F(ReplayCommand, RefusesOtherDataAndNamesBothHashes) {
   options_.step = 0;
-  options_.data = write_pixels("other", kRows, 3, /*classes=*/9);
+  options_.data = {write_pixels("other", kRows, 3, /*classes=*/9)};
   const std::string other = hex64(Dataset::open(options_.data).value()->manifest_xxh3());
 
   EXPECT_THAT(refusal(),
@@ -130,7 +130,7 @@ TEST_F(ReplayCommand, TakesTheDataFromWhereItHasMoved) {
   options_.step = 0;
   EXPECT_THAT(refusal(), HasSubstr("no such folder"));
 
-  options_.data = path("moved");
+  options_.data = {path("moved")};
 
   EXPECT_TRUE(run_replay(options_, out_).ok());
 }

@@ -99,7 +99,7 @@ template <typename Change>
 Stage each_picture(uint64_t index, uint64_t seed, const Change& change) {
   return [=](const Tile& tile) {
     for (size_t r = 0; r < tile.rows; ++r) {
-      Random random(row_key(seed, tile.epoch, tile.ids[r], index));
+      Random random(row_key(seed, tile.pass(r), tile.ids[r], index));
       std::copy_n(tile.row(r), tile.width, tile.spare);
       change(random, tile.spare, tile.row(r));
     }
@@ -123,7 +123,7 @@ Result<Stage> image_stage(const TransformConfig& transform, uint64_t index, uint
     const double probability = transform.probability;
     return Stage([=](const Tile& tile) {
       for (size_t r = 0; r < tile.rows; ++r) {
-        const uint64_t key = row_key(seed, tile.epoch, tile.ids[r], index);
+        const uint64_t key = row_key(seed, tile.pass(r), tile.ids[r], index);
         if (unit_double(key) < probability) flip(picture, tile.row(r));
       }
     });

@@ -126,7 +126,7 @@ Result<Stage> token_dropout_stage(const TransformConfig& transform, uint64_t ind
   const int64_t unknown = transform.unknown;
   return Stage([=](const Tile& tile) {
     for (size_t r = 0; r < tile.rows; ++r) {
-      const uint64_t key = row_key(seed, tile.epoch, tile.ids[r], index);
+      const uint64_t key = row_key(seed, tile.pass(r), tile.ids[r], index);
       int64_t* row = tile.int_row(r);
       for (uint32_t k = 0; k < tile.width; ++k) {
         if (unit_double(mix64(key + k)) < rate) row[k] = unknown;
@@ -139,7 +139,7 @@ Stage noise_stage(const TransformConfig& transform, uint64_t index, uint64_t see
   const double sigma = transform.sigma;
   return [=](const Tile& tile) {
     for (size_t r = 0; r < tile.rows; ++r) {
-      Random random(row_key(seed, tile.epoch, tile.ids[r], index));
+      Random random(row_key(seed, tile.pass(r), tile.ids[r], index));
       float* row = tile.row(r);
       for (uint32_t k = 0; k < tile.width; ++k) {
         row[k] += static_cast<float>(sigma * random.normal());
@@ -244,9 +244,9 @@ int64_t hash_bucket(std::span<const int64_t> numbers, uint64_t seed, uint64_t bu
   return static_cast<int64_t>(xxh3(std::as_bytes(numbers), seed) % buckets);
 }
 
-uint64_t row_key(uint64_t seed, uint64_t epoch, uint64_t row, uint64_t transform) {
+uint64_t row_key(uint64_t seed, uint64_t pass, uint64_t row, uint64_t transform) {
   constexpr uint64_t kTransforms = 0x7472616e73;  // "trans": apart from order and dropout
-  return hash_numbers({seed, kTransforms, epoch, row, transform});
+  return hash_numbers({seed, kTransforms, pass, row, transform});
 }
 
 }  // namespace ballast

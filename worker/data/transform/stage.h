@@ -1,8 +1,9 @@
 // Stage: one transform of a chain, applied to a tile of rows: some rows of one column, together
 // small enough for the first cache. A tile's values are whole numbers (`ints`) or floats (`out`); a
-// stage takes one kind and leaves one. Pure: random stages are functions of the job's seed, the
-// epoch, the row's number in the data set and the transform's place in the file, so a row has the
-// same bits for whoever gathers it, and new ones in each epoch.
+// stage takes one kind and leaves one. Pure: random stages are functions of the job's seed, how
+// often the row was taken before (its pass: the epoch, where an epoch takes each row once), its
+// number in the data set and the transform's place in the file, so a row has the same bits for
+// whoever gathers it, and new ones each time it is taken.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,9 @@ struct Tile {
   float* spare = nullptr;         // [width]: one row, for stages that move values
   const uint64_t* ids = nullptr;  // [rows], of the data set
   uint64_t epoch = 0;
+  const uint32_t* passes = nullptr;  // [rows]; null: the epoch, for all
 
+  [[nodiscard]] uint64_t pass(size_t i) const { return passes == nullptr ? epoch : passes[i]; }
   [[nodiscard]] float* row(size_t i) const { return out + i * stride; }
   [[nodiscard]] int64_t* int_row(size_t i) const { return ints + i * width; }
 };
@@ -67,6 +70,6 @@ struct ChainState {
                                   uint64_t buckets);
 
 // Of a row and a random transform: what all of its randomness follows from.
-[[nodiscard]] uint64_t row_key(uint64_t seed, uint64_t epoch, uint64_t row, uint64_t transform);
+[[nodiscard]] uint64_t row_key(uint64_t seed, uint64_t pass, uint64_t row, uint64_t transform);
 
 }  // namespace ballast

@@ -1,0 +1,359 @@
+#include "worker/data/block_sampling.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <type_traits>
+
+#include "common/base/check.h"
+#include "common/base/random.h"
+#include "common/config/choices.h"
+#include "worker/data/class_counts.h"
+#include "worker/data/column_values.h"
+
+namespace ballast {
+namespace {
+
+constexpr uint64_t kSampleStream = 0x73616d706c65;  // "sample": apart from other uses of the seed
+constexpr uint64_t kBlockSamplesMax = kBlockRowsMax;
+constexpr double kSamplesMax = 9e15;  // doubles count to 2^53
+constexpr size_t kClassLinesMax = 32;
+
+__extension__ using Wide = unsigned __int128;
+
+// floor(samples * rows_before / rows).
+uint64_t share_of(uint64_t samples, uint64_t rows_before, uint64_t rows) {
+  return static_cast<uint64_t>(Wide{samples} * rows_before / rows);
+}
+
+bool balances(Balance balance) {
+  return balance == Balance::kOversample || balance == Balance::kUndersample;
+}
+
+// The classes that are told apart in a block: one, unless they are balanced.
+std::vector<LabelCount> classes_of(const CountedBlock& block, Balance balance) {
+  return balances(balance) ? block.labels : std::vector<LabelCount>{{0, block.rows}};
+}
+
+// The rows of each class, label by label, in each the sets one after another.
+using ClassesByLabel = std::map<int64_t, std::vector<SampledClass>>;
+
+ClassesByLabel count_rows(std::span<const CountedBlock> blocks, Balance balance) {
+  ClassesByLabel classes;
+  for (const CountedBlock& block : blocks) {
+    for (const LabelCount& count : classes_of(block, balance)) {
+      if (count.count == 0) continue;
+      std::vector<SampledClass>& sets = classes[count.label];
+      if (sets.empty() || sets.back().set != block.set) {
+        sets.push_back({block.set, count.label, 0, 0});
+      }
+      sets.back().rows += count.count;
+    }
+  }
+  return classes;
+}
+
+double size_by_rates(std::span<const SampledClass> classes, std::span<const TrainSet> sets) {
+  double size = 0;
+  for (const SampledClass& of_set : classes) {
+    size += sets[of_set.set].rate * static_cast<double>(of_set.rows);
+  }
+  return size;
+}
+
+// How many samples every class gets; nothing: as many as the rates say.
+std::optional<double> balanced_size(const ClassesByLabel& classes, std::span<const TrainSet> sets,
+                                    Balance balance) {
+  if (!balances(balance)) return std::nullopt;
+  std::vector<double> sizes;
+  for (const auto& [label, of_sets] : classes) sizes.push_back(size_by_rates(of_sets, sets));
+  return balance == Balance::kOversample ? std::ranges::max(sizes) : std::ranges::min(sizes);
+}
+
+// Rounds the sum over the sets, not each of them: a class has the samples it should have.
+void give_samples(std::span<const TrainSet> sets, double factor,
+                  std::vector<SampledClass>& classes) {
+  double wanted = 0;
+  uint64_t given = 0;
+  for (SampledClass& of_set : classes) {
+    wanted += sets[of_set.set].rate * static_cast<double>(of_set.rows) * factor;
+    of_set.samples = static_cast<uint64_t>(std::llround(wanted)) - given;
+    given += of_set.samples;
+  }
+}
+
+// "data.rate = 2", and what data.balance makes of it.
+std::string cause_of(const TrainSet& set, Balance balance) {
+  std::string text = fmt::format("{}.rate = {}", set.table, set.rate);
+  if (balances(balance)) text += fmt::format(" and data.balance = \"{}\"", name_of(balance));
+  return text;
+}
+
+Status check_set(const TrainSet& set, Balance balance, uint64_t rows, uint64_t samples) {
+  if (samples > 0) return {};
+  return Status(Code::kInvalidInput,
+                fmt::format("{}: an epoch takes no sample of the {} rows of data set {}; expected "
+                            "one at least: set {}.rate to {:.3g} or more, or leave the set out",
+                            cause_of(set, balance), rows, set.location, set.table,
+                            1 / static_cast<double>(rows)));
+}
+
+Status too_many(const TrainSet& set, Balance balance, uint64_t rows, double samples) {
+  return Status(Code::kInvalidInput,
+                fmt::format("{}: an epoch takes {:.0f} samples of a block of {} rows of data set "
+                            "{}, at most {} expected; lower {}.rate, or convert it again with a "
+                            "smaller --block-kib",
+                            cause_of(set, balance), samples, rows, set.location, kBlockSamplesMax,
+                            set.table));
+}
+
+std::string share_text(const std::string& what, uint64_t rows, uint64_t samples, uint64_t all) {
+  return fmt::format("{}: {} rows give {} samples an epoch, {:.1f} %\n", what, rows, samples,
+                     100.0 * static_cast<double>(samples) / static_cast<double>(all));
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------- how many
+
+Result<BlockSampling> BlockSampling::open(const DataConfig& data, uint64_t seed,
+                                          const Dataset& dataset) {
+  std::vector<std::vector<LabelCount>> labels(dataset.block_count());
+  if (data.samples_classes()) {
+    BALLAST_ASSIGN(labels, count_classes(data, dataset));
+  }
+  std::vector<CountedBlock> blocks;
+  blocks.reserve(dataset.block_count());
+  for (uint64_t block = 0; block < dataset.block_count(); ++block) {
+    blocks.push_back(
+        {dataset.part_of(block), dataset.block(block).stored.rows, std::move(labels[block])});
+  }
+  return make(train_sets(data), data.balance, seed, blocks);
+}
+
+Result<BlockSampling> BlockSampling::make(std::span<const TrainSet> sets, Balance balance,
+                                          uint64_t seed, std::span<const CountedBlock> blocks) {
+  BlockSampling sampling(seed);
+  ClassesByLabel classes = count_rows(blocks, balance);
+  const std::optional<double> size = balanced_size(classes, sets, balance);
+  std::vector<uint64_t> rows(sets.size()), samples(sets.size());
+  for (auto& [label, of_sets] : classes) {
+    const double by_rates = size_by_rates(of_sets, sets);
+    if (size.value_or(by_rates) > kSamplesMax) {
+      const SampledClass& first = of_sets.front();
+      return too_many(sets[first.set], balance, first.rows, size.value_or(by_rates));
+    }
+    give_samples(sets, size ? *size / by_rates : 1, of_sets);
+    for (const SampledClass& of_set : of_sets) {
+      rows[of_set.set] += of_set.rows;
+      samples[of_set.set] += of_set.samples;
+      sampling.classes_.push_back(of_set);
+    }
+  }
+  for (size_t set = 0; set < sets.size(); ++set) {
+    BALLAST_RETURN_IF_ERROR(check_set(sets[set], balance, rows[set], samples[set]));
+  }
+  BALLAST_RETURN_IF_ERROR(sampling.add_blocks(sets, balance, blocks));
+  return sampling;
+}
+
+Status BlockSampling::add_blocks(std::span<const TrainSet> sets, Balance balance,
+                                 std::span<const CountedBlock> blocks) {
+  const bool once = std::ranges::all_of(
+      classes_, [](const SampledClass& each) { return each.samples == each.rows; });
+  by_class_ = !once && balances(balance);
+  struct Counted {
+    SampledClass all;
+    uint64_t before = 0;  // rows in the blocks that came
+  };
+  std::map<std::pair<int64_t, size_t>, Counted> counted;
+  for (const SampledClass& each : classes_) {
+    counted[{each.label, each.set}].all = each;
+    if (!once && (labels_.empty() || labels_.back() != each.label)) labels_.push_back(each.label);
+  }
+  for (const CountedBlock& block : blocks) {
+    uint64_t samples = 0;
+    if (!once) first_share_.push_back(shares_.size());
+    if (!once) first_place_.push_back(samples_);
+    for (const LabelCount& count : classes_of(block, balance)) {
+      if (count.count == 0) continue;
+      Counted& known = counted.at({count.label, block.set});
+      const uint64_t before = share_of(known.all.samples, known.before, known.all.rows);
+      known.before += count.count;
+      const uint64_t share = share_of(known.all.samples, known.before, known.all.rows) - before;
+      samples += share;
+      if (samples > kBlockSamplesMax) {
+        return too_many(sets[block.set], balance, block.rows, static_cast<double>(samples));
+      }
+      if (once) continue;
+      const auto label = std::ranges::lower_bound(labels_, count.label) - labels_.begin();
+      shares_.push_back({static_cast<uint32_t>(label), static_cast<uint32_t>(count.count),
+                         static_cast<uint32_t>(share)});
+    }
+    block_samples_.push_back(static_cast<uint32_t>(samples));
+    samples_ += samples;
+  }
+  if (!once) first_share_.push_back(shares_.size());
+  if (!once) first_place_.push_back(samples_);
+  return {};
+}
+
+// ---------------------------------------------------------------- which rows
+
+std::span<const BlockSampling::Share> BlockSampling::shares_of(uint64_t block) const {
+  BALLAST_CHECK(block + 1 < first_share_.size());
+  const uint64_t first = first_share_[block];
+  return std::span(shares_).subspan(first, first_share_[block + 1] - first);
+}
+
+KeyedPermutation BlockSampling::permutation(uint64_t block, const Share& share) const {
+  const auto label = static_cast<uint64_t>(labels_[share.label]);
+  return {share.rows, hash_numbers({seed_, kSampleStream, block, label})};
+}
+
+Result<std::vector<uint32_t>> BlockSampling::rows_by_class(uint64_t block, const ColumnSpec& column,
+                                                           std::span<const std::byte> labels,
+                                                           const std::string& where) const {
+  BALLAST_CHECK(by_class_);
+  if (!is_integer(column.type) || column.width() != 1 || column.variable) {
+    return Status(Code::kDataLoss,
+                  fmt::format("{}: classes of whole numbers, one a row, expected in "
+                              "{}",
+                              where, column.to_string()));
+  }
+  const std::span<const Share> shares = shares_of(block);
+  std::vector<uint32_t> next;  // place of the next row of each share
+  uint32_t rows = 0;
+  for (const Share& share : shares) {
+    next.push_back(rows);
+    rows += share.rows;
+  }
+  BALLAST_CHECK(labels.size() == rows * column.row_bytes());
+  const std::vector<uint32_t> first = next;
+  std::vector<uint32_t> sorted(rows);
+  const auto differs = [&](int64_t label, uint64_t expected, const char* found) {
+    return Status(Code::kDataLoss,
+                  fmt::format("{}: {} rows with {} = {} expected, as the chunk's footer counts, {} "
+                              "found; convert the data set again",
+                              where, expected, column.name, label, found));
+  };
+  return with_type(column.type, [&](auto kind) -> Result<std::vector<uint32_t>> {
+    using Value = decltype(kind);
+    if constexpr (std::is_integral_v<Value>) {
+      for (uint32_t row = 0; row < rows; ++row) {
+        const auto label = static_cast<int64_t>(load_value<Value>(labels.data(), row));
+        const auto found = std::ranges::lower_bound(
+            shares, label, {}, [&](const Share& share) { return labels_[share.label]; });
+        if (found == shares.end() || labels_[found->label] != label) {
+          return differs(label, 0, "one at least");
+        }
+        const auto index = static_cast<size_t>(found - shares.begin());
+        if (next[index] == first[index] + found->rows) return differs(label, found->rows, "more");
+        sorted[next[index]++] = row;
+      }
+    }
+    return std::move(sorted);  // none has more than it should, so none has fewer
+  });
+}
+
+namespace {
+
+BlockSampling::Taken taken(const KeyedPermutation& permutation, uint64_t index,
+                           std::span<const uint32_t> rows) {
+  const uint64_t row = permutation(index % permutation.size());
+  return {rows.empty() ? static_cast<uint32_t>(row) : rows[row],
+          static_cast<uint32_t>(index / permutation.size())};
+}
+
+}  // namespace
+
+BlockSampling::Taken BlockSampling::take(uint64_t epoch, uint64_t block, uint32_t place,
+                                         std::span<const uint32_t> by_class) const {
+  if (each_row_once()) return {place, static_cast<uint32_t>(epoch)};
+  uint64_t first_row = 0;
+  for (const Share& share : shares_of(block)) {
+    if (place < share.samples) {
+      return taken(permutation(block, share), epoch * share.samples + place,
+                   by_class_ ? by_class.subspan(first_row, share.rows) : by_class);
+    }
+    place -= share.samples;
+    first_row += share.rows;
+  }
+  BALLAST_CHECK(false && "a place outside of the block's samples");
+  return {};
+}
+
+void BlockSampling::take(uint64_t epoch, uint64_t block, std::span<const uint32_t> by_class,
+                         std::span<uint32_t> places, std::span<uint32_t> passes) const {
+  if (each_row_once()) {
+    std::ranges::fill(passes, static_cast<uint32_t>(epoch));
+    return;
+  }
+  // One set-up a class, and only of those that have a place here.
+  struct Class {
+    const Share* share;
+    uint64_t end;  // of its places
+    std::span<const uint32_t> rows;
+    std::optional<KeyedPermutation> permutation;
+  };
+  std::vector<Class> classes;
+  uint64_t first_row = 0;
+  uint64_t end = 0;
+  for (const Share& share : shares_of(block)) {
+    end += share.samples;
+    classes.push_back(
+        {&share, end, by_class_ ? by_class.subspan(first_row, share.rows) : by_class, {}});
+    first_row += share.rows;
+  }
+  for (size_t i = 0; i < places.size(); ++i) {
+    const auto found = std::ranges::upper_bound(classes, places[i], {}, &Class::end);
+    BALLAST_CHECK(found != classes.end());
+    const Share& share = *found->share;
+    if (!found->permutation) found->permutation = permutation(block, share);
+    const uint64_t place = places[i] - (found->end - share.samples);
+    const Taken sample = taken(*found->permutation, epoch * share.samples + place, found->rows);
+    places[i] = sample.row;
+    if (!passes.empty()) passes[i] = sample.pass;
+  }
+}
+
+BlockSampling::Place BlockSampling::place_of(uint64_t index) const {
+  BALLAST_CHECK(!each_row_once() && index < samples_);
+  const auto after = std::ranges::upper_bound(first_place_, index);
+  const auto block = static_cast<uint64_t>(after - first_place_.begin()) - 1;
+  return {block, static_cast<uint32_t>(index - first_place_[block])};
+}
+
+// ---------------------------------------------------------------- for people
+
+std::string describe(const BlockSampling& sampling, std::span<const TrainSet> sets,
+                     const std::string& label) {
+  std::vector<SampledClass> by_set(sets.size());
+  std::map<int64_t, SampledClass> by_label;
+  for (const SampledClass& each : sampling.classes()) {
+    for (SampledClass* sum : {&by_set[each.set], &by_label[each.label]}) {
+      sum->rows += each.rows;
+      sum->samples += each.samples;
+    }
+  }
+  std::string text;
+  for (size_t set = 0; set < sets.size(); ++set) {
+    text +=
+        share_text(sets[set].location, by_set[set].rows, by_set[set].samples, sampling.samples());
+  }
+  if (!sampling.by_class()) return text;
+  size_t lines = 0;
+  for (const auto& [value, of_label] : by_label) {
+    if (lines++ == kClassLinesMax) break;
+    text += share_text(fmt::format("{} = {}", label, value), of_label.rows, of_label.samples,
+                       sampling.samples());
+  }
+  if (by_label.size() > kClassLinesMax) {
+    text += fmt::format("and {} more values of {}\n", by_label.size() - kClassLinesMax, label);
+  }
+  return text;
+}
+
+}  // namespace ballast

@@ -1,0 +1,52 @@
+#include "worker/data/train_sets.h"
+
+#include <fmt/format.h>
+
+#include "worker/data/source/joined_source.h"
+
+namespace ballast {
+
+std::vector<TrainSet> train_sets(const DataConfig& data) {
+  std::vector<TrainSet> sets = {{"data", data.train, data.rate}};
+  for (size_t i = 0; i < data.mix.size(); ++i) {
+    sets.push_back({fmt::format("data.mix[{}]", i), data.mix[i].train, data.mix[i].rate});
+  }
+  return sets;
+}
+
+std::string train_name(const DataConfig& data) {
+  std::string name = data.train;
+  for (const MixConfig& set : data.mix) name += " + " + set.train;
+  return name;
+}
+
+Result<std::shared_ptr<const Dataset>> open_train_sets(const DataConfig& data) {
+  std::vector<std::shared_ptr<const Dataset>> parts;
+  for (const TrainSet& set : train_sets(data)) {
+    BALLAST_ASSIGN(std::shared_ptr<const Dataset> part,
+                   open_filled_dataset(set.location, access_of(data)));
+    parts.push_back(std::move(part));
+  }
+  return Dataset::join(std::move(parts));
+}
+
+Result<std::unique_ptr<Source>> open_train_source(const DataConfig& data, const Reading& reading) {
+  if (data.mix.empty()) return open_source(data.train, access_of(data), reading);
+  std::vector<std::shared_ptr<Source>> parts;
+  for (const TrainSet& set : train_sets(data)) {
+    BALLAST_ASSIGN(std::unique_ptr<Source> part,
+                   open_source(set.location, access_of(data), reading));
+    parts.push_back(std::move(part));
+  }
+  return std::unique_ptr<Source>(std::make_unique<JoinedSource>(std::move(parts)));
+}
+
+Result<std::shared_ptr<const Dataset>> open_filled_dataset(const std::string& folder,
+                                                           const Access& access) {
+  BALLAST_ASSIGN(std::shared_ptr<const Dataset> dataset, Dataset::open(folder, access));
+  if (dataset->rows() > 0) return dataset;
+  return Status(Code::kInvalidInput,
+                "data set " + folder + ": at least one row expected, none found");
+}
+
+}  // namespace ballast
