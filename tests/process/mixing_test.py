@@ -127,6 +127,7 @@ class Mixing(ProcessTest):
         self.assertRegex(table, r" 1/[0-9a-f]{16}\.blc ")
         inspected = launching.run("data", "inspect", "rows", cwd=self.folder).stdout
         self.assertIn("rows          120", inspected)
+        self.assertIn("label         label = 9: ", inspected)
 
     def test_another_mix_is_another_job(self):
         self.mix()

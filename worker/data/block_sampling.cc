@@ -32,9 +32,13 @@ bool balances(Balance balance) {
   return balance == Balance::kOversample || balance == Balance::kUndersample;
 }
 
-// The classes that are told apart in a block: one, unless they are balanced.
-std::vector<LabelCount> classes_of(const CountedBlock& block, Balance balance) {
-  return balances(balance) ? block.labels : std::vector<LabelCount>{{0, block.rows}};
+// The classes that are told apart in a block: one, which `all` has room for, unless they are
+// balanced.
+std::span<const LabelCount> classes_of(const CountedBlock& block, Balance balance,
+                                       LabelCount& all) {
+  if (balances(balance)) return block.labels;
+  all = {0, block.rows};
+  return {&all, 1};
 }
 
 // The rows of each class, label by label, in each the sets one after another.
@@ -42,8 +46,9 @@ using ClassesByLabel = std::map<int64_t, std::vector<SampledClass>>;
 
 ClassesByLabel count_rows(std::span<const CountedBlock> blocks, Balance balance) {
   ClassesByLabel classes;
+  LabelCount all;
   for (const CountedBlock& block : blocks) {
-    for (const LabelCount& count : classes_of(block, balance)) {
+    for (const LabelCount& count : classes_of(block, balance, all)) {
       if (count.count == 0) continue;
       std::vector<SampledClass>& sets = classes[count.label];
       if (sets.empty() || sets.back().set != block.set) {
@@ -173,11 +178,12 @@ Status BlockSampling::add_blocks(std::span<const TrainSet> sets, Balance balance
     counted[{each.label, each.set}].all = each;
     if (!once && (labels_.empty() || labels_.back() != each.label)) labels_.push_back(each.label);
   }
+  LabelCount all;
   for (const CountedBlock& block : blocks) {
     uint64_t samples = 0;
     if (!once) first_share_.push_back(shares_.size());
     if (!once) first_place_.push_back(samples_);
-    for (const LabelCount& count : classes_of(block, balance)) {
+    for (const LabelCount& count : classes_of(block, balance, all)) {
       if (count.count == 0) continue;
       Counted& known = counted.at({count.label, block.set});
       const uint64_t before = share_of(known.all.samples, known.before, known.all.rows);

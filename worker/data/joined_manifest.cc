@@ -85,6 +85,16 @@ void leave_out_others(Parts parts, std::map<std::string, std::string>& left_out)
   }
 }
 
+// The label column, if all parts count the values of the same one.
+std::string common_label(Parts parts, std::span<const SharedColumn> columns) {
+  const std::string& label = parts.front()->manifest().label;
+  const bool same =
+      std::ranges::all_of(parts, [&](const auto& part) { return part->manifest().label == label; });
+  const bool there = std::ranges::any_of(
+      columns, [&](const SharedColumn& column) { return column.spec.name == label; });
+  return same && there ? label : "";
+}
+
 // The manifest of a part as it would be if it had been made with these columns alone.
 Manifest seen_through(const Dataset& part, size_t number, std::span<const SharedColumn> columns) {
   Manifest manifest = part.manifest();
@@ -126,6 +136,7 @@ Result<JoinedManifest> join_manifests(Parts parts) {
     }
     BALLAST_ASSIGN(result.manifest, joined(std::move(result.manifest), part));
   }
+  result.manifest.label = common_label(parts, columns);
   return result;
 }
 

@@ -14,7 +14,7 @@
 namespace ballast {
 
 struct JoinedManifest {
-  Manifest manifest;                            // `label` is empty: parts have their own
+  Manifest manifest;                            // `label`: if it is the same in all parts
   std::map<std::string, std::string> left_out;  // by column: why the sets do not agree on it
 };
 

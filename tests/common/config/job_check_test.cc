@@ -47,6 +47,31 @@ TEST(JobCheck, RefusesEmptySizesOfAJobBuiltInCode) {
   EXPECT_THAT(check(job), HasSubstr("train.epochs = 0; expected at least 1"));
 }
 
+TEST(JobCheck, RefusesToResampleRowsThatStayAsStored) {
+  JobConfig job = small_job();
+  job.data.order = Order::kNone;
+  job.data.mix = {{.train = "/data/more", .rate = 1}};
+  EXPECT_EQ(check(job), "ok");
+
+  for (const auto& change :
+       {+[](DataConfig& data) { data.rate = 2; }, +[](DataConfig& data) { data.mix[0].rate = 0.5; },
+        +[](DataConfig& data) { data.balance = Balance::kUndersample; }}) {
+    JobConfig resampled = job;
+    change(resampled.data);
+    EXPECT_THAT(check(resampled), HasSubstr("data.order = \"none\" takes each row once, as stored; "
+                                            "with data.balance = \"oversample\""));
+    EXPECT_THAT(check(resampled), HasSubstr("expected full, strip or auto"));
+  }
+}
+
+TEST(JobCheck, RefusesASetWithoutAPlace) {
+  JobConfig job = small_job();
+  job.data.mix = {{.train = "/data/more", .rate = 1}, {.train = "", .rate = 1}};
+
+  EXPECT_THAT(check(job), HasSubstr("data.mix[1].train is empty; expected the folder or the "
+                                    "address of a data set"));
+}
+
 TEST(JobCheck, RefusesAnOutputTheLossCannotUse) {
   JobConfig job = small_job();
   job.model.layers[0].units = 1;

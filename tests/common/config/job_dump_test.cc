@@ -62,6 +62,7 @@ KeyValue random_value(const Key& key, Random& random) {
 // A job with random values in every key that has a meaning, then mended where keys must agree.
 JobConfig random_job(Random& random) {
   JobConfig job;
+  job.data.mix.resize(random.below(3));
   job.data.transforms.resize(random.below(4));
   job.model.layers.resize(1 + random.below(4));
   for (const Section& section : key_table()) {
@@ -78,6 +79,7 @@ JobConfig random_job(Random& random) {
   job.name = "random";
   job.data.features[1] += "2";
   job.data.label = "label";
+  if (job.data.order == Order::kNone && job.data.resamples()) job.data.order = Order::kStrip;
   for (TransformConfig& transform : job.data.transforms) {
     transform.column = job.data.features[1];
     for (double& size : transform.shape) size = std::floor(size);
@@ -132,10 +134,10 @@ TEST(JobDump, HashesTheSameForAnyClusterAndFolder) {
 TEST(JobDump, HashesDifferentlyForWhatFixesTheResult) {
   const JobConfig job = small_job();
   for (const char* change :
-       {"job.seed=2", "data.features=[\"a\"]", "data.label=other", "data.order=none",
-        "model.loss=mean_squared_error", "layer[0].units=11", "layer[0].bias=false",
-        "train.mode=ssp", "train.epochs=2", "train.batch=128", "train.lanes=4",
-        "train.optimizer.kind=adam", "train.optimizer.learning_rate=0.5",
+       {"job.seed=2", "data.rate=2", "data.balance=oversample", "data.features=[\"a\"]",
+        "data.label=other", "data.order=none", "model.loss=mean_squared_error", "layer[0].units=11",
+        "layer[0].bias=false", "train.mode=ssp", "train.epochs=2", "train.batch=128",
+        "train.lanes=4", "train.optimizer.kind=adam", "train.optimizer.learning_rate=0.5",
         "train.schedule.warmup_steps=3", "cluster.unit_bytes=4096"}) {
     const JobConfig changed = small_job({change});
     EXPECT_NE(job_hash(changed), job_hash(job)) << change;
