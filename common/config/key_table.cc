@@ -59,12 +59,11 @@ Section data_section() {
             "column of sample weights, 0 or more, one a row, of train and test; empty: every row "
             "weighs 1")
       .example("\"\"")
-      .choice(
-          "balance", &DataConfig::balance,
-          "what is done about classes of unlike size while training; weights: a row of class c "
-          "weighs rows / (classes * rows of c), so that every class weighs the same, counted before "
-          "filters; oversample: an epoch has as many samples of every class as of the largest; "
-          "undersample: as of the smallest")
+      .choice("balance", &DataConfig::balance,
+              "what is done about classes of unlike size while training; weights: a row of class c "
+              "weighs rows / (classes * rows of c), so that every class weighs the same, counted "
+              "before filters; oversample: an epoch has as many samples of every class as of the "
+              "largest; undersample: as of the smallest")
       .choice("order", &DataConfig::order,
               "full: the rows of an epoch in a new random order, held in memory; strip: streamed, "
               "each lane mixing `window` random blocks at a time; none: as stored, held in memory; "

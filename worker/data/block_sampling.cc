@@ -6,6 +6,7 @@
 #include <cmath>
 #include <optional>
 #include <type_traits>
+#include <utility>
 
 #include "common/base/check.h"
 #include "common/base/random.h"
@@ -23,10 +24,42 @@ constexpr size_t kClassLinesMax = 32;
 
 __extension__ using Wide = unsigned __int128;
 
-// floor(samples * rows_before / rows).
-uint64_t share_of(uint64_t samples, uint64_t rows_before, uint64_t rows) {
-  return static_cast<uint64_t>(Wide{samples} * rows_before / rows);
+// The sum of floor((a i + b) / m) for i = 0 .. n - 1, a and b below m: Euclid's steps (as in
+// AtCoder Library's floor_sum).
+uint64_t floor_sum(uint64_t n, uint64_t m, uint64_t a, uint64_t b) {
+  uint64_t sum = 0;
+  for (;;) {
+    if (a >= m) {
+      sum += n * (n - 1) / 2 * (a / m);
+      a %= m;
+    }
+    if (b >= m) {
+      sum += n * (b / m);
+      b %= m;
+    }
+    const Wide top = Wide{a} * n + b;
+    if (top < m) return sum;
+    n = static_cast<uint64_t>(top / m);
+    b = static_cast<uint64_t>(top % m);
+    std::swap(m, a);
+  }
 }
+
+// The samples of the first `rows` rows of a class: in epoch e, and in all epochs before. Not these
+// numbers matter but the difference between two of one class (unsigned, it may wrap).
+struct SamplesBelow {
+  SamplesBelow(const SampledClass& of, uint64_t rows, uint64_t epoch) {
+    // g: the golden ratio leaves the epochs' roundings as far apart as can be.
+    const auto turn = static_cast<uint64_t>(0.6180339887498949 * static_cast<double>(of.rows));
+    const Wide share = Wide{of.samples} * rows;
+    const auto whole = static_cast<uint64_t>(share / of.rows);
+    const auto rest = static_cast<uint64_t>(share % of.rows);
+    in_epoch = whole + static_cast<uint64_t>((Wide{turn} * epoch + rest) / of.rows);
+    before = epoch * whole + floor_sum(epoch, of.rows, turn, rest);
+  }
+  uint64_t in_epoch;
+  uint64_t before;
+};
 
 bool balances(Balance balance) {
   return balance == Balance::kOversample || balance == Balance::kUndersample;
@@ -169,41 +202,62 @@ Status BlockSampling::add_blocks(std::span<const TrainSet> sets, Balance balance
   const bool once = std::ranges::all_of(
       classes_, [](const SampledClass& each) { return each.samples == each.rows; });
   by_class_ = !once && balances(balance);
-  struct Counted {
-    SampledClass all;
-    uint64_t before = 0;  // rows in the blocks that came
-  };
-  std::map<std::pair<int64_t, size_t>, Counted> counted;
+  std::map<std::pair<int64_t, size_t>, uint32_t> places;  // of label and set in classes_
+  std::vector<uint64_t> rows_before(classes_.size());
   for (const SampledClass& each : classes_) {
-    counted[{each.label, each.set}].all = each;
-    if (!once && (labels_.empty() || labels_.back() != each.label)) labels_.push_back(each.label);
+    places.emplace(std::pair(each.label, each.set), static_cast<uint32_t>(places.size()));
+    samples_ += each.samples;
   }
+  block_rows_.reserve(blocks.size());
   LabelCount all;
   for (const CountedBlock& block : blocks) {
-    uint64_t samples = 0;
+    block_rows_.push_back(block.rows);
     if (!once) first_share_.push_back(shares_.size());
-    if (!once) first_place_.push_back(samples_);
+    Wide most = 0;
     for (const LabelCount& count : classes_of(block, balance, all)) {
       if (count.count == 0) continue;
-      Counted& known = counted.at({count.label, block.set});
-      const uint64_t before = share_of(known.all.samples, known.before, known.all.rows);
-      known.before += count.count;
-      const uint64_t share = share_of(known.all.samples, known.before, known.all.rows) - before;
-      samples += share;
-      if (samples > kBlockSamplesMax) {
-        return too_many(sets[block.set], balance, block.rows, static_cast<double>(samples));
-      }
+      const uint32_t of = places.at({count.label, block.set});
+      most +=
+          (Wide{classes_[of].samples} * count.count + classes_[of].rows - 1) / classes_[of].rows;
       if (once) continue;
-      const auto label = std::ranges::lower_bound(labels_, count.label) - labels_.begin();
-      shares_.push_back({static_cast<uint32_t>(label), static_cast<uint32_t>(count.count),
-                         static_cast<uint32_t>(share)});
+      shares_.push_back({of, static_cast<uint32_t>(count.count), rows_before[of]});
+      rows_before[of] += count.count;
     }
-    block_samples_.push_back(static_cast<uint32_t>(samples));
-    samples_ += samples;
+    if (most > kBlockSamplesMax) {
+      return too_many(sets[block.set], balance, block.rows, static_cast<double>(most));
+    }
+    block_samples_max_ = std::max(block_samples_max_, static_cast<uint64_t>(most));
   }
   if (!once) first_share_.push_back(shares_.size());
-  if (!once) first_place_.push_back(samples_);
   return {};
+}
+
+SampledEpoch BlockSampling::epoch(uint64_t number) const {
+  SampledEpoch epoch;
+  epoch.number = number;
+  if (each_row_once()) return epoch;
+  epoch.block_samples.reserve(block_rows_.size());
+  epoch.first_place.reserve(block_rows_.size() + 1);
+  epoch.samples.reserve(shares_.size());
+  epoch.taken_before.reserve(shares_.size());
+  uint64_t place = 0;
+  for (uint64_t block = 0; block < block_rows_.size(); ++block) {
+    uint64_t samples = 0;
+    for (const Share& share : shares_of(block)) {
+      const SampledClass& of = classes_[share.of];
+      const SamplesBelow begin(of, share.rows_before, number);
+      const SamplesBelow end(of, share.rows_before + share.rows, number);
+      epoch.samples.push_back(static_cast<uint32_t>(end.in_epoch - begin.in_epoch));
+      epoch.taken_before.push_back(end.before - begin.before);
+      samples += epoch.samples.back();
+    }
+    epoch.block_samples.push_back(static_cast<uint32_t>(samples));
+    epoch.first_place.push_back(place);
+    place += samples;
+  }
+  epoch.first_place.push_back(place);
+  BALLAST_CHECK(place == samples_);
+  return epoch;
 }
 
 // ---------------------------------------------------------------- which rows
@@ -215,7 +269,7 @@ std::span<const BlockSampling::Share> BlockSampling::shares_of(uint64_t block) c
 }
 
 KeyedPermutation BlockSampling::permutation(uint64_t block, const Share& share) const {
-  const auto label = static_cast<uint64_t>(labels_[share.label]);
+  const auto label = static_cast<uint64_t>(label_of(share));
   return {share.rows, hash_numbers({seed_, kSampleStream, block, label})};
 }
 
@@ -251,8 +305,8 @@ Result<std::vector<uint32_t>> BlockSampling::rows_by_class(uint64_t block, const
       for (uint32_t row = 0; row < rows; ++row) {
         const auto label = static_cast<int64_t>(load_value<Value>(labels.data(), row));
         const auto found = std::ranges::lower_bound(
-            shares, label, {}, [&](const Share& share) { return labels_[share.label]; });
-        if (found == shares.end() || labels_[found->label] != label) {
+            shares, label, {}, [&](const Share& share) { return label_of(share); });
+        if (found == shares.end() || label_of(*found) != label) {
           return differs(label, 0, "one at least");
         }
         const auto index = static_cast<size_t>(found - shares.begin());
@@ -275,61 +329,68 @@ BlockSampling::Taken taken(const KeyedPermutation& permutation, uint64_t index,
 
 }  // namespace
 
-BlockSampling::Taken BlockSampling::take(uint64_t epoch, uint64_t block, uint32_t place,
+BlockSampling::Taken BlockSampling::take(const SampledEpoch& epoch, uint64_t block, uint32_t place,
                                          std::span<const uint32_t> by_class) const {
-  if (each_row_once()) return {place, static_cast<uint32_t>(epoch)};
+  if (each_row_once()) return {place, static_cast<uint32_t>(epoch.number)};
   uint64_t first_row = 0;
+  uint64_t number = first_share_[block];
   for (const Share& share : shares_of(block)) {
-    if (place < share.samples) {
-      return taken(permutation(block, share), epoch * share.samples + place,
+    if (place < epoch.samples[number]) {
+      return taken(permutation(block, share), epoch.taken_before[number] + place,
                    by_class_ ? by_class.subspan(first_row, share.rows) : by_class);
     }
-    place -= share.samples;
+    place -= epoch.samples[number++];
     first_row += share.rows;
   }
   BALLAST_CHECK(false && "a place outside of the block's samples");
   return {};
 }
 
-void BlockSampling::take(uint64_t epoch, uint64_t block, std::span<const uint32_t> by_class,
-                         std::span<uint32_t> places, std::span<uint32_t> passes) const {
+void BlockSampling::take(const SampledEpoch& epoch, uint64_t block,
+                         std::span<const uint32_t> by_class, std::span<uint32_t> places,
+                         std::span<uint32_t> passes) const {
   if (each_row_once()) {
-    std::ranges::fill(passes, static_cast<uint32_t>(epoch));
+    std::ranges::fill(passes, static_cast<uint32_t>(epoch.number));
     return;
   }
   // One set-up a class, and only of those that have a place here.
   struct Class {
     const Share* share;
+    uint64_t number;
     uint64_t end;  // of its places
     std::span<const uint32_t> rows;
     std::optional<KeyedPermutation> permutation;
   };
   std::vector<Class> classes;
   uint64_t first_row = 0;
+  uint64_t number = first_share_[block];
   uint64_t end = 0;
   for (const Share& share : shares_of(block)) {
-    end += share.samples;
-    classes.push_back(
-        {&share, end, by_class_ ? by_class.subspan(first_row, share.rows) : by_class, {}});
+    end += epoch.samples[number];
+    classes.push_back({&share,
+                       number++,
+                       end,
+                       by_class_ ? by_class.subspan(first_row, share.rows) : by_class,
+                       {}});
     first_row += share.rows;
   }
   for (size_t i = 0; i < places.size(); ++i) {
-    const auto found = std::ranges::upper_bound(classes, places[i], {}, &Class::end);
+    const auto found = std::ranges::upper_bound(classes, uint64_t{places[i]}, {}, &Class::end);
     BALLAST_CHECK(found != classes.end());
-    const Share& share = *found->share;
-    if (!found->permutation) found->permutation = permutation(block, share);
-    const uint64_t place = places[i] - (found->end - share.samples);
-    const Taken sample = taken(*found->permutation, epoch * share.samples + place, found->rows);
+    if (!found->permutation) found->permutation = permutation(block, *found->share);
+    const uint64_t place = places[i] - (found->end - epoch.samples[found->number]);
+    const Taken sample =
+        taken(*found->permutation, epoch.taken_before[found->number] + place, found->rows);
     places[i] = sample.row;
     if (!passes.empty()) passes[i] = sample.pass;
   }
 }
 
-BlockSampling::Place BlockSampling::place_of(uint64_t index) const {
-  BALLAST_CHECK(!each_row_once() && index < samples_);
-  const auto after = std::ranges::upper_bound(first_place_, index);
-  const auto block = static_cast<uint64_t>(after - first_place_.begin()) - 1;
-  return {block, static_cast<uint32_t>(index - first_place_[block])};
+SampledEpoch::Place SampledEpoch::place_of(uint64_t index) const {
+  BALLAST_CHECK(!first_place.empty() && index < first_place.back());
+  const auto after = std::ranges::upper_bound(first_place, index);
+  const auto block = static_cast<uint64_t>(after - first_place.begin()) - 1;
+  return {block, static_cast<uint32_t>(index - first_place[block])};
 }
 
 // ---------------------------------------------------------------- for people

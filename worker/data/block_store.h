@@ -66,8 +66,8 @@ class BlockStore {
   // The bytes of one slot.
   [[nodiscard]] static uint64_t slot_bytes(const Dataset& dataset, const RowPlan& plan);
 
-  // A hint: the block will be asked for. Begins to fetch it if a slot is free, or keeps a block that
-  // is needed later.
+  // A hint: the block will be asked for. Begins to fetch it if a slot is free, or keeps a block
+  // that is needed later.
   void prefetch(uint64_t block);
   // A hint: the block will be asked for at `when` (Source::expect).
   void expect(uint64_t block, uint64_t when);

@@ -68,9 +68,9 @@ namespace {
 
 // What StripOrder keeps for a block, in the epochs that lanes stand in and look ahead into.
 constexpr uint64_t kOrderBytesPerBlock = 3 * 20;
-// What BlockSampling keeps for a block, and for each class in it.
-constexpr uint64_t kSamplingBytesPerBlock = 20;
-constexpr uint64_t kSamplingBytesPerClass = 12;
+// What BlockSampling keeps for a block, and for each class in it, beside those epochs of it.
+constexpr uint64_t kSamplingBytesPerBlock = 12 + 3 * 12;
+constexpr uint64_t kSamplingBytesPerClass = 16 + 3 * 12;
 
 uint64_t sampling_bytes(const JobConfig& config) {
   if (!config.data.resamples()) return 0;

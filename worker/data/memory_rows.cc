@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace ballast {
+namespace {
+
+constexpr size_t kEpochsKept = 3;  // lanes may stand in neighbouring ones
+
+}  // namespace
 
 Result<std::unique_ptr<RowSource>> MemoryRows::open(std::unique_ptr<const MemoryTable> table,
                                                     BlockSampling sampling,
@@ -38,7 +43,7 @@ Status MemoryRows::read(uint64_t epoch, LaneId lane, uint64_t first, const RowRo
     table_->read(epoch, room);
   } else {
     std::vector<uint32_t> passes(room.ids.size());
-    take(epoch, room.ids, passes);
+    take(*epoch_of(epoch), room.ids, passes);
     table_->read(RowPasses(passes), room);
   }
   if (room.blocks == nullptr) return {};
@@ -46,10 +51,19 @@ Status MemoryRows::read(uint64_t epoch, LaneId lane, uint64_t first, const RowRo
   return {};
 }
 
-void MemoryRows::take(uint64_t epoch, std::span<uint64_t> places,
+std::shared_ptr<const SampledEpoch> MemoryRows::epoch_of(uint64_t number) {
+  std::lock_guard lock(mutex_);
+  std::shared_ptr<const SampledEpoch>& epoch = epochs_[number];
+  if (epoch == nullptr) epoch = std::make_shared<const SampledEpoch>(sampling_.epoch(number));
+  const std::shared_ptr<const SampledEpoch> found = epoch;
+  if (epochs_.size() > kEpochsKept) epochs_.erase(epochs_.begin());
+  return found;
+}
+
+void MemoryRows::take(const SampledEpoch& epoch, std::span<uint64_t> places,
                       std::span<uint32_t> passes) const {
   for (size_t i = 0; i < places.size(); ++i) {
-    const BlockSampling::Place at = sampling_.place_of(places[i]);
+    const SampledEpoch::Place at = epoch.place_of(places[i]);
     const BlockPlace& block = dataset()->block(at.block);
     std::span<const uint32_t> by_class;
     if (!by_class_.empty()) {

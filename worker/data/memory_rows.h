@@ -1,8 +1,10 @@
-// MemoryRows: rows of a data set that is held in memory, in the order `full` or `none`. Immutable;
-// any thread, without waiting.
+// MemoryRows: rows of a data set that is held in memory, in the order `full` or `none`. Any thread,
+// without waiting, but where rows are resampled for the numbers of a new epoch.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "worker/data/block_sampling.h"
@@ -32,13 +34,18 @@ class MemoryRows final : public RowSource {
   MemoryRows(std::unique_ptr<const MemoryTable> table, BlockSampling sampling,
              const SampleOrder& order);
   [[nodiscard]] Status sort_rows();
+  std::shared_ptr<const SampledEpoch> epoch_of(uint64_t number);
   // Turns places on the line of all samples into rows of the data set.
-  void take(uint64_t epoch, std::span<uint64_t> places, std::span<uint32_t> passes) const;
+  void take(const SampledEpoch& epoch, std::span<uint64_t> places,
+            std::span<uint32_t> passes) const;
 
   const std::unique_ptr<const MemoryTable> table_;
   const BlockSampling sampling_;
   const SampleOrder order_;
   std::vector<uint32_t> by_class_;  // of the blocks, one after another; empty: no classes
+
+  std::mutex mutex_;                                                // guards all below
+  std::map<uint64_t, std::shared_ptr<const SampledEpoch>> epochs_;  // by number, the newest
 };
 
 }  // namespace ballast

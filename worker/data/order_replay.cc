@@ -41,16 +41,11 @@ Result<std::vector<uint64_t>> OrderReplay::rows(LaneId lane, Clock clock) {
   if (rows.empty()) return rows;
   const uint64_t epoch = schedule_.epoch_of(clock);
   uint64_t place = schedule_.first_position(clock);
+  enter_epoch(epoch);
   if (places_) {
     places_->positions(epoch, lane, place, rows);
-    BALLAST_RETURN_IF_ERROR(take_places(epoch, rows));
+    BALLAST_RETURN_IF_ERROR(take_places(rows));
     return rows;
-  }
-  if (!order_ || epoch != epoch_) {
-    order_.emplace(sampling_.block_samples(), schedule_.lanes(), window_, seed_, epoch);
-    strip_.reset();
-    pieces_.clear();
-    epoch_ = epoch;
   }
   for (size_t done = 0; done < rows.size();) {
     const uint64_t strip = order_->strip_of(lane, place);
@@ -65,18 +60,27 @@ Result<std::vector<uint64_t>> OrderReplay::rows(LaneId lane, Clock clock) {
   return rows;
 }
 
+void OrderReplay::enter_epoch(uint64_t epoch) {
+  if (epoch_ && epoch_->number == epoch) return;
+  epoch_ = sampling_.epoch(epoch);
+  if (places_) return;
+  order_.emplace(sampling_.block_samples(*epoch_), schedule_.lanes(), window_, seed_, epoch);
+  strip_.reset();
+  pieces_.clear();
+}
+
 // Places on the line of all samples become rows of the data set.
-Status OrderReplay::take_places(uint64_t epoch, std::span<uint64_t> places) {
+Status OrderReplay::take_places(std::span<uint64_t> places) {
   if (sampling_.each_row_once()) return {};
   for (uint64_t& place : places) {
-    const BlockSampling::Place at = sampling_.place_of(place);
+    const SampledEpoch::Place at = epoch_->place_of(place);
     auto known = by_class_.find(at.block);
     if (known == by_class_.end()) {
       BALLAST_ASSIGN(std::vector<uint32_t> by_class, rows_by_class(at.block));
       known = by_class_.emplace(at.block, std::move(by_class)).first;
     }
     place = dataset_->block(at.block).first_row +
-            sampling_.take(epoch, at.block, at.place, known->second).row;
+            sampling_.take(*epoch_, at.block, at.place, known->second).row;
   }
   return {};
 }
@@ -116,7 +120,7 @@ Result<std::vector<uint64_t>> OrderReplay::rows_of_piece(LaneId lane, uint64_t i
   order_->permute_piece(lane, index, rows);
   for (uint32_t& row : rows) row += piece.first_row;
   BALLAST_ASSIGN(const std::vector<uint32_t> by_class, rows_by_class(piece.block));
-  sampling_.take(epoch_, piece.block, by_class, rows, {});
+  sampling_.take(*epoch_, piece.block, by_class, rows, {});
   const uint64_t first_row = dataset_->block(piece.block).first_row;
   std::vector<uint64_t> taken;
   taken.reserve(rows.size());

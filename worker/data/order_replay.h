@@ -35,7 +35,8 @@ class OrderReplay {
 
  private:
   OrderReplay(const JobConfig& job, std::shared_ptr<const Dataset> dataset, BlockSampling sampling);
-  Status take_places(uint64_t epoch, std::span<uint64_t> places);
+  void enter_epoch(uint64_t epoch);
+  Status take_places(std::span<uint64_t> places);
   Status enter_strip(LaneId lane, uint64_t strip);
   Result<std::vector<uint64_t>> rows_of_piece(LaneId lane, uint64_t piece) const;
   Result<std::vector<uint32_t>> rows_by_class(uint64_t block) const;
@@ -49,9 +50,9 @@ class OrderReplay {
   BlockSampling sampling_;
   std::map<uint64_t, std::vector<uint32_t>> by_class_;  // full, where classes are sampled: by block
 
-  // The strip that rows() was last asked for.
+  // The epoch, and the strip, that rows() was last asked for.
+  std::optional<SampledEpoch> epoch_;
   std::optional<StripOrder> order_;
-  uint64_t epoch_ = 0;
   LaneId lane_{};
   std::optional<uint64_t> strip_;
   std::map<uint64_t, std::vector<uint64_t>> pieces_;  // by number: permuted rows of the data set

@@ -40,7 +40,7 @@ Status resolve_samples(JobConfig& config, const Dataset& train) {
   BALLAST_ASSIGN(const BlockSampling sampling,
                  BlockSampling::open(config.data, config.seed, train));
   config.resolved.epoch_samples = sampling.samples();
-  config.resolved.train_block_samples = std::ranges::max(sampling.block_samples());
+  config.resolved.train_block_samples = sampling.block_samples_max();
   return {};
 }
 

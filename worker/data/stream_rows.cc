@@ -55,11 +55,13 @@ StreamRows::StreamRows(std::shared_ptr<const Dataset> dataset, RowPlan plan,
       epochs_(epochs),
       lanes_(lanes) {}
 
-std::shared_ptr<const StripOrder> StreamRows::order_of(uint64_t epoch) {
+auto StreamRows::order_of(uint64_t epoch) -> std::shared_ptr<const EpochOrder> {
   std::lock_guard lock(mutex_);
   if (const auto known = orders_.find(epoch); known != orders_.end()) return known->second;
-  auto order = std::make_shared<const StripOrder>(
-      sampling_.block_samples(), static_cast<uint32_t>(lanes_.size()), window_, seed_, epoch);
+  SampledEpoch samples = sampling_.epoch(epoch);
+  StripOrder strips(sampling_.block_samples(samples), static_cast<uint32_t>(lanes_.size()), window_,
+                    seed_, epoch);
+  auto order = std::make_shared<const EpochOrder>(std::move(samples), std::move(strips));
   if (orders_.size() >= kOrdersKept) orders_.erase(orders_.begin());
   orders_[epoch] = order;
   return order;
@@ -71,13 +73,13 @@ Status StreamRows::read(uint64_t epoch, LaneId id, uint64_t first, const RowRoom
   std::lock_guard lock(lane.mutex);
   RowRoom left = room;
   while (!left.ids.empty()) {
-    const std::shared_ptr<const StripOrder> order =
+    const std::shared_ptr<const EpochOrder> order =
         lane.order != nullptr && lane.epoch == epoch ? lane.order : order_of(epoch);
-    const uint64_t strip = order->strip_of(id, first);
+    const uint64_t strip = order->strips.strip_of(id, first);
     BALLAST_RETURN_IF_ERROR(open_strip(lane, id, epoch, strip));
-    const uint64_t end = order->strip_begin(id, strip + 1);
+    const uint64_t end = order->strips.strip_begin(id, strip + 1);
     const uint64_t count = std::min<uint64_t>(left.ids.size(), end - first);
-    gather_rows(lane, first - order->strip_begin(id, strip),
+    gather_rows(lane, first - order->strips.strip_begin(id, strip),
                 {left.ids.first(count), left.features, left.labels, left.weights, left.blocks});
     first += count;
     left = {left.ids.subspan(count), left.features + count * plan_.width,
@@ -109,7 +111,7 @@ Status StreamRows::open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64
   }
   lane.epoch = epoch;
   lane.strip = strip;
-  const StripOrder& order = *lane.order;
+  const StripOrder& order = lane.order->strips;
   const std::vector<Share> shares = order.shares(id, strip);
   std::map<uint64_t, HeldPiece> kept;
   for (const Share& share : shares) {
@@ -150,7 +152,7 @@ void StreamRows::say_uses(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t s
   }
   lane.epochs_said = std::max(lane.epochs_said, epoch);
   for (; lane.epochs_said < std::min(epoch + 2, epochs_); ++lane.epochs_said) {
-    store_->expect_uses(id, uses_of(*order_of(lane.epochs_said), id, lane.epochs_said));
+    store_->expect_uses(id, uses_of(order_of(lane.epochs_said)->strips, id, lane.epochs_said));
   }
   store_->passed(id, time_of(epoch, strip) - 1);
 }
@@ -158,17 +160,17 @@ void StreamRows::say_uses(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t s
 // lane.mutex held. Waits for the block.
 Result<StreamRows::HeldPiece> StreamRows::open_piece(const LaneStrip& lane, LaneId id,
                                                      uint64_t number) {
-  const Piece piece = lane.order->piece(id, number);
+  const Piece piece = lane.order->strips.piece(id, number);
   HeldPiece held;
   held.block_number = piece.block;
   BALLAST_ASSIGN(held.block, store_->get(piece.block));
   held.rows.resize(piece.rows);
-  lane.order->permute_piece(id, number, held.rows);
+  lane.order->strips.permute_piece(id, number, held.rows);
   for (uint32_t& row : held.rows) row += piece.first_row;
   if (sampling_.each_row_once()) return held;
   BALLAST_ASSIGN(const std::vector<uint32_t> by_class, rows_by_class(*held.block, piece.block));
   held.passes.resize(piece.rows);
-  sampling_.take(lane.epoch, piece.block, by_class, held.rows, held.passes);
+  sampling_.take(lane.order->samples, piece.block, by_class, held.rows, held.passes);
   return held;
 }
 
@@ -184,13 +186,13 @@ Result<std::vector<uint32_t>> StreamRows::rows_by_class(const Block& block, uint
 // The newest piece of each of the next strips, into the next epoch at the end of this one.
 void StreamRows::look_ahead(const LaneStrip& lane, LaneId id) {
   for (uint64_t strip = lane.strip + 1; strip <= lane.strip + kBlocksAhead; ++strip) {
-    const uint64_t pieces = lane.order->piece_count(id);
+    const uint64_t pieces = lane.order->strips.piece_count(id);
     if (strip < pieces) {
-      store_->prefetch(lane.order->piece(id, strip).block);
+      store_->prefetch(lane.order->strips.piece(id, strip).block);
     } else if (lane.epoch + 1 < epochs_) {
-      const std::shared_ptr<const StripOrder> next = order_of(lane.epoch + 1);
-      if (strip - pieces < next->piece_count(id)) {
-        store_->prefetch(next->piece(id, strip - pieces).block);
+      const std::shared_ptr<const EpochOrder> next = order_of(lane.epoch + 1);
+      if (strip - pieces < next->strips.piece_count(id)) {
+        store_->prefetch(next->strips.piece(id, strip - pieces).block);
       }
     }
   }
@@ -214,10 +216,10 @@ void StreamRows::tell_order(uint64_t epoch) {
     if (epoch < epochs_told_) return;
     epochs_told_ = epoch + 1;
   }
-  const std::shared_ptr<const StripOrder> order = order_of(epoch);
+  const std::shared_ptr<const EpochOrder> order = order_of(epoch);
   for (uint32_t lane = 0; lane < lanes_.size(); ++lane) {
-    for (uint64_t piece = 0; piece < order->piece_count(LaneId(lane)); ++piece) {
-      store_->expect(order->piece(LaneId(lane), piece).block, ((epoch + 1) << 32) + piece);
+    for (uint64_t piece = 0; piece < order->strips.piece_count(LaneId(lane)); ++piece) {
+      store_->expect(order->strips.piece(LaneId(lane), piece).block, ((epoch + 1) << 32) + piece);
     }
   }
 }

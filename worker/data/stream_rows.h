@@ -40,6 +40,11 @@ class StreamRows final : public RowSource {
   [[nodiscard]] static uint32_t blocks_per_lane(uint32_t window);
 
  private:
+  // The order of an epoch's samples, and which rows those are.
+  struct EpochOrder {
+    SampledEpoch samples;
+    StripOrder strips;
+  };
   struct HeldPiece {
     std::shared_ptr<const Block> block;
     uint64_t block_number = 0;     // of the data set
@@ -49,7 +54,7 @@ class StreamRows final : public RowSource {
   // The strip a lane stands in.
   struct LaneStrip {
     std::mutex mutex;                         // guards all below
-    std::shared_ptr<const StripOrder> order;  // null: nothing read yet
+    std::shared_ptr<const EpochOrder> order;  // null: nothing read yet
     uint64_t epoch = 0;
     uint64_t strip = 0;
     uint64_t epochs_said = 0;  // up to which the store knows what this lane will ask for
@@ -58,7 +63,7 @@ class StreamRows final : public RowSource {
     std::vector<StripSample> samples;
   };
 
-  std::shared_ptr<const StripOrder> order_of(uint64_t epoch);
+  std::shared_ptr<const EpochOrder> order_of(uint64_t epoch);
   Status open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip);
   void say_uses(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip);
   Result<HeldPiece> open_piece(const LaneStrip& lane, LaneId id, uint64_t number);
@@ -79,7 +84,7 @@ class StreamRows final : public RowSource {
   std::vector<LaneStrip> lanes_;
 
   std::mutex mutex_;                                              // guards all below
-  std::map<uint64_t, std::shared_ptr<const StripOrder>> orders_;  // by epoch, the newest
+  std::map<uint64_t, std::shared_ptr<const EpochOrder>> orders_;  // by epoch, the newest
   uint64_t epochs_told_ = 0;                                      // up to which the source knows
 };
 

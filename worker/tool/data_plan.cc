@@ -32,15 +32,8 @@ double distinct(double kinds, double draws) {
   return kinds <= 1 ? kinds : kinds * (1 - std::pow(1 - 1 / kinds, draws));
 }
 
-uint64_t extra_reads(const JobConfig& job, const BlockSampling& sampling) {
-  return StripOrder(sampling.block_samples(), job.train.lanes, job.data.window, job.seed, 0)
-      .extra_reads();
-}
-
-// That an epoch takes samples of.
-uint64_t blocks_taken(const BlockSampling& sampling) {
-  return sampling.block_samples().size() -
-         static_cast<uint64_t>(std::ranges::count(sampling.block_samples(), 0u));
+uint64_t extra_reads(const JobConfig& job, std::span<const uint32_t> block_samples) {
+  return StripOrder(block_samples, job.train.lanes, job.data.window, job.seed, 0).extra_reads();
 }
 
 std::string rate_text(const DataPlan& plan, double samples_per_second) {
@@ -57,18 +50,22 @@ std::string rate_text(const DataPlan& plan, double samples_per_second) {
 DataPlan plan_data(const JobConfig& job, const Dataset& train, const BlockSampling& sampling) {
   DataPlan plan;
   plan.stored_bytes = stored_bytes(train);
-  const auto blocks = static_cast<double>(blocks_taken(sampling));
+  const SampledEpoch first = sampling.epoch(0);
+  const std::span<const uint32_t> block_samples = sampling.block_samples(first);
+  const uint64_t taken =
+      block_samples.size() - static_cast<uint64_t>(std::ranges::count(block_samples, uint32_t{0}));
+  const auto blocks = static_cast<double>(taken);
   const LaneSchedule schedule = schedule_of(job);
   if (job.data.order != Order::kStrip) {
     plan.first_epoch_bytes = job.resolved.train_rows * job.resolved.train_row_bytes;
     plan.blocks_per_batch = distinct(blocks, schedule.batch());
     return plan;
   }
-  const uint64_t extra = extra_reads(job, sampling);
-  plan.epoch_requests = blocks_taken(sampling) + extra;
+  const uint64_t extra = extra_reads(job, block_samples);
+  plan.epoch_requests = taken + extra;
   uint64_t block_bytes = 0;
   for (uint64_t block = 0; block < train.block_count(); ++block) {
-    if (sampling.block_samples()[block] > 0) block_bytes += train.block(block).stored.bytes;
+    if (block_samples[block] > 0) block_bytes += train.block(block).stored.bytes;
   }
   const double again = blocks > 0 ? static_cast<double>(extra) / blocks : 0;
   plan.epoch_bytes = static_cast<uint64_t>(static_cast<double>(block_bytes) * (1 + again));

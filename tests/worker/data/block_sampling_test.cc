@@ -77,9 +77,10 @@ std::vector<uint32_t> counts_in(const BlockSampling& sampling, const CountedBloc
                                 uint64_t epoch, uint64_t number) {
   std::vector<uint32_t> by_class;
   if (sampling.by_class()) by_class = sorted_rows(sampling, number, labels_of(block)).value();
-  std::vector<uint32_t> places(sampling.block_samples()[number]);
+  const SampledEpoch taken = sampling.epoch(epoch);
+  std::vector<uint32_t> places(sampling.block_samples(taken)[number]);
   std::iota(places.begin(), places.end(), 0u);
-  sampling.take(epoch, number, by_class, places, {});
+  sampling.take(taken, number, by_class, places, {});
   std::vector<uint32_t> counts(block.rows);
   for (uint32_t row : places) ++counts.at(row);
   return counts;
@@ -93,10 +94,10 @@ TEST(BlockSampling, TakesEachRowOnceWithoutRatesAndBalance) {
   EXPECT_TRUE(sampling.each_row_once());
   EXPECT_FALSE(sampling.by_class());
   for (size_t block = 0; block < blocks.size(); ++block) {
-    EXPECT_EQ(sampling.block_samples()[block], blocks[block].rows);
+    EXPECT_EQ(sampling.block_samples(sampling.epoch(5))[block], blocks[block].rows);
   }
-  EXPECT_EQ(sampling.take(5, 3, 17, {}).row, 17u);
-  EXPECT_EQ(sampling.take(5, 3, 17, {}).pass, 5u);
+  EXPECT_EQ(sampling.take(sampling.epoch(5), 3, 17, {}).row, 17u);
+  EXPECT_EQ(sampling.take(sampling.epoch(5), 3, 17, {}).pass, 5u);
 }
 
 TEST(BlockSampling, TakesOfEachSetItsRateOfRowsToTheSample) {
@@ -108,15 +109,17 @@ TEST(BlockSampling, TakesOfEachSetItsRateOfRowsToTheSample) {
   const BlockSampling sampling = sampling_of(sets, Balance::kNone, blocks);
 
   ASSERT_EQ(sampling.classes().size(), 3u);
+  const SampledEpoch epoch = sampling.epoch(4);
+  const auto block_samples = sampling.block_samples(epoch);
   uint64_t all = 0;
   double wanted = 0;
   for (size_t set = 0; set < 3; ++set) {
     uint64_t dealt = 0;
     for (size_t block = 0; block < blocks.size(); ++block) {
       if (blocks[block].set != set) continue;
-      dealt += sampling.block_samples()[block];
+      dealt += block_samples[block];
       // No block is more than a sample away from its share, so that rounding never drifts.
-      EXPECT_NEAR(sampling.block_samples()[block], sets[set].rate * blocks[block].rows, 1.01);
+      EXPECT_NEAR(block_samples[block], sets[set].rate * blocks[block].rows, 1.01);
     }
     EXPECT_EQ(dealt, sampling.classes()[set].samples);
     EXPECT_NEAR(static_cast<double>(dealt), sets[set].rate * static_cast<double>(rows[set]), 1);
@@ -219,19 +222,20 @@ TEST(BlockSampling, BalancedClassesAreLeftAsTheyAre) {
 TEST(BlockSampling, OnePlaceAndManyPlacesAreTheSameRowsAndPasses) {
   const auto blocks = ragged_blocks(6, 50, 3, 1, 5);
   const BlockSampling sampling = sampling_of(sets_of({3.3}), Balance::kOversample, blocks);
+  const SampledEpoch epoch = sampling.epoch(2);
   uint64_t index = 0;
   for (size_t block = 0; block < blocks.size(); ++block) {
     const auto by_class = sorted_rows(sampling, block, labels_of(blocks[block])).value();
-    std::vector<uint32_t> rows(sampling.block_samples()[block]), passes(rows.size());
+    std::vector<uint32_t> rows(epoch.block_samples[block]), passes(rows.size());
     std::iota(rows.begin(), rows.end(), 0u);
 
-    sampling.take(2, block, by_class, rows, passes);
+    sampling.take(epoch, block, by_class, rows, passes);
 
     for (uint32_t place = 0; place < rows.size(); ++place, ++index) {
-      EXPECT_EQ(sampling.take(2, block, place, by_class).row, rows[place]);
-      EXPECT_EQ(sampling.take(2, block, place, by_class).pass, passes[place]);
-      EXPECT_EQ(sampling.place_of(index).block, block);
-      EXPECT_EQ(sampling.place_of(index).place, place);
+      EXPECT_EQ(sampling.take(epoch, block, place, by_class).row, rows[place]);
+      EXPECT_EQ(sampling.take(epoch, block, place, by_class).pass, passes[place]);
+      EXPECT_EQ(epoch.place_of(index).block, block);
+      EXPECT_EQ(epoch.place_of(index).place, place);
     }
   }
   EXPECT_EQ(index, sampling.samples());
@@ -244,21 +248,57 @@ TEST(BlockSampling, NumbersTheTimesThatARowIsTaken) {
 
   for (uint64_t epoch = 0; epoch < 4; ++epoch) {
     for (uint32_t place = 0; place < 25; ++place) {
-      const BlockSampling::Taken taken = sampling.take(epoch, 0, place, {});
+      const BlockSampling::Taken taken = sampling.take(sampling.epoch(epoch), 0, place, {});
       EXPECT_EQ(taken.pass, next[taken.row]++);
     }
   }
 }
 
 TEST(BlockSampling, PassesOverBlocksThatHaveNoSample) {
-  std::vector<CountedBlock> blocks(10, {0, 3, {}});
+  const std::vector<CountedBlock> blocks(10, {0, 3, {}});
   const BlockSampling sampling = sampling_of(sets_of({0.1}), Balance::kNone, blocks);
+  const SampledEpoch epoch = sampling.epoch(6);
 
   EXPECT_EQ(sampling.samples(), 3u);
   for (uint64_t index = 0; index < 3; ++index) {
-    EXPECT_EQ(sampling.block_samples()[sampling.place_of(index).block], 1u);
-    EXPECT_EQ(sampling.place_of(index).place, 0u);
+    EXPECT_EQ(epoch.block_samples[epoch.place_of(index).block], 1u);
+    EXPECT_EQ(epoch.place_of(index).place, 0u);
   }
+}
+
+TEST(BlockSampling, BlocksWithLessThanASampleAnEpochGiveOneAsOftenAsTheyShould) {
+  const auto blocks = ragged_blocks(400, 8, 3, 1, 6);
+  const BlockSampling sampling = sampling_of(sets_of({0.05}), Balance::kNone, blocks);
+  const double rate =
+      static_cast<double>(sampling.samples()) / static_cast<double>(sampling.classes()[0].rows);
+  std::vector<double> given(blocks.size());
+
+  for (uint64_t epoch = 0; epoch < 100; ++epoch) {
+    const SampledEpoch sampled = sampling.epoch(epoch);
+    uint64_t sum = 0;
+    for (size_t block = 0; block < blocks.size(); ++block) {
+      EXPECT_EQ(sampled.taken_before[block], static_cast<uint64_t>(given[block]));
+      given[block] += sampled.block_samples[block];
+      sum += sampled.block_samples[block];
+      EXPECT_NEAR(given[block], static_cast<double>(epoch + 1) * rate * blocks[block].rows, 4)
+          << "epoch " << epoch << ", block " << block;
+    }
+    EXPECT_EQ(sum, sampling.samples()) << "exact in every epoch";
+  }
+}
+
+TEST(BlockSampling, StandsInALateEpochAtOnce) {
+  const auto blocks = ragged_blocks(40, 50, 4, 2, 7);
+  const BlockSampling sampling = sampling_of(sets_of({0.7, 1.9}), Balance::kUndersample, blocks);
+  const SampledEpoch late = sampling.epoch(1000);
+  std::vector<uint64_t> before(late.samples.size());
+
+  for (uint64_t epoch = 0; epoch < 1000; ++epoch) {
+    const SampledEpoch sampled = sampling.epoch(epoch);
+    for (size_t i = 0; i < before.size(); ++i) before[i] += sampled.samples[i];
+  }
+
+  EXPECT_EQ(late.taken_before, before);
 }
 
 TEST(BlockSampling, RefusesASetThatGivesNoSample) {

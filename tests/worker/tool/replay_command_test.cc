@@ -51,7 +51,7 @@ class ReplayCommand : public DataFixture {
     image.marks = marks;
     image.weights = Buffer::allocate(64);
     for (uint32_t lane = 0; lane < kLanes; ++lane) {
-      image.ledger.push_back(replay.ledgers(LaneId(lane), {marks[lane]}).begin()->second);
+      image.ledger.push_back(replay.ledgers(LaneId(lane), {marks[lane]})->begin()->second);
     }
     return image;
   }
@@ -118,7 +118,7 @@ TEST_F(ReplayCommand, RefusesStepsAndLanesThatAreNotInTheRun) {
 TEST_F(ReplayCommand, RefusesOtherDataAndNamesBothHashes) {
   options_.step = 0;
   options_.data = {write_pixels("other", kRows, 3, /*classes=*/9)};
-  const std::string other = hex64(Dataset::open(options_.data).value()->manifest_xxh3());
+  const std::string other = hex64(Dataset::open(options_.data[0]).value()->manifest_xxh3());
 
   EXPECT_THAT(refusal(),
               HasSubstr("manifest " + job_.resolved.train_manifest_xxh3 + " expected by the run " +
@@ -133,6 +133,15 @@ TEST_F(ReplayCommand, TakesTheDataFromWhereItHasMoved) {
   options_.data = {path("moved")};
 
   EXPECT_TRUE(run_replay(options_, out_).ok());
+}
+
+TEST_F(ReplayCommand, RefusesMorePlacesThanTheRunHasSets) {
+  options_.step = 0;
+  options_.data = {path("train"), path("moved")};
+
+  EXPECT_THAT(refusal(), HasSubstr("data replay --data: a place for each of the 1 training sets of "
+                                   "the run expected, in their order (" +
+                                   path("train") + "), 2 found"));
 }
 
 TEST_F(ReplayCommand, VerifiesTheLedgersOfLanesThatStandApart) {
