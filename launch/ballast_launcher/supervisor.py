@@ -15,6 +15,7 @@ import time
 from .errors import STOPPED
 
 SETTLE_S = 0.5  # for the other processes' failure reports
+TOLD_S = 3.0  # the same, at most, where the coordinator failed and told them: they end by themselves
 LINGER_S = 10.0  # for servers and workers to end after the coordinator did
 STOP_LINGER_S = 2.0  # the same after a stop on request
 TICK_S = 0.2
@@ -129,7 +130,8 @@ class Supervisor:
         if ending is Ending.KILLED:
             self.cluster.end(grace_s=0)
             return
-        deadline = time.monotonic() + SETTLE_S
+        told = (self.cluster.coordinator.exit_code or 0) > 0
+        deadline = time.monotonic() + (TOLD_S if told else SETTLE_S)
         while ending is Ending.FAILED and self.cluster.alive() and time.monotonic() < deadline:
             self.signals.wait(0.05)
             self.cluster.reap()
