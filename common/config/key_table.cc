@@ -324,7 +324,7 @@ Section train_section() {
                "epochs between two evaluations on data.test; 0: only at the end")
       .fixes_result(false)
       .boolean("scale_by_share", &TrainConfig::scale_by_share,
-               "ssp, async: a push moves the weights by its share of the step's samples")
+               "ssp, async: a push moves by its share of what the step's samples weigh")
       .boolean("scale_by_staleness", &TrainConfig::scale_by_staleness,
                "async, ssp: a gradient that is s versions old counts 1 / (1 + s)")
       .choice("on_bad_gradient", &TrainConfig::on_bad_gradient,

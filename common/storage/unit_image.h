@@ -24,6 +24,7 @@ struct UnitImage {
   Version version = 0;         // sync: steps closed; async: updates applied
   uint64_t updates = 0;        // Adam's t
   double samples_applied = 0;  // of all applied pushes
+  double weight_applied = 0;   // the sum of what these samples weigh
   std::vector<Clock> marks;  // async: the next clock of each lane (kNever: none left); sync: empty
   // By lane: the sum modulo 2^64 of wire::LaneStamp::rows_hash of the steps it has taken of it.
   // Empty: an older version of the format kept none.

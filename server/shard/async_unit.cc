@@ -208,7 +208,7 @@ class AsyncUnit final : public Unit {
     const uint64_t staleness = version_ - std::min(version_, entry.base_version);
     const GradientNode whole{0, schedule_.lanes(), entry.gradient.data()};
     weights_.apply({&whole, 1}, std::move(entry.gradient), sums,
-                   damping(sums.samples, entry.lanes.front().clock, staleness));
+                   damping(sums, entry.lanes.front().clock, staleness));
     ++version_;
     for (const wire::LaneStamp& stamp : entry.lanes) {
       marks_[stamp.lane.value()] = schedule_.present_from(stamp.lane, stamp.clock + 1);
@@ -219,11 +219,22 @@ class AsyncUnit final : public Unit {
     ++staleness_counts_[bucket];
   }
 
-  [[nodiscard]] double damping(double samples, Clock clock, uint64_t staleness) const {
+  [[nodiscard]] double damping(const PushSums& sums, Clock clock, uint64_t staleness) const {
     double factor = 1;
-    if (scaling_.by_share) factor *= samples / static_cast<double>(schedule_.samples_at(clock));
+    if (scaling_.by_share) factor *= share_of(sums, clock);
     if (scaling_.by_staleness) factor /= 1.0 + static_cast<double>(staleness);
     return factor;
+  }
+
+  // A push's part of what the whole step weighs, which is as many samples of the mean weight so
+  // far. In a push of few rows the weights would cancel otherwise: sum w g / sum w of one row is g.
+  // No more than a whole step: one row may weigh more than the mean of a step's rows.
+  [[nodiscard]] double share_of(const PushSums& sums, Clock clock) const {
+    const double samples = weights_.samples_applied() + sums.samples;
+    const double weight = weights_.weight_applied() + sums.weight;
+    if (!(weight > 0)) return 1;  // nothing is applied
+    const double whole = static_cast<double>(schedule_.samples_at(clock));
+    return std::min(1.0, sums.weight / whole * (samples / weight));
   }
 
   // A mark rose, so parked pushes may fit now; each that is applied raises marks again.

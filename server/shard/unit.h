@@ -131,7 +131,8 @@ class Unit {
 
 // What the learning rate of one push is multiplied by.
 struct AsyncScaling {
-  // Its share of the samples of all lanes in its step, so that the pushes of one step together move
+  // Its share of the weight of all lanes' samples in its step (the samples that are not in the push
+  // weigh the mean of all that were applied), so that the pushes of one step together move
   // as far as one synchronous update of the whole batch (linear scaling rule; Goyal et al., 2017),
   // and the same job file learns alike in every mode.
   bool by_share = true;

@@ -66,6 +66,7 @@ Status UnitWeights::restore(UnitImage image) {
   std::memcpy(current_.data(), image.weights.data(), bytes());
   updates_ = image.updates;
   samples_applied_ = image.samples_applied;
+  weight_applied_ = image.weight_applied;
   return Status();
 }
 
@@ -73,6 +74,7 @@ void UnitWeights::apply(std::span<const GradientNode> nodes, Buffer used_up, con
                         double damping) {
   const double samples_before = samples_applied_;
   samples_applied_ += sums.samples;
+  weight_applied_ += sums.weight;
   if (sums.weight < std::numeric_limits<float>::min()) return;  // 1 / it is no float
   Buffer next = reusable(used_up, bytes()) ? std::move(used_up) : pool_.take();
   std::vector<std::span<float>> state;
@@ -98,6 +100,7 @@ UnitImage UnitWeights::image() const {
   image.unit = spec_.id;
   image.updates = updates_;
   image.samples_applied = samples_applied_;
+  image.weight_applied = weight_applied_;
   image.weights = current_;
   for (const Buffer& tensor : state_) image.state.push_back(copy_of(tensor));
   return image;

@@ -57,6 +57,8 @@ class UnitWeights {
   [[nodiscard]] const Buffer& current() const { return current_; }
   [[nodiscard]] uint64_t updates() const { return updates_; }
   [[nodiscard]] double samples_applied() const { return samples_applied_; }
+  // What these samples weigh, added up.
+  [[nodiscard]] double weight_applied() const { return weight_applied_; }
   [[nodiscard]] size_t bytes() const { return spec_.bytes(); }
   [[nodiscard]] const UnitSpec& spec() const { return spec_; }
   [[nodiscard]] uint64_t state_bytes() const { return state_.size() * bytes(); }
@@ -80,6 +82,7 @@ class UnitWeights {
   std::vector<Buffer> state_;
   uint64_t updates_ = 0;
   double samples_applied_ = 0;
+  double weight_applied_ = 0;
 };
 
 }  // namespace ballast

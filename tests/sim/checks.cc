@@ -56,6 +56,11 @@ void Cluster::check_unit(const ShardNode& node, const Unit& unit) {
                                 unit.weights().samples_applied(), samples),
                     Plant::kRepeatApplied);
   }
+  if (samples != unit.weights().weight_applied()) {  // each weighs 1 here
+    throw Violation(fmt::format("unit {} applied a weight of {}, its marks say {}", id,
+                                unit.weights().weight_applied(), samples),
+                    Plant::kRepeatApplied);
+  }
   check_ledger(unit, marks);
   if (model_->has_fingerprints()) check_fingerprint(unit, marks);
   if (options_.mode != Mode::kSync) return;

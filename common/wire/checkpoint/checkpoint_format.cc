@@ -162,7 +162,8 @@ Buffer encode_unit_header(const UnitHeader& header) {
   const auto ledger = builder.CreateVector(header.ledger);
   builder.Finish(fb::CreateUnitHeader(builder, header.unit.value(), header.version, header.updates,
                                       header.samples_applied, marks, header.element_count,
-                                      header.state_count, header.has_previous, ledger));
+                                      header.state_count, header.has_previous, ledger,
+                                      header.weight_applied));
   return finished(builder);
 }
 
@@ -178,6 +179,7 @@ Result<UnitHeader> decode_unit_header(std::span<const std::byte> bytes) {
   header.version = stored->version();
   header.updates = stored->updates();
   header.samples_applied = stored->samples_applied();
+  header.weight_applied = stored->weight_applied();
   if (stored->marks() != nullptr) {
     header.marks.assign(stored->marks()->begin(), stored->marks()->end());
   }

@@ -31,6 +31,7 @@ struct UnitHeader {
   Version version = 0;
   uint64_t updates = 0;
   double samples_applied = 0;
+  double weight_applied = 0;
   std::vector<Clock> marks;
   uint64_t element_count = 0;    // floats of the weights and of each state tensor
   uint32_t state_count = 0;      // optimizer state tensors behind the weights

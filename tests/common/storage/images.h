@@ -26,6 +26,7 @@ inline UnitImage make_image(uint32_t unit, Version version, size_t elements) {
   image.version = version;
   image.updates = version + 1;
   image.samples_applied = 32.0 * static_cast<double>(version);
+  image.weight_applied = 20.5 * static_cast<double>(version);
   image.marks = {version, version + 1, kNever};
   image.ledger = {seed + 3, seed + 4, seed + 5};
   image.weights = random_floats(seed, elements);
@@ -39,8 +40,9 @@ inline bool same_bytes(const Buffer& a, const Buffer& b) {
 
 inline bool same_image(const UnitImage& a, const UnitImage& b) {
   if (a.unit != b.unit || a.version != b.version || a.updates != b.updates ||
-      a.samples_applied != b.samples_applied || a.marks != b.marks || a.ledger != b.ledger ||
-      a.state.size() != b.state.size() || !same_bytes(a.weights, b.weights)) {
+      a.samples_applied != b.samples_applied || a.weight_applied != b.weight_applied ||
+      a.marks != b.marks || a.ledger != b.ledger || a.state.size() != b.state.size() ||
+      !same_bytes(a.weights, b.weights)) {
     return false;
   }
   for (size_t index = 0; index < a.state.size(); ++index) {

@@ -124,6 +124,53 @@ TEST(AsyncUnit, CountsStalenessAndCanScaleTheStepByIt) {
             (std::vector<uint64_t>{1, 1}));
 }
 
+// How far one push of some lanes moves a weight whose gradient is 1 a unit of weight.
+float move_of(UnitBench& bench, wire::PushEntry push) {
+  const float before = values_of(bench.unit->weights().current())[0];
+  bench.push(0, std::move(push));
+  return before - values_of(bench.unit->weights().current())[0];
+}
+
+wire::PushEntry weighed(uint32_t lane, Clock clock, double weight) {
+  wire::PushEntry push = push_of({lane}, clock, gradient(static_cast<float>(weight)));
+  push.lanes[0].weight = weight;
+  return push;
+}
+
+JobConfig job_scaled_by_share() {
+  JobConfig job = small_job(Mode::kAsync);
+  job.train.scale_by_share = true;
+  return job;
+}
+
+TEST(AsyncUnit, MovesByTheShareOfTheStepsSamplesWhereAllWeighTheSame) {
+  for (const double weight : {2.0, 14.0}) {  // of two samples
+    UnitBench bench(job_scaled_by_share());
+    for (uint32_t lane = 0; lane < 4; ++lane) {
+      EXPECT_FLOAT_EQ(move_of(bench, weighed(lane, 0, weight)), 0.25f) << lane;
+    }
+  }
+}
+
+TEST(AsyncUnit, MovesByTheShareOfTheStepsWeightWhereSamplesWeighUnlike) {
+  UnitBench bench(job_scaled_by_share());
+  bench.push(0, weighed(0, 0, 2));
+
+  // Three times as heavy as those before: the mean of all four samples is now 2.
+  EXPECT_FLOAT_EQ(move_of(bench, weighed(1, 0, 6)), 6.0f / (8 * 2));
+  // A light one after them: the mean of six is 1.5.
+  EXPECT_FLOAT_EQ(move_of(bench, weighed(2, 0, 1)), 1.0f / (8 * 1.5f));
+  EXPECT_EQ(bench.unit->weights().samples_applied(), 6);
+  EXPECT_EQ(bench.unit->weights().weight_applied(), 9);
+}
+
+TEST(AsyncUnit, MovesNoFartherThanAWholeStepHoweverMuchASampleWeighs) {
+  UnitBench bench(job_scaled_by_share());
+  for (uint32_t lane = 0; lane < 3; ++lane) bench.push(0, weighed(lane, 0, 1e-3));
+
+  EXPECT_FLOAT_EQ(move_of(bench, weighed(3, 0, 1e6)), 1);
+}
+
 TEST(AsyncUnit, ReadsAtOnceInAsync) {
   UnitBench bench(small_job(Mode::kAsync));
 
