@@ -1,11 +1,12 @@
 """Rows from an http address: the bits of the same rows in a folder, whatever goes wrong on the way;
 what cannot be mended is one error."""
 
+import gzip
 import shutil
 import subprocess
 
 from object_store import ObjectStore
-from process_case import BIN_DIR, ProcessTest, SMALL_BLOCKS
+from process_case import BIN_DIR, ROOT, ProcessTest, SMALL_BLOCKS, convert
 
 STREAMED = ("data.order=strip", "data.window=3")
 
@@ -32,8 +33,8 @@ class Http(ProcessTest):
 
     def test_faults_on_the_way_change_nothing(self):
         calm = self.finish(*STREAMED, run_dir="calm")
-        with ObjectStore(self.data, seed=7, delay_ms=2, error_503=0.05, cut=0.03, flip=0.03,
-                         stall=0.005) as store:
+        with ObjectStore(self.data, seed=7, delay_ms=2, error_503=0.1, cut=0.1, flip=0.1,
+                         stall=0.01) as store:
             stormy = self.finish(*STREAMED, *self.places(store), run_dir="stormy")
 
         self.assertEqual(stormy["weights_xxh3"], calm["weights_xxh3"])
@@ -49,10 +50,15 @@ class Http(ProcessTest):
 
     def test_an_object_that_is_replaced_meanwhile_is_an_error(self):
         copy = self.folder / "copy"
-        shutil.copytree(self.data, copy)
+        shutil.copytree(self.data / "test", copy / "test")
+        rows = gzip.decompress((ROOT / "tests/data/optdigits.tra.gz").read_bytes())
+        (self.folder / "rows.csv").write_bytes(16 * rows)  # more than memory_mib keeps
+        done = convert(self.folder / "rows.csv", copy / "train", *SMALL_BLOCKS)
+        self.assertEqual(done.returncode, 0, done.stderr)
         chunk = max((copy / "train").glob("*.blc"), key=lambda path: path.stat().st_size)
         with ObjectStore(copy) as store:
-            launcher = self.start(*STREAMED, *self.places(store), "train.epochs=100000")
+            launcher = self.start(*STREAMED, *self.places(store), "data.memory_mib=1",
+                                  "train.epochs=100000")
             self.wait_for_step(launcher, 20)
             damaged = bytearray(chunk.read_bytes())
             damaged[5000] ^= 1

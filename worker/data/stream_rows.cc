@@ -8,11 +8,6 @@
 namespace ballast {
 namespace {
 
-// New blocks asked for before their strip begins. With one thread that reads and one that gathers,
-// 4 instead of 2 make 160 B rows 1.15 times and 3 KB rows 1.1 times as fast (bench/micro/
-// stream_bench, medians of three side by side): neither waits for the other's slow blocks.
-constexpr uint32_t kBlocksAhead = 4;
-
 // Lanes may stand in neighbouring epochs, and look ahead into the next.
 constexpr size_t kOrdersKept = 3;
 
@@ -38,10 +33,6 @@ std::vector<BlockUse> uses_of(const StripOrder& order, LaneId lane, uint64_t epo
 }
 
 }  // namespace
-
-uint32_t StreamRows::blocks_per_lane(uint32_t window) {
-  return window + kBlocksAhead;
-}
 
 StreamRows::StreamRows(std::shared_ptr<const Dataset> dataset, RowPlan plan,
                        std::unique_ptr<BlockStore> store, BlockSampling sampling, uint32_t lanes,

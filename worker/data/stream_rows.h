@@ -37,9 +37,17 @@ class StreamRows final : public RowSource {
   [[nodiscard]] BlockCounters counters() const { return store_->counters(); }
 
   // Blocks that one lane may hold or await: the window, and the ones asked for ahead.
-  [[nodiscard]] static uint32_t blocks_per_lane(uint32_t window);
+  [[nodiscard]] static constexpr uint32_t blocks_per_lane(uint32_t window) {
+    return window + kBlocksAhead;
+  }
 
  private:
+  // New blocks asked for before their strip begins. With one thread that reads and one that
+  // gathers, 4 instead of 2 make 160 B rows 1.15 times and 3 KB rows 1.1 times as fast
+  // (bench/micro/stream_bench, medians of three side by side): neither waits for the other's slow
+  // blocks.
+  static constexpr uint32_t kBlocksAhead = 4;
+
   // The order of an epoch's samples, and which rows those are.
   struct EpochOrder {
     SampledEpoch samples;

@@ -141,18 +141,18 @@ TEST(LoaderMemory, KeepsBlocksInWhatTheBudgetLeaves) {
   job.data.order = Order::kStrip;
   job.data.window = 2;
   uint64_t kept = 0;
-  for (uint64_t mib = 9; mib <= 120; ++mib) {
+  for (uint64_t mib = 13; mib <= 120; ++mib) {
     job.data.memory_mib = mib;
     const LoaderMemory memory = loader_memory(job, schedule_of(job));
 
     EXPECT_TRUE(memory.check(mib).ok());
-    EXPECT_EQ(memory.blocks, 8u);
-    EXPECT_EQ(memory.kept_blocks, std::min<uint64_t>(mib - 9, 92)) << mib << " MiB";
+    EXPECT_EQ(memory.blocks, 12u);
+    EXPECT_EQ(memory.kept_blocks, std::min<uint64_t>(mib - 13, 88)) << mib << " MiB";
     kept = memory.kept_blocks;
   }
-  EXPECT_EQ(kept, 92u) << "no more than there are";
+  EXPECT_EQ(kept, 88u) << "no more than there are";
   EXPECT_THAT(loader_memory(job, schedule_of(job)).to_string(),
-              HasSubstr("train 8 blocks x 1048576 B + 92 kept x 1048576 B + their order"));
+              HasSubstr("train 12 blocks x 1048576 B + 88 kept x 1048576 B + their order"));
 }
 
 TEST(LoaderMemory, KeepsNothingWhereTheBudgetLeavesNothing) {
@@ -161,7 +161,7 @@ TEST(LoaderMemory, KeepsNothingWhereTheBudgetLeavesNothing) {
   job.data.window = 2;
   job.data.memory_mib = 1 << 20;
   LoaderMemory plain = loader_memory(job, schedule_of(job));
-  job.data.memory_mib = 9;
+  job.data.memory_mib = 13;
   const LoaderMemory least = loader_memory(job, schedule_of(job));
 
   EXPECT_EQ(least.kept_blocks, 0u);

@@ -210,7 +210,7 @@ class PlainKeeping {
       held_.insert(block);
     }
     const uint64_t pieces = epochs_[epoch].piece_count(kLane);
-    for (uint64_t next = strip + 1; next <= strip + 2; ++next) {
+    for (uint64_t next = strip + 1; next <= strip + kAhead; ++next) {
       const size_t of = next < pieces ? epoch : epoch + 1;
       if (of == epochs_.size()) continue;
       const uint64_t block = epochs_[of].piece(kLane, next < pieces ? next : next - pieces).block;
@@ -240,6 +240,7 @@ class PlainKeeping {
     return true;
   }
 
+  static constexpr uint64_t kAhead = StreamRows::blocks_per_lane(0);  // asked for ahead
   size_t places_;
   std::vector<StripOrder> epochs_;
   Asked there_, held_, ahead_;
@@ -255,7 +256,7 @@ TEST_F(StreamRowsTest, FindsAsManyBlocksInMemoryAsAPlainModelOfBeladysRule) {
     epochs.emplace_back(block_rows, 1, kWindow, 7, epoch);
   }
   const uint32_t slots = StreamRows::blocks_per_lane(kWindow);
-  for (const uint32_t keep : {1u, 3u, 8u, 15u, 18u, 19u}) {
+  for (const uint32_t keep : {1u, 3u, 8u, 15u, 16u, 17u}) {
     const auto stream = open(slots, false, kWindow, keep, kMany, 1);
     for (uint64_t epoch = 0; epoch < kMany; ++epoch) {
       for (uint64_t first = 0; first < kRows; first += 10) {
