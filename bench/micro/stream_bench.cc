@@ -33,6 +33,8 @@
 #include "worker/data/block_store.h"
 #include "worker/data/chunk_reader.h"
 #include "worker/data/dataset_writer.h"
+#include "worker/data/memory_budget.h"
+#include "worker/data/resolve_shapes.h"
 #include "worker/data/row_memory.h"
 #include "worker/data/strip_order.h"
 
@@ -87,11 +89,19 @@ JobConfig job_of(const std::string& folder, const Shape& shape) {
   job.data.label = "label";
   job.data.order = Order::kStrip;
   job.data.window = kWindow;
-  job.data.memory_mib = 4096;
   job.cluster.workers = 1;
   job.train.mode = Mode::kAsync;
   job.train.epochs = 1 << 20;
   return job;
+}
+
+// What the windows need and nothing to keep blocks in: each is read, as the floor reads it.
+uint64_t least_memory_mib(JobConfig job, const LaneSchedule& schedule) {
+  BALLAST_CHECK(measure_shapes(job).ok());
+  job.data.memory_mib = 1 << 20;
+  LoaderMemory memory = loader_memory(job, schedule);
+  memory.kept_blocks = 0;
+  return memory.total() / (1 << 20) + 1;
 }
 
 // The product. One lane whose step is the whole batch.
@@ -99,6 +109,7 @@ class Stream {
  public:
   Stream(const std::string& folder, const Shape& shape)
       : job_(job_of(folder, shape)), schedule_(shape.rows, 1, shape.batch, 1 << 20) {
+    job_.data.memory_mib = least_memory_mib(job_, schedule_);
     auto opened = BatchLoader::open(job_, schedule_);
     BALLAST_CHECK_MSG(opened.ok(), opened.status().to_string());
     loader_ = std::move(opened).value();
@@ -114,6 +125,7 @@ class Stream {
     }
   }
   [[nodiscard]] const Batch& last() const { return batch_; }
+  [[nodiscard]] BlockReads reads() const { return loader_->counters().reads; }
 
  private:
   JobConfig job_;
@@ -159,6 +171,7 @@ void run_warm(const std::string& folder, const Shape& shape, Bounds& bounds) {
       {{"stream", [&] { stream.epoch([&](const Batch& batch) { sum += batch.features[0]; }); }},
        {"bare", [&] { bare.epoch(); }}},
       shape.rounds);
+  BALLAST_CHECK(stream.reads().found * 20 <= stream.reads().read);
   report(shape, timings, bounds);
 }
 
