@@ -79,12 +79,15 @@ uint64_t sampling_bytes(const JobConfig& config) {
   return config.resolved.train_blocks * (kSamplingBytesPerBlock + classes * kSamplingBytesPerClass);
 }
 
-void add_stream(const JobConfig& config, uint64_t lanes, LoaderMemory& memory) {
+void add_stream(const JobConfig& config, uint64_t lanes, uint32_t ahead, LoaderMemory& memory) {
   const ResolvedConfig& resolved = config.resolved;
   const uint64_t lanes_here = (lanes + config.cluster.workers - 1) / config.cluster.workers;
-  // Lanes that mix the same block share it; a lane's run is cut at its ends within a block.
-  memory.blocks =
-      std::min(lanes_here * StreamRows::blocks_per_lane(config.data.window), resolved.train_blocks);
+  // Lanes that mix the same block share it; a lane's run is cut at its ends within a block. Every
+  // loader thread but one may still read the strip before.
+  const uint64_t readers_behind = std::max(1u, config.data.threads) - 1;
+  memory.blocks_ahead = ahead;
+  memory.blocks = std::min(lanes_here * (uint64_t{config.data.window} + ahead) + readers_behind,
+                           resolved.train_blocks);
   memory.block_bytes = resolved.train_block_bytes;
   const uint64_t pieces = std::min<uint64_t>(config.data.window, resolved.train_blocks / lanes + 2);
   // A row of each sample; where rows are resampled how often it was taken, too.
@@ -94,6 +97,7 @@ void add_stream(const JobConfig& config, uint64_t lanes, LoaderMemory& memory) {
   const uint64_t by_class =
       config.data.samples_classes() ? resolved.train_block_rows * sizeof(uint32_t) : 0;
   memory.order_bytes = lanes_here * (permuted + samples + by_class) +
+                       readers_behind * (resolved.block_samples() * row_bytes + samples) +
                        resolved.train_blocks * kOrderBytesPerBlock + sampling_bytes(config);
 }
 
@@ -111,14 +115,17 @@ void add_kept(const JobConfig& config, LoaderMemory& memory) {
 
 }  // namespace
 
-LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule) {
+namespace {
+
+LoaderMemory memory_without_kept(const JobConfig& config, const LaneSchedule& schedule,
+                                 uint32_t ahead) {
   const ResolvedConfig& resolved = config.resolved;
   const bool together = config.train.mode != Mode::kSync;  // one batch of all lanes, or one a lane
   const uint32_t rows = together ? schedule.batch() : schedule.lane_batch();
   const uint32_t requests = kStepsAhead * (together ? 1 : schedule.lanes());
   LoaderMemory memory;
   if (config.data.order == Order::kStrip) {
-    add_stream(config, schedule.lanes(), memory);
+    add_stream(config, schedule.lanes(), ahead, memory);
   } else {
     memory.train_rows = resolved.train_rows;
     memory.train_row_bytes = resolved.train_row_bytes;
@@ -128,7 +135,18 @@ LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule
   memory.test_row_bytes = resolved.test_row_bytes;
   memory.batch_bytes = BatchShape{rows, resolved.input_width, resolved.label_width}.bytes();
   memory.batches = requests + std::max(1u, config.data.threads) + 1;
-  if (config.data.order == Order::kStrip) add_kept(config, memory);
+  return memory;
+}
+
+}  // namespace
+
+LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule) {
+  LoaderMemory memory = memory_without_kept(config, schedule, StreamRows::kBlocksAhead);
+  if (config.data.order != Order::kStrip) return memory;
+  if (!memory.check(config.data.memory_mib).ok()) {
+    memory = memory_without_kept(config, schedule, StreamRows::kBlocksAheadLeast);
+  }
+  add_kept(config, memory);
   return memory;
 }
 

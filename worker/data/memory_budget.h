@@ -19,8 +19,9 @@ struct LoaderMemory {
   uint64_t train_rows = 0;
   uint64_t train_row_bytes = 0;  // stored bytes of the columns used
   // Streamed: order strip.
-  uint64_t blocks = 0;       // in the windows of the worker's lanes, and asked for ahead
-  uint64_t kept_blocks = 0;  // that nobody holds, in what the budget leaves
+  uint64_t blocks = 0;        // in the windows of the worker's lanes, and asked for ahead
+  uint32_t blocks_ahead = 0;  // of these for each lane: StreamRows::kBlocksAhead, or the least
+  uint64_t kept_blocks = 0;   // that nobody holds, in what the budget leaves
   uint64_t block_bytes = 0;
   uint64_t order_bytes = 0;  // permutations of those, and a few numbers for each block of the set
   uint64_t test_rows = 0;

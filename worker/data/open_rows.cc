@@ -37,9 +37,9 @@ Result<Rows> stream_rows(const JobConfig& config, const LaneSchedule& schedule,
       std::unique_ptr<BlockStore> store,
       BlockStore::open(dataset, plan, std::move(source), static_cast<uint32_t>(memory.blocks),
                        static_cast<uint32_t>(memory.kept_blocks)));
-  return Rows(std::make_unique<StreamRows>(std::move(dataset), std::move(plan), std::move(store),
-                                           std::move(sampling), schedule.lanes(),
-                                           config.data.window, config.seed, config.train.epochs));
+  return Rows(std::make_unique<StreamRows>(
+      std::move(dataset), std::move(plan), std::move(store), std::move(sampling), schedule.lanes(),
+      config.data.window, memory.blocks_ahead, config.seed, config.train.epochs));
 }
 
 void log_sampling(const JobConfig& config, const BlockSampling& sampling) {

@@ -36,12 +36,13 @@ std::vector<BlockUse> uses_of(const StripOrder& order, LaneId lane, uint64_t epo
 
 StreamRows::StreamRows(std::shared_ptr<const Dataset> dataset, RowPlan plan,
                        std::unique_ptr<BlockStore> store, BlockSampling sampling, uint32_t lanes,
-                       uint32_t window, uint64_t seed, uint64_t epochs)
+                       uint32_t window, uint32_t ahead, uint64_t seed, uint64_t epochs)
     : dataset_(std::move(dataset)),
       plan_(std::move(plan)),
       store_(std::move(store)),
       sampling_(std::move(sampling)),
       window_(window),
+      ahead_(ahead),
       seed_(seed),
       epochs_(epochs),
       lanes_(lanes) {}
@@ -59,18 +60,13 @@ auto StreamRows::order_of(uint64_t epoch) -> std::shared_ptr<const EpochOrder> {
 }
 
 Status StreamRows::read(uint64_t epoch, LaneId id, uint64_t first, const RowRoom& room) {
-  BALLAST_CHECK(id.value() < lanes_.size());
-  LaneStrip& lane = lanes_[id.value()];
-  std::lock_guard lock(lane.mutex);
   RowRoom left = room;
   while (!left.ids.empty()) {
-    const std::shared_ptr<const EpochOrder> order =
-        lane.order != nullptr && lane.epoch == epoch ? lane.order : order_of(epoch);
-    const uint64_t strip = order->strips.strip_of(id, first);
-    BALLAST_RETURN_IF_ERROR(open_strip(lane, id, epoch, strip));
-    const uint64_t end = order->strips.strip_begin(id, strip + 1);
-    const uint64_t count = std::min<uint64_t>(left.ids.size(), end - first);
-    gather_rows(lane, first - order->strips.strip_begin(id, strip),
+    BALLAST_ASSIGN(const std::shared_ptr<const Strip> strip, strip_at(id, epoch, first));
+    const uint64_t begin = strip->order->strips.strip_begin(id, strip->number);
+    const uint64_t count =
+        std::min<uint64_t>(left.ids.size(), begin + strip->samples.size() - first);
+    gather_rows(*strip, first - begin,
                 {left.ids.first(count), left.features, left.labels, left.weights, left.blocks});
     first += count;
     left = {left.ids.subspan(count), left.features + count * plan_.width,
@@ -81,62 +77,72 @@ Status StreamRows::read(uint64_t epoch, LaneId id, uint64_t first, const RowRoom
 
 void StreamRows::forget(LaneId id) {
   BALLAST_CHECK(id.value() < lanes_.size());
-  LaneStrip& lane = lanes_[id.value()];
+  Lane& lane = lanes_[id.value()];
   std::lock_guard lock(lane.mutex);
-  lane.order = nullptr;
-  lane.pieces.clear();
-  lane.shares.clear();
-  lane.samples = {};
+  lane.open = nullptr;
   store_->forget_uses(id);
 }
 
-// lane.mutex held. Keeps the pieces that the new strip shares with the one before.
-Status StreamRows::open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip) {
-  if (lane.order != nullptr && lane.epoch == epoch && lane.strip == strip) return {};
-  if (store_->keeps()) say_uses(lane, id, epoch, strip);
-  if (lane.order == nullptr || lane.epoch != epoch) {
-    lane.order = order_of(epoch);
+// Waits for its blocks, and for whoever opens one of the lane.
+Result<std::shared_ptr<const StreamRows::Strip>> StreamRows::strip_at(LaneId id, uint64_t epoch,
+                                                                      uint64_t position) {
+  BALLAST_CHECK(id.value() < lanes_.size());
+  Lane& lane = lanes_[id.value()];
+  std::lock_guard lock(lane.mutex);
+  std::shared_ptr<const EpochOrder> order =
+      lane.open != nullptr && lane.open->epoch == epoch ? lane.open->order : order_of(epoch);
+  const uint64_t number = order->strips.strip_of(id, position);
+  if (lane.open != nullptr && lane.open->epoch == epoch && lane.open->number == number) {
+    return lane.open;
+  }
+  return open_strip(lane, id, epoch, std::move(order), number);
+}
+
+// lane.mutex held. Takes over the pieces that it shares with the one before.
+Result<std::shared_ptr<const StreamRows::Strip>> StreamRows::open_strip(
+    Lane& lane, LaneId id, uint64_t epoch, std::shared_ptr<const EpochOrder> order,
+    uint64_t number) {
+  if (store_->keeps()) say_uses(lane, id, epoch, number);
+  std::shared_ptr<const Strip> before = std::exchange(lane.open, nullptr);
+  auto strip = std::make_shared<Strip>();
+  strip->epoch = epoch;
+  strip->number = number;
+  strip->order = std::move(order);
+  const StripOrder& strips = strip->order->strips;
+  const bool same_epoch = before != nullptr && before->epoch == epoch;
+  if (!same_epoch) {
     tell_order(epoch);
     if (epoch + 1 < epochs_) tell_order(epoch + 1);
-    lane.pieces.clear();
   }
-  lane.epoch = epoch;
-  lane.strip = strip;
-  const StripOrder& order = lane.order->strips;
-  const std::vector<Share> shares = order.shares(id, strip);
-  std::map<uint64_t, HeldPiece> kept;
+  const std::vector<Share> shares = strips.shares(id, number);
   for (const Share& share : shares) {
-    if (auto held = lane.pieces.extract(share.piece)) kept.insert(std::move(held));
-  }
-  lane.pieces = std::move(kept);
-  lane.shares.clear();
-  lane.samples.clear();
-  for (const Share& share : shares) {
-    if (!lane.pieces.contains(share.piece)) store_->prefetch(order.piece(id, share.piece).block);
-  }
-  for (const Share& share : shares) {
-    auto held = lane.pieces.find(share.piece);
-    if (held == lane.pieces.end()) {
-      Result<HeldPiece> piece = open_piece(lane, id, share.piece);
-      if (!piece.ok()) {
-        lane.order = nullptr;  // nothing of this strip is to be used
-        lane.pieces.clear();
-        return piece.status();
-      }
-      held = lane.pieces.emplace(share.piece, std::move(*piece)).first;
+    if (!same_epoch) break;
+    if (const auto held = before->pieces.find(share.piece); held != before->pieces.end()) {
+      strip->pieces.insert(*held);
     }
-    lane.shares.push_back(&held->second);
   }
-  lane.samples.resize(order.strip_begin(id, strip + 1) - order.strip_begin(id, strip));
-  order.permute_strip(id, strip, lane.samples);
-  look_ahead(lane, id);
-  return {};
+  before = nullptr;  // the block that it alone has makes room for the new one
+  for (const Share& share : shares) {
+    if (!strip->pieces.contains(share.piece)) store_->prefetch(strips.piece(id, share.piece).block);
+  }
+  for (const Share& share : shares) {
+    std::shared_ptr<const HeldPiece>& held = strip->pieces[share.piece];
+    if (held == nullptr) {
+      BALLAST_ASSIGN(held, open_piece(*strip->order, id, share.piece));
+    }
+    strip->shares.push_back(held.get());
+  }
+  strip->samples.resize(strips.strip_begin(id, number + 1) - strips.strip_begin(id, number));
+  strips.permute_strip(id, number, strip->samples);
+  look_ahead(*strip, id);
+  lane.open = strip;
+  return lane.open;
 }
 
 // lane.mutex held. What the lane will ask for in this epoch and the next, once, and how far it is.
-void StreamRows::say_uses(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip) {
+void StreamRows::say_uses(Lane& lane, LaneId id, uint64_t epoch, uint64_t strip) {
   const bool goes_on =
-      lane.order != nullptr && time_of(epoch, strip) > time_of(lane.epoch, lane.strip);
+      lane.open != nullptr && time_of(epoch, strip) > time_of(lane.open->epoch, lane.open->number);
   if (!goes_on) {
     store_->forget_uses(id);
     lane.epochs_said = epoch;
@@ -148,21 +154,22 @@ void StreamRows::say_uses(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t s
   store_->passed(id, time_of(epoch, strip) - 1);
 }
 
-// lane.mutex held. Waits for the block.
-Result<StreamRows::HeldPiece> StreamRows::open_piece(const LaneStrip& lane, LaneId id,
-                                                     uint64_t number) {
-  const Piece piece = lane.order->strips.piece(id, number);
+// Waits for the block.
+Result<std::shared_ptr<const StreamRows::HeldPiece>> StreamRows::open_piece(const EpochOrder& order,
+                                                                            LaneId id,
+                                                                            uint64_t number) {
+  const Piece piece = order.strips.piece(id, number);
   HeldPiece held;
   held.block_number = piece.block;
   BALLAST_ASSIGN(held.block, store_->get(piece.block));
   held.rows.resize(piece.rows);
-  lane.order->strips.permute_piece(id, number, held.rows);
+  order.strips.permute_piece(id, number, held.rows);
   for (uint32_t& row : held.rows) row += piece.first_row;
-  if (sampling_.each_row_once()) return held;
+  if (sampling_.each_row_once()) return std::make_shared<const HeldPiece>(std::move(held));
   BALLAST_ASSIGN(const std::vector<uint32_t> by_class, rows_by_class(*held.block, piece.block));
   held.passes.resize(piece.rows);
-  sampling_.take(lane.order->samples, piece.block, by_class, held.rows, held.passes);
-  return held;
+  sampling_.take(order.samples, piece.block, by_class, held.rows, held.passes);
+  return std::make_shared<const HeldPiece>(std::move(held));
 }
 
 Result<std::vector<uint32_t>> StreamRows::rows_by_class(const Block& block, uint64_t number) const {
@@ -175,27 +182,28 @@ Result<std::vector<uint32_t>> StreamRows::rows_by_class(const Block& block, uint
 }
 
 // The newest piece of each of the next strips, into the next epoch at the end of this one.
-void StreamRows::look_ahead(const LaneStrip& lane, LaneId id) {
-  for (uint64_t strip = lane.strip + 1; strip <= lane.strip + kBlocksAhead; ++strip) {
-    const uint64_t pieces = lane.order->strips.piece_count(id);
-    if (strip < pieces) {
-      store_->prefetch(lane.order->strips.piece(id, strip).block);
-    } else if (lane.epoch + 1 < epochs_) {
-      const std::shared_ptr<const EpochOrder> next = order_of(lane.epoch + 1);
-      if (strip - pieces < next->strips.piece_count(id)) {
-        store_->prefetch(next->strips.piece(id, strip - pieces).block);
+void StreamRows::look_ahead(const Strip& strip, LaneId id) {
+  const StripOrder& strips = strip.order->strips;
+  const uint64_t pieces = strips.piece_count(id);
+  for (uint64_t number = strip.number + 1; number <= strip.number + ahead_; ++number) {
+    if (number < pieces) {
+      store_->prefetch(strips.piece(id, number).block);
+    } else if (strip.epoch + 1 < epochs_) {
+      const std::shared_ptr<const EpochOrder> next = order_of(strip.epoch + 1);
+      if (number - pieces < next->strips.piece_count(id)) {
+        store_->prefetch(next->strips.piece(id, number - pieces).block);
       }
     }
   }
 }
 
 // A flag a share, not a look a row: a strip has few of them.
-void StreamRows::add_blocks(const LaneStrip& lane, std::span<const StripSample> samples,
+void StreamRows::add_blocks(const Strip& strip, std::span<const StripSample> samples,
                             std::vector<uint64_t>& blocks) {
-  std::vector<uint8_t> used(lane.shares.size(), 0);
+  std::vector<uint8_t> used(strip.shares.size(), 0);
   for (const StripSample& sample : samples) used[sample.share] = 1;
   for (size_t share = 0; share < used.size(); ++share) {
-    if (used[share]) blocks.push_back(lane.shares[share]->block_number);
+    if (used[share]) blocks.push_back(strip.shares[share]->block_number);
   }
 }
 
@@ -215,27 +223,27 @@ void StreamRows::tell_order(uint64_t epoch) {
   }
 }
 
-void StreamRows::gather_rows(const LaneStrip& lane, uint64_t first, const RowRoom& room) const {
+void StreamRows::gather_rows(const Strip& strip, uint64_t first, const RowRoom& room) const {
   const size_t count = room.ids.size();
-  const std::span samples(lane.samples.data() + first, count);
+  const std::span samples(strip.samples.data() + first, count);
   std::vector<uint32_t> rows(count);  // in their blocks
   for (size_t i = 0; i < count; ++i) {
-    const HeldPiece& piece = *lane.shares[samples[i].share];
+    const HeldPiece& piece = *strip.shares[samples[i].share];
     rows[i] = piece.rows[samples[i].place];
     room.ids[i] = piece.block->place().first_row + rows[i];
   }
   std::vector<uint32_t> passes(sampling_.each_row_once() ? 0 : count);
   for (size_t i = 0; i < passes.size(); ++i) {
-    passes[i] = lane.shares[samples[i].share]->passes[samples[i].place];
+    passes[i] = strip.shares[samples[i].share]->passes[samples[i].place];
   }
-  if (room.blocks != nullptr) add_blocks(lane, samples, *room.blocks);
+  if (room.blocks != nullptr) add_blocks(strip, samples, *room.blocks);
   const auto find = [&](size_t column, std::span<const std::byte*> out) {
     const uint64_t row_bytes = held_row_bytes(plan_.columns[column].spec);
     for (size_t i = 0; i < count; ++i) {
-      out[i] = lane.shares[samples[i].share]->block->column(column) + rows[i] * row_bytes;
+      out[i] = strip.shares[samples[i].share]->block->column(column) + rows[i] * row_bytes;
     }
   };
-  ballast::gather_rows(plan_, passes.empty() ? RowPasses(lane.epoch) : RowPasses(passes), find,
+  ballast::gather_rows(plan_, passes.empty() ? RowPasses(strip.epoch) : RowPasses(passes), find,
                        room);
 }
 

@@ -1,7 +1,8 @@
 // StreamRows: rows of a data set larger than memory, in the order `strip`. Each lane keeps the
-// blocks of its strip, with their permutations, and asks for the next block while rows are read;
-// going back, or on from anywhere, costs at most one strip. Any thread; two readers of one lane
-// wait for each other.
+// blocks of its strip, with their permutations, and asks for the next blocks while rows are read;
+// going back, or on from anywhere, costs at most one strip. Any thread. Readers of one lane wait
+// for each other while a strip is opened, and gather at the same time; whoever still reads the
+// strip before keeps the one block of it that the lane has let go.
 #pragma once
 
 #include <map>
@@ -19,10 +20,10 @@ namespace ballast {
 class StreamRows final : public RowSource {
  public:
   // `store` and `sampling` are of the same data set; epochs: the last one has no successor to fetch
-  // ahead for.
+  // ahead for. `ahead`: new blocks asked for before their strip begins.
   StreamRows(std::shared_ptr<const Dataset> dataset, RowPlan plan,
              std::unique_ptr<BlockStore> store, BlockSampling sampling, uint32_t lanes,
-             uint32_t window, uint64_t seed, uint64_t epochs);
+             uint32_t window, uint32_t ahead, uint64_t seed, uint64_t epochs);
 
   Status read(uint64_t epoch, LaneId lane, uint64_t first, const RowRoom& room) override;
   void forget(LaneId lane) override;
@@ -36,18 +37,13 @@ class StreamRows final : public RowSource {
   [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const override { return dataset_; }
   [[nodiscard]] BlockCounters counters() const { return store_->counters(); }
 
-  // Blocks that one lane may hold or await: the window, and the ones asked for ahead.
-  [[nodiscard]] static constexpr uint32_t blocks_per_lane(uint32_t window) {
-    return window + kBlocksAhead;
-  }
+  // With one thread that reads and one that gathers, 4 instead of 2 make 160 B rows 1.15 times and
+  // 3 KB rows 1.1 times as fast (bench/micro/stream_bench, medians of three side by side): neither
+  // waits for the other's slow blocks. 2 is for who has no memory for more.
+  static constexpr uint32_t kBlocksAhead = 4;
+  static constexpr uint32_t kBlocksAheadLeast = 2;
 
  private:
-  // New blocks asked for before their strip begins. With one thread that reads and one that
-  // gathers, 4 instead of 2 make 160 B rows 1.15 times and 3 KB rows 1.1 times as fast
-  // (bench/micro/stream_bench, medians of three side by side): neither waits for the other's slow
-  // blocks.
-  static constexpr uint32_t kBlocksAhead = 4;
-
   // The order of an epoch's samples, and which rows those are.
   struct EpochOrder {
     SampledEpoch samples;
@@ -59,37 +55,45 @@ class StreamRows final : public RowSource {
     std::vector<uint32_t> rows;    // of the block, in the order of StripOrder::permute_piece
     std::vector<uint32_t> passes;  // BlockSampling; empty: the epoch
   };
-  // The strip a lane stands in.
-  struct LaneStrip {
-    std::mutex mutex;                         // guards all below
-    std::shared_ptr<const EpochOrder> order;  // null: nothing read yet
+  // Never changed once it is open.
+  struct Strip {
     uint64_t epoch = 0;
-    uint64_t strip = 0;
-    uint64_t epochs_said = 0;  // up to which the store knows what this lane will ask for
-    std::map<uint64_t, HeldPiece> pieces;  // by number
-    std::vector<const HeldPiece*> shares;  // of the strip, in its order
+    uint64_t number = 0;
+    std::shared_ptr<const EpochOrder> order;
+    std::map<uint64_t, std::shared_ptr<const HeldPiece>> pieces;  // by number
+    std::vector<const HeldPiece*> shares;                         // in the order of the strip
     std::vector<StripSample> samples;
+  };
+  struct Lane {
+    std::mutex mutex;                   // guards all below
+    std::shared_ptr<const Strip> open;  // the one read last; null: none
+    uint64_t epochs_said = 0;           // up to which the store knows what this lane will ask for
   };
 
   std::shared_ptr<const EpochOrder> order_of(uint64_t epoch);
-  Status open_strip(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip);
-  void say_uses(LaneStrip& lane, LaneId id, uint64_t epoch, uint64_t strip);
-  Result<HeldPiece> open_piece(const LaneStrip& lane, LaneId id, uint64_t number);
+  Result<std::shared_ptr<const Strip>> strip_at(LaneId id, uint64_t epoch, uint64_t position);
+  Result<std::shared_ptr<const Strip>> open_strip(Lane& lane, LaneId id, uint64_t epoch,
+                                                  std::shared_ptr<const EpochOrder> order,
+                                                  uint64_t number);
+  void say_uses(Lane& lane, LaneId id, uint64_t epoch, uint64_t strip);
+  Result<std::shared_ptr<const HeldPiece>> open_piece(const EpochOrder& order, LaneId id,
+                                                      uint64_t number);
   Result<std::vector<uint32_t>> rows_by_class(const Block& block, uint64_t number) const;
-  void look_ahead(const LaneStrip& lane, LaneId id);
-  static void add_blocks(const LaneStrip& lane, std::span<const StripSample> samples,
+  void look_ahead(const Strip& strip, LaneId id);
+  static void add_blocks(const Strip& strip, std::span<const StripSample> samples,
                          std::vector<uint64_t>& blocks);
   void tell_order(uint64_t epoch);
-  void gather_rows(const LaneStrip& lane, uint64_t first, const RowRoom& room) const;
+  void gather_rows(const Strip& strip, uint64_t first, const RowRoom& room) const;
 
   const std::shared_ptr<const Dataset> dataset_;
   const RowPlan plan_;
   const std::unique_ptr<BlockStore> store_;
   const BlockSampling sampling_;
   const uint32_t window_;
+  const uint32_t ahead_;
   const uint64_t seed_;
   const uint64_t epochs_;
-  std::vector<LaneStrip> lanes_;
+  std::vector<Lane> lanes_;
 
   std::mutex mutex_;                                              // guards all below
   std::map<uint64_t, std::shared_ptr<const EpochOrder>> orders_;  // by epoch, the newest

@@ -46,6 +46,7 @@ TEST(ChooseOrder, StreamsWithTheWidestWindowThatFits) {
   choose_order(job);
 
   ASSERT_EQ(job.data.order, Order::kStrip);
+  job.data.threads = kLoaderThreadsMost;
   EXPECT_LE(needed_bytes(job), 60u << 20);
   ++job.data.window;
   EXPECT_GT(needed_bytes(job), 60u << 20);
@@ -120,7 +121,7 @@ TEST(LoaderMemory, RefusesAStreamThatDoesNotFitWithTheArithmetic) {
 
   EXPECT_EQ(status.code(), Code::kInvalidInput);
   EXPECT_THAT(status.to_string(),
-              AllOf(HasSubstr("train 12 blocks x 1048576 B"), HasSubstr("data.memory_mib = 5"),
+              AllOf(HasSubstr("train 8 blocks x 1048576 B"), HasSubstr("data.memory_mib = 5"),
                     HasSubstr("data.window"), HasSubstr("--block-kib")));
 }
 
@@ -141,13 +142,16 @@ TEST(LoaderMemory, KeepsBlocksInWhatTheBudgetLeaves) {
   job.data.order = Order::kStrip;
   job.data.window = 2;
   uint64_t kept = 0;
-  for (uint64_t mib = 13; mib <= 120; ++mib) {
+  for (uint64_t mib = 9; mib <= 120; ++mib) {
+    const bool is_tight = mib < 13;  // no room for four blocks ahead of each lane
+    const uint64_t blocks = is_tight ? 8 : 12;
     job.data.memory_mib = mib;
     const LoaderMemory memory = loader_memory(job, schedule_of(job));
 
     EXPECT_TRUE(memory.check(mib).ok());
-    EXPECT_EQ(memory.blocks, 12u);
-    EXPECT_EQ(memory.kept_blocks, std::min<uint64_t>(mib - 13, 88)) << mib << " MiB";
+    EXPECT_EQ(memory.blocks, blocks);
+    EXPECT_EQ(memory.kept_blocks, std::min<uint64_t>(mib - blocks - 1, 100 - blocks))
+        << mib << " MiB";
     kept = memory.kept_blocks;
   }
   EXPECT_EQ(kept, 88u) << "no more than there are";
@@ -161,7 +165,7 @@ TEST(LoaderMemory, KeepsNothingWhereTheBudgetLeavesNothing) {
   job.data.window = 2;
   job.data.memory_mib = 1 << 20;
   LoaderMemory plain = loader_memory(job, schedule_of(job));
-  job.data.memory_mib = 13;
+  job.data.memory_mib = 9;
   const LoaderMemory least = loader_memory(job, schedule_of(job));
 
   EXPECT_EQ(least.kept_blocks, 0u);

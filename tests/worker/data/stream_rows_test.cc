@@ -20,11 +20,15 @@ constexpr uint32_t kLanes = 3;
 constexpr uint32_t kWindow = 4;
 constexpr uint64_t kEpochs = 2;
 
+constexpr uint32_t blocks_per_lane(uint32_t window) {
+  return window + StreamRows::kBlocksAhead;
+}
+
 class StreamRowsTest : public DataFixture {
  protected:
   void SetUp() override { folder_ = write_pixels("train", kRows, kWidth); }
 
-  std::unique_ptr<StreamRows> open(uint32_t slots = kLanes * StreamRows::blocks_per_lane(kWindow),
+  std::unique_ptr<StreamRows> open(uint32_t slots = kLanes * blocks_per_lane(kWindow),
                                    bool direct = false, uint32_t window = kWindow,
                                    uint32_t slots_to_keep = 0, uint64_t epochs = kEpochs,
                                    uint32_t lanes = kLanes) {
@@ -39,11 +43,11 @@ class StreamRowsTest : public DataFixture {
     EXPECT_TRUE(store.ok()) << store.status().to_string();
     BlockSampling each_once = BlockSampling::open(config, /*seed=*/7, *dataset_).value();
     return std::make_unique<StreamRows>(dataset_, std::move(plan), std::move(store).value(),
-                                        std::move(each_once), lanes, window, /*seed=*/7, epochs);
+                                        std::move(each_once), lanes, window,
+                                        StreamRows::kBlocksAhead, /*seed=*/7, epochs);
   }
   std::unique_ptr<StreamRows> open_keeping(uint32_t slots_to_keep, uint64_t epochs = kEpochs) {
-    return open(kLanes * StreamRows::blocks_per_lane(kWindow), false, kWindow, slots_to_keep,
-                epochs);
+    return open(kLanes * blocks_per_lane(kWindow), false, kWindow, slots_to_keep, epochs);
   }
 
   [[nodiscard]] static uint64_t lane_rows(uint32_t lane) {
@@ -85,7 +89,7 @@ class StreamRowsTest : public DataFixture {
 
 TEST_F(StreamRowsTest, GivesEachRowOnceAnEpochWithItsOwnValues) {
   for (const bool direct : {false, true}) {
-    const auto stream = open(kLanes * StreamRows::blocks_per_lane(kWindow), direct);
+    const auto stream = open(kLanes * blocks_per_lane(kWindow), direct);
     for (uint64_t epoch = 0; epoch < kEpochs; ++epoch) {
       std::set<uint64_t> seen;
       for (uint32_t lane = 0; lane < kLanes; ++lane) {
@@ -135,7 +139,7 @@ TEST_F(StreamRowsTest, ReadsEachBlockOnceButForTheCutsAndTheWrap) {
   std::vector<uint32_t> block_rows(25, 50);
   block_rows.back() = 30;
   for (const uint32_t window : {1u, 4u, 8u, 9u, 10u, 64u}) {  // lanes have 9 or 10 pieces
-    const auto stream = open(kLanes * StreamRows::blocks_per_lane(window), false, window);
+    const auto stream = open(kLanes * blocks_per_lane(window), false, window);
     for (uint32_t lane = 0; lane < kLanes; ++lane) {
       (void)lane_of(*stream, 1, lane, 10);
       stream->forget(LaneId(lane));  // so that no lane finds a cut block of its neighbour
@@ -240,7 +244,7 @@ class PlainKeeping {
     return true;
   }
 
-  static constexpr uint64_t kAhead = StreamRows::blocks_per_lane(0);  // asked for ahead
+  static constexpr uint64_t kAhead = StreamRows::kBlocksAhead;  // asked for ahead
   size_t places_;
   std::vector<StripOrder> epochs_;
   Asked there_, held_, ahead_;
@@ -255,7 +259,7 @@ TEST_F(StreamRowsTest, FindsAsManyBlocksInMemoryAsAPlainModelOfBeladysRule) {
   for (uint64_t epoch = 0; epoch < kMany; ++epoch) {
     epochs.emplace_back(block_rows, 1, kWindow, 7, epoch);
   }
-  const uint32_t slots = StreamRows::blocks_per_lane(kWindow);
+  const uint32_t slots = blocks_per_lane(kWindow);
   for (const uint32_t keep : {1u, 3u, 8u, 15u, 16u, 17u}) {
     const auto stream = open(slots, false, kWindow, keep, kMany, 1);
     for (uint64_t epoch = 0; epoch < kMany; ++epoch) {
@@ -332,8 +336,7 @@ TEST_F(StreamRowsTest, ReadsNoMoreThanAWindowToGoOnFromAnywhere) {
 
     (void)read(*stream, 1, 1, first, 1).value();
 
-    EXPECT_LE(stream->counters().fetched, StreamRows::blocks_per_lane(kWindow))
-        << "from place " << first;
+    EXPECT_LE(stream->counters().fetched, blocks_per_lane(kWindow)) << "from place " << first;
   }
 }
 
@@ -398,7 +401,7 @@ TEST_F(StreamRowsTest, RefusesABadValueEachTimeItIsAskedFor) {
 }
 
 TEST_F(StreamRowsTest, GivesBackTheBlocksOfALaneThatWent) {
-  const auto stream = open(/*slots=*/StreamRows::blocks_per_lane(kWindow));
+  const auto stream = open(/*slots=*/blocks_per_lane(kWindow));
   for (uint32_t lane = 0; lane < kLanes; ++lane) {
     (void)read(*stream, 0, lane, 0, 200);
     stream->forget(LaneId(lane));
