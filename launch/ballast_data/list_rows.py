@@ -36,11 +36,14 @@ def joined(parts):
 
 
 def list_rows(column, values, where):
-    """`values`: (items, counts), or a sequence of arrays, one a row -> ListRows. Nothing is
-    converted; `where`(row) names a row in messages."""
+    """`values`: a tuple (items, counts), or any other sequence of arrays, one a row -> ListRows.
+    Nothing is converted; `where`(row) names a row in messages."""
     if isinstance(values, ListRows):
         return values
-    if isinstance(values, tuple) and len(values) == 2:
+    if isinstance(values, tuple):
+        if len(values) != 2:
+            raise DataError(f'column "{column.name}": a tuple is (items, counts), one of '
+                            f"{len(values)} found; give rows as a list of arrays")
         return _from_counts(column, *values)
     rows = [_checked_row(column, row, number, where) for number, row in enumerate(values)]
     counts = numpy.array([len(row) for row in rows], "i8")
@@ -54,11 +57,12 @@ def _from_counts(column, items, counts):
     _check_items(column, items, "its items")
     if counts.ndim != 1 or counts.dtype.kind not in "iu" or (counts.astype("i8") < 0).any():
         raise DataError(f'column "{column.name}": (items, counts) with a whole number from 0 for '
-                        f"each row expected, counts {counts.dtype} {list(counts.shape)} found")
+                        f"each row expected, counts {counts.dtype} {list(counts.shape)} found; "
+                        "give rows as a list of arrays, not as a tuple")
     offsets = numpy.concatenate([numpy.zeros(1, "i8"), numpy.cumsum(counts, dtype="i8")])
     if offsets[-1] != len(items):
         raise DataError(f'column "{column.name}": the counts of its rows make {offsets[-1]} items, '
-                        f"{len(items)} found")
+                        f"{len(items)} found; a tuple is (items, counts), rows are a list")
     return ListRows(items, offsets)
 
 

@@ -164,6 +164,8 @@ class Refusals(DataTest):
                       self.refusal({"x": lists("i32")}, {"x": (items, [3, 1])}))
         self.assertIn("a whole number from 0 for each row expected",
                       self.refusal({"x": lists("i32")}, {"x": (items, [6, -1])}))
+        self.assertIn("a tuple is (items, counts), one of 3 found; give rows as a list of arrays",
+                      self.refusal({"x": lists("i32")}, {"x": (items, items, items)}))
 
     def test_another_number_of_rows_is_refused(self):
         self.assertIn('column "y": 2 rows expected, as in "x", 1 found',
