@@ -99,7 +99,7 @@ class Transforms(ProcessTest):
                 self.assertGreater(summary["metrics"]["test_accuracy"], 0.9)
                 log = "".join(path.read_text()
                               for path in (self.folder / mode / "logs").glob("worker-*.log"))
-                self.assertRegex(log, r"[1-9]\d* of \d+ rows taken weighed 0")
+                self.assertRegex(log, r"[1-9]\d* of \d+ samples taken weighed 0")
                 # Predictions are of every row, whatever a filter says.
                 done = launching.run("predict", mode, self.data / "test", "--out", mode + ".csv",
                                      cwd=self.folder, timeout=60)

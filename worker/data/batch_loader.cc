@@ -89,7 +89,7 @@ BatchLoader::Core::~Core() {
   rows->stop();
   queued.notify_all();
   if (rows->plan().weighs()) {
-    log::info("{} of {} rows taken weighed 0", counters.left_out, counters.rows);
+    log::info("{} of {} samples taken weighed 0", counters.left_out, counters.samples);
   }
 }
 
@@ -163,6 +163,7 @@ void BatchLoader::Core::count(const Batch& batch) {
   const float* weight = batch.weights.data();
   for (LaneId lane : batch.lanes) {
     const uint32_t samples = schedule.samples_of(lane, batch.clock);
+    counters.samples += samples;
     counters.left_out += static_cast<uint64_t>(std::count(weight, weight + samples, 0.0f));
     weight += schedule.rows_at(lane, batch.clock);
   }

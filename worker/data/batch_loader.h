@@ -33,6 +33,7 @@ struct LoaderCounters {
   uint64_t batches_waited = 0;  // a loader thread was at it; take() made others, then waited
   uint64_t batches_missed = 0;  // not begun; take() gathered by itself
   uint64_t rows = 0;            // padding too
+  uint64_t samples = 0;         // no padding; counted where rows may weigh something else than 1
   uint64_t left_out = 0;        // samples that weigh 0: by a filter, or by data.weight
   // How well rows are mixed: the different blocks that the batch of one lane comes from, of whole
   // batches as they are made; where rows are in memory of one step in 16.
