@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 """Question: what does a bad network cost, and is a narrow one kept busy? Blocks of a data set read from an
-object store on this machine (tests/support/object_store.py), through the loader's BlockStore.
+object store on this machine (tests/support/object_store.py), through the loader's BlockStore: blocks as
+`data convert` makes them, as many ahead as a worker with 8 lanes asks for.
 
 calm: every answer 30 ms late. stormy: the same with 1 % 503, 0.1 % cut short, flipped bits, stalls, and
 answers that overtake each other, all from one seed. Bounds: stormy gives the same rows at >= 0.9x of calm's
 rate; with all connections together held to --link-mb a second, that link is >= 0.9x busy.
 
-    bench/system/bad_network.py [--mb 128] [--link-mb 50] [--rounds 3] [--bin-dir DIR]
+    bench/system/bad_network.py [--mb 1024] [--link-mb 100] [--rounds 3] [--bin-dir DIR]
     bench/system/bad_network.py --smoke      a few blocks, nothing is judged
 """
 
@@ -25,7 +26,7 @@ from ballast_data import ChunkWriter, commit  # noqa: E402
 from bounds import Bounds  # noqa: E402
 from object_store import ObjectStore  # noqa: E402
 
-BLOCK_BYTES, AHEAD = 256 << 10, 64
+BLOCK_BYTES, AHEAD = 2 << 20, 32
 STORM = {"error_503": 0.01, "cut": 0.001, "stall": 0.001, "flip": 0.001, "jitter_ms": 10}
 RATE_BOUND, LINK_BOUND = 0.9, 0.9
 
@@ -35,7 +36,7 @@ def make_data(folder, megabytes):
     shutil.rmtree(folder, ignore_errors=True)
     rows = megabytes * 1000
     writer = ChunkWriter(folder, {"x": ("u8", (1020,)), "label": "i32"}, "label",
-                         block_bytes=BLOCK_BYTES, chunk_bytes=16 << 20)
+                         block_bytes=BLOCK_BYTES, chunk_bytes=128 << 20)
     generator = numpy.random.default_rng(1)
     for begin in range(0, rows, 4096):
         count = min(4096, rows - begin)
@@ -59,8 +60,8 @@ def read(options, seed=0, **store):
 
 def main():
     parser = bench_parser(__doc__, RELEASE)
-    parser.add_argument("--mb", type=int, default=128)
-    parser.add_argument("--link-mb", type=float, default=50)
+    parser.add_argument("--mb", type=int, default=1024)
+    parser.add_argument("--link-mb", type=float, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     if options.smoke:

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <deque>
+
 namespace ballast {
 namespace {
 
@@ -73,6 +76,73 @@ TEST(ReadPace, FindsHowManyAServerBearsThatRefusesWhatIsBeyond) {
       EXPECT_LT(pace.reads_at_once(), 24) << window;
     }
   }
+}
+
+// A link that carries `carried` reads at once in `alone` each; more only wait in it. Reads are
+// asked for as long as there is room, and answered in their order.
+class Link {
+ public:
+  Link(double carried, Duration alone) : carried_(carried), alone_(alone) {}
+
+  // -> how long the link had nothing to do, of all the time
+  double serve(ReadPace& pace, int answers) {
+    double idle = 0;
+    const double begun = now_;
+    for (int i = 0; i < answers; ++i) {
+      while (pace.has_room(asked_.size())) asked_.push_back(now_);
+      const double ready = std::max(asked_.front() + to_seconds(alone_), free_at_);
+      idle += std::max(0.0, ready - std::max(free_at_, now_) - to_seconds(alone_) / carried_);
+      free_at_ = ready + to_seconds(alone_) / carried_;
+      now_ = std::max(now_, ready);
+      pace.on_good(from_seconds(now_ - asked_.front()));
+      asked_.pop_front();
+    }
+    return idle / (now_ - begun);
+  }
+
+ private:
+  const double carried_;
+  const Duration alone_;
+  std::deque<double> asked_;
+  double now_ = 0, free_at_ = 0;
+};
+
+TEST(ReadPace, FillsALinkAndAsMuchAgainButNoMore) {
+  ReadPace pace(64, 8s);
+  Link link(12, 30ms);
+  link.serve(pace, 10000);
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_LT(link.serve(pace, 2000), 0.03) << i;
+    EXPECT_LE(pace.reads_at_once(), 36) << i;
+  }
+}
+
+TEST(ReadPace, FollowsALinkThatGrowsWider) {
+  ReadPace pace(64, 8s);
+  Link(5, 30ms).serve(pace, 2000);
+  Link(1000, 30ms).serve(pace, 4000);
+  EXPECT_GE(pace.reads_at_once(), 60);
+}
+
+TEST(ReadPace, FollowsAServerThatGrowsSlower) {
+  ReadPace pace(64, 8s);
+  Link(1000, 10ms).serve(pace, 2000);
+  Link(1000, 100ms).serve(pace, 6000);
+  EXPECT_GE(pace.reads_at_once(), 40);
+}
+
+TEST(ReadPace, KeepsEightReadsHoweverLongTheyTake) {
+  ReadPace pace(64, 8s);
+  Link(1, 30ms).serve(pace, 40000);
+  EXPECT_GE(pace.reads_at_once(), 8);
+  EXPECT_LE(pace.reads_at_once(), 17);
+}
+
+TEST(ReadPace, TakesUnevenTimesForWhatTheyAre) {
+  ReadPace pace(64, 8s);
+  for (int i = 0; i < 4000; ++i)
+    pace.on_good(std::chrono::milliseconds(i % 10 == 0 ? 300 : 20 + i % 30));
+  EXPECT_EQ(pace.reads_at_once(), 64) << "nothing queues";
 }
 
 TEST(ReadPace, ShrinksOnceForAnswersToWhatBeganTogether) {

@@ -90,19 +90,18 @@ void HttpLoop::run() {
     curl_multi_perform(multi_, &running);
     read_results(monotonic_now());
     hedge_slow(monotonic_now());
-    expire(monotonic_now());
+    expire(waiting_, monotonic_now());
+    expire(resting_, monotonic_now());
     start_due(monotonic_now());
     curl_multi_poll(multi_, nullptr, 0, milliseconds(until_next(monotonic_now())), nullptr);
   }
   const Status stopped(Code::kStopped, "the loader ends");
-  for (take_asked(); !waiting_.empty() || !active_.empty(); take_asked()) {
+  for (take_asked(); !waiting_.empty() || !resting_.empty() || !active_.empty(); take_asked()) {
     if (!active_.empty()) {
       end(take_active(*active_.front()), stopped);
-      continue;
+    } else {
+      end(take_first(waiting_.empty() ? resting_ : waiting_), stopped);
     }
-    TaskPointer task = std::move(waiting_.begin()->second);
-    waiting_.erase(waiting_.begin());
-    end(std::move(task), stopped);
   }
 }
 
@@ -128,8 +127,10 @@ void HttpLoop::take_asked() {
 Duration HttpLoop::until_next(Time now) const {
   constexpr Duration kMost = 1s;
   Time next = now + kMost;
-  if (pace_.has_room(transfers_) && !waiting_.empty())
-    next = std::min(next, waiting_.begin()->first);
+  for (const TasksByTime* tasks : {&waiting_, &resting_}) {
+    if (!pace_.has_room(transfers_) || tasks->empty()) continue;
+    next = std::min(next, tasks->begin()->first);
+  }
   const std::optional<Duration> slow = pace_.slow_after();
   for (const TaskPointer& task : active_) {
     if (slow && may_hedge(*task)) next = std::min(next, task->transfers.front()->started() + *slow);
@@ -139,10 +140,24 @@ Duration HttpLoop::until_next(Time now) const {
 
 // ---------------------------------------------------------------- beginning
 
+HttpLoop::TaskPointer HttpLoop::take_first(TasksByTime& tasks) {
+  TaskPointer task = std::move(tasks.begin()->second);
+  tasks.erase(tasks.begin());
+  return task;
+}
+
+// Null: none is due.
+HttpLoop::TaskPointer HttpLoop::take_due(Time now) {
+  for (TasksByTime* tasks : {&resting_, &waiting_}) {
+    if (!tasks->empty() && tasks->begin()->first <= now) return take_first(*tasks);
+  }
+  return nullptr;
+}
+
 void HttpLoop::start_due(Time now) {
-  while (pace_.has_room(transfers_) && !waiting_.empty() && waiting_.begin()->first <= now) {
-    TaskPointer task = std::move(waiting_.begin()->second);
-    waiting_.erase(waiting_.begin());
+  while (pace_.has_room(transfers_)) {
+    TaskPointer task = take_due(now);
+    if (task == nullptr) return;
     active_.push_back(std::move(task));
     start_transfer(*active_.back(), false, now);
   }
@@ -190,11 +205,10 @@ void HttpLoop::hedge_slow(Time now) {
 }
 
 // Reads that wait for their turn behind a server that gives nothing at all.
-void HttpLoop::expire(Time now) {
-  while (!waiting_.empty() && now - waiting_.begin()->first > limits_.deadline &&
+void HttpLoop::expire(TasksByTime& tasks, Time now) {
+  while (!tasks.empty() && now - tasks.begin()->first > limits_.deadline &&
          now - last_good_ > limits_.deadline) {
-    TaskPointer task = std::move(waiting_.begin()->second);
-    waiting_.erase(waiting_.begin());
+    TaskPointer task = take_first(tasks);
     const std::string at = task->request.to_string();
     const std::string last = last_trouble_.ok() ? "" : "; the last: " + last_trouble_.to_string();
     end(std::move(task),
@@ -236,7 +250,10 @@ void HttpLoop::succeed(HttpTask& task, HttpTransfer& winner, Time now) {
     *request.size = winner.size().value_or(0);
     pace_.on_good(std::nullopt);
   } else {
-    pace_.on_good(now - winner.started());
+    // What small reads take says nothing about large ones.
+    largest_read_ = std::max<uint64_t>(largest_read_, request.into.size());
+    const bool is_large = request.into.size() >= largest_read_ / 2;
+    pace_.on_good(is_large ? std::optional(now - winner.started()) : std::nullopt);
   }
   last_good_ = now;
   const bool beside = winner.is_beside();
@@ -275,7 +292,7 @@ void HttpLoop::fail_attempt(HttpTask& task, HttpTransfer& transfer, HttpVerdict 
     return end(std::move(failed), std::move(verdict.status).because(effort));
   }
   say_trouble(*failed, verdict.status, now);
-  waiting_.emplace(due, std::move(failed));
+  resting_.emplace(due, std::move(failed));
   std::lock_guard lock(mutex_);
   ++counters_.retries;
 }

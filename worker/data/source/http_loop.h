@@ -51,15 +51,18 @@ class HttpLoop {
 
  private:
   using TaskPointer = std::unique_ptr<HttpTask>;
+  using TasksByTime = std::multimap<Time, TaskPointer>;  // equal times in their order
 
   HttpLoop(const HttpAccess& access, HttpDialect dialect, const HttpLimits& limits, CURLM* multi);
 
   void take_asked();
+  static TaskPointer take_first(TasksByTime& tasks);
+  [[nodiscard]] TaskPointer take_due(Time now);
   void start_due(Time now);
   void start_transfer(HttpTask& task, bool beside, Time now);
   void hedge_slow(Time now);
   [[nodiscard]] bool may_hedge(const HttpTask& task) const;
-  void expire(Time now);
+  void expire(TasksByTime& tasks, Time now);
   void read_results(Time now);
   void on_result(HttpTransfer& transfer, int result, Time now);
   void succeed(HttpTask& task, HttpTransfer& winner, Time now);
@@ -74,16 +77,20 @@ class HttpLoop {
   const HttpDialect dialect_;
   const HttpLimits limits_;
   CURLM* const multi_;
-  std::multimap<Time, TaskPointer> waiting_;  // by when they are due; equal times in their order
-  std::list<TaskPointer> active_;             // at most reads_most
-  size_t transfers_ = 0;                      // of all active ones
-  size_t hedges_ = 0;                         // of them, beside another
-  std::map<std::string, HttpPin> pins_;       // by url
+  // Not begun, by when they were asked for, and after a failed attempt, by when they are due: those
+  // go first, since whoever asked for them is the next to wait.
+  TasksByTime waiting_;
+  TasksByTime resting_;
+  std::list<TaskPointer> active_;        // at most reads_most
+  size_t transfers_ = 0;                 // of all active ones
+  size_t hedges_ = 0;                    // of them, beside another
+  std::map<std::string, HttpPin> pins_;  // by url
   ReadPace pace_;
   Time last_good_;
   Time last_said_;
   Status last_trouble_;
   uint64_t hedged_bytes_ = 0;
+  uint64_t largest_read_ = 0;
   Random random_;
 
   mutable std::mutex mutex_;  // guards all below

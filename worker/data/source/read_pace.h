@@ -6,6 +6,13 @@
 // SIGCOMM 1988). Once a window they shrink by half of the share of answers that lately said so
 // (DCTCP: Alizadeh et al., SIGCOMM 2010): a server that refuses one read in a hundred for reasons
 // of its own is hardly asked less, one that refuses all of them half as much.
+//
+// More reads at once than the link carries only wait in it, and a read that has to be asked for
+// again then waits as long once more. So where the median answer takes more than twice what it took
+// at best, they shrink to as many as would take twice that (by Little's law the time is in
+// proportion to their number; the idea is TCP Vegas', Brakmo and Peterson, 1995), but not below 8.
+// Every 64 windows the best is measured anew, with a quarter of the reads (as BBR does: Cardwell et
+// al., ACM Queue 14(5), 2016).
 #pragma once
 
 #include <cstddef>
@@ -40,7 +47,12 @@ class ReadPace {
 
  private:
   void note(bool overloaded);
+  void end_window();
+  void adapt(Duration typical);
+  void end_measuring();
+  [[nodiscard]] double window() const;
   [[nodiscard]] Duration taken_by(size_t percent) const;
+  [[nodiscard]] Duration median_of_last(size_t count) const;
 
   const double reads_most_;
   const Duration pause_most_;
@@ -49,6 +61,13 @@ class ReadPace {
   bool growing_fast_ = true;     // the server has never had too much to do
   Time slowed_down_;             // answers to what began before say nothing new
   std::deque<Duration> taken_;   // of the last good answers
+  enum class Phase { kUsual, kDraining, kMeasuring };
+  Phase phase_ = Phase::kUsual;
+  double usual_ = 0;          // reads at once before kDraining
+  uint32_t windows_ = 0;      // since the best was measured
+  size_t answers_ = 0;        // good ones of this window that say how long they took
+  Duration quickest_{};       // median of a window at best; 0: none yet
+  bool is_queueing_ = false;  // the last window's was more than kQueueing times that
 };
 
 }  // namespace ballast
