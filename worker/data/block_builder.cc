@@ -12,8 +12,6 @@
 namespace ballast {
 namespace {
 
-constexpr size_t kLabelsMax = 1024;  // more distinct values than that are not classes
-
 uint64_t round_up(uint64_t value, uint64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
@@ -112,7 +110,7 @@ std::vector<LabelCount> BlockBuilder::count_labels() const {
     if (column.name != label_ || !is_integer(column.type) || column.variable) continue;
     for (uint64_t k = 0; k < rows_ * column.width(); ++k) {
       ++counts[integer_at(staged_[i].values, column.type, k)];
-      if (counts.size() > kLabelsMax) return {};
+      if (counts.size() > kBlockLabelsMax) return {};
     }
   }
   std::vector<LabelCount> labels;

@@ -104,6 +104,24 @@ Status decode_buffers(const fb::Block& stored, const std::vector<ColumnSpec>& co
   return check_buffers(block.buffers, columns, block.rows, 0, block.bytes, where);
 }
 
+// Each value once, ascending; no more values than a block can have.
+Status decode_labels(const fb::Block& stored, BlockSpec& block, const std::string& where) {
+  if (stored.labels() == nullptr) return {};
+  constexpr uint64_t kMost = uint64_t{1} << 62;  // of values; their sum does not overflow
+  uint64_t values = 0;
+  for (const fb::LabelCount* label : *stored.labels()) {
+    const bool rises = block.labels.empty() || block.labels.back().label < label->label();
+    if (!rises || label->count() == 0 || label->count() > kMost - values) {
+      return damaged(where, fmt::format("labels in rising order with counts from 1 expected, label "
+                                        "{} counted {} times found",
+                                        label->label(), label->count()));
+    }
+    values += label->count();
+    block.labels.push_back({label->label(), label->count()});
+  }
+  return {};
+}
+
 Result<BlockSpec> decode_block(const fb::Block& stored, const std::vector<ColumnSpec>& columns,
                                uint64_t expected_offset, uint64_t end, const std::string& which) {
   BALLAST_RETURN_IF_ERROR(check_block_range(stored.offset(), stored.bytes(), stored.rows(),
@@ -113,10 +131,7 @@ Result<BlockSpec> decode_block(const fb::Block& stored, const std::vector<Column
   block.bytes = stored.bytes();
   block.rows = stored.rows();
   BALLAST_RETURN_IF_ERROR(decode_buffers(stored, columns, block, which));
-  if (stored.labels() == nullptr) return block;
-  for (const fb::LabelCount* label : *stored.labels()) {
-    block.labels.push_back({label->label(), label->count()});
-  }
+  BALLAST_RETURN_IF_ERROR(decode_labels(stored, block, which));
   return block;
 }
 

@@ -20,6 +20,7 @@ inline constexpr uint16_t kChunkMinor = 1;  // a higher minor is read, what is n
 inline constexpr uint64_t kBlockAlignment = 4096;    // start and length of every block: O_DIRECT
 inline constexpr uint64_t kColumnAlignment = 64;     // start of every column buffer in its block
 inline constexpr uint64_t kBlockRowsMax = 1u << 30;  // a manifest keeps 32 bits
+inline constexpr size_t kBlockLabelsMax = 1024;      // more distinct values are not counted
 inline constexpr uint64_t kTableEntryBytes = 40;     // of one buffer in the table of a block
 
 // No codec makes more of a byte: zstd repeats 128 KiB for 4 bytes. What says more is damaged, and

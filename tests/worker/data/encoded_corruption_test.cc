@@ -2,6 +2,8 @@
 // as `verify` does.
 #include <gmock/gmock.h>
 
+#include <map>
+
 #include "common/base/hash.h"
 #include "common/base/random.h"
 #include "tests/worker/data/kinds_fixture.h"
@@ -52,7 +54,8 @@ class EncodedCorruptionTest : public KindsFixture {
   // A data set of one block whose bytes `damage` changed, and whose every hash was made right
   // again: what only the decoders can find.
   template <typename Damage>
-  std::string resealed(const std::string& name, Codec codec, Damage damage) {
+  std::string resealed(const std::string& name, Codec codec, Damage damage,
+                       const std::vector<LabelCount>& labels = {}) {
     DatasetWriterOptions options = kinds_options(codec);
     options.block_bytes = 1u << 20;
     EXPECT_TRUE(try_kinds(name, 0, 100, options).ok());
@@ -61,6 +64,7 @@ class EncodedCorruptionTest : public KindsFixture {
     ChunkFooter footer = ChunkReader::open(chunk_path)->footer();
     std::vector<std::byte> file = read_file(chunk_path);
     BlockSpec& block = footer.blocks[0];
+    if (!labels.empty()) block.labels = labels;
     const auto bytes = std::span(file).subspan(block.offset, block.bytes);
     damage(bytes, block.buffers);
     for (BufferSpec& buffer : block.buffers) {
@@ -134,6 +138,21 @@ TEST_F(EncodedCorruptionTest, NamesTheColumnWhoseOffsetsFallOrLeaveTheItems) {
   expect_found(with_offset("falls", 5, 0), "words", "offset 5: 3 to 99 expected, 0 found");
   expect_found(with_offset("beyond", 7, 100), "words", "offset 7: 6 to 99 expected, 100 found");
   expect_found(with_offset("short", 100, 98), "words", "expected, 98 found");
+}
+
+TEST_F(EncodedCorruptionTest, RefusesLabelCountsThatCannotBe) {
+  constexpr uint64_t kHalf = uint64_t{1} << 63;
+  const auto nothing = [](auto, auto&) {};
+  for (const auto& [name, labels] : std::map<std::string, std::vector<LabelCount>>{
+           {"overflow", {{1, 100}, {5, kHalf}, {6, kHalf}}},
+           {"twice", {{5, 50}, {5, 50}}},
+           {"falling", {{5, 50}, {4, 50}}},
+           {"zero", {{5, 100}, {6, 0}}}}) {
+    const Status status = load(resealed(name, Codec::kNone, nothing, labels));
+    EXPECT_EQ(status.code(), Code::kDataLoss) << name;
+    EXPECT_THAT(status.to_string(), HasSubstr("labels in rising order with counts from 1 expected"))
+        << name;
+  }
 }
 
 TEST_F(EncodedCorruptionTest, RefusesABufferThatClaimsToBecomeTooMuch) {
