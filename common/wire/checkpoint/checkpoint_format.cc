@@ -179,7 +179,8 @@ Result<UnitHeader> decode_unit_header(std::span<const std::byte> bytes) {
   header.version = stored->version();
   header.updates = stored->updates();
   header.samples_applied = stored->samples_applied();
-  header.weight_applied = stored->weight_applied();
+  // An older version of the format has none: its samples count as of weight 1.
+  header.weight_applied = stored->weight_applied().value_or(header.samples_applied);
   if (stored->marks() != nullptr) {
     header.marks.assign(stored->marks()->begin(), stored->marks()->end());
   }
