@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -45,17 +46,22 @@ uint64_t floor_sum(uint64_t n, uint64_t m, uint64_t a, uint64_t b) {
   }
 }
 
+// The golden ratio leaves the epochs' roundings as far apart as can be.
+uint64_t turn_of(uint64_t rows) {
+  auto turn = static_cast<uint64_t>(0.6180339887498949 * static_cast<double>(rows));
+  while (turn > 0 && std::gcd(turn, rows) != 1) --turn;
+  return turn;
+}
+
 // The samples of the first `rows` rows of a class: in epoch e, and in all epochs before. Not these
 // numbers matter but the difference between two of one class (unsigned, it may wrap).
 struct SamplesBelow {
   SamplesBelow(const SampledClass& of, uint64_t rows, uint64_t epoch) {
-    // g: the golden ratio leaves the epochs' roundings as far apart as can be.
-    const auto turn = static_cast<uint64_t>(0.6180339887498949 * static_cast<double>(of.rows));
     const Wide share = Wide{of.samples} * rows;
     const auto whole = static_cast<uint64_t>(share / of.rows);
     const auto rest = static_cast<uint64_t>(share % of.rows);
-    in_epoch = whole + static_cast<uint64_t>((Wide{turn} * epoch + rest) / of.rows);
-    before = epoch * whole + floor_sum(epoch, of.rows, turn, rest);
+    in_epoch = whole + static_cast<uint64_t>((Wide{of.turn} * epoch + rest) / of.rows);
+    before = epoch * whole + floor_sum(epoch, of.rows, of.turn, rest);
   }
   uint64_t in_epoch;
   uint64_t before;
@@ -131,20 +137,24 @@ std::string cause_of(const TrainSet& set, Balance balance) {
 
 Status check_set(const TrainSet& set, Balance balance, uint64_t rows, uint64_t samples) {
   if (samples > 0) return {};
+  const std::string rate =
+      fmt::format("set {}.rate to {:.3g} or more", set.table, 1 / static_cast<double>(rows));
   return Status(Code::kInvalidInput,
                 fmt::format("{}: an epoch takes no sample of the {} rows of data set {}; expected "
-                            "one at least: set {}.rate to {:.3g} or more, or leave the set out",
-                            cause_of(set, balance), rows, set.location, set.table,
-                            1 / static_cast<double>(rows)));
+                            "one at least: {}, or leave the set out",
+                            cause_of(set, balance), rows, set.location,
+                            balances(balance) ? "raise the rates, leave data.balance out" : rate));
 }
 
-Status too_many(const TrainSet& set, Balance balance, uint64_t rows, double samples) {
-  return Status(Code::kInvalidInput,
-                fmt::format("{}: an epoch takes {:.0f} samples of a block of {} rows of data set "
-                            "{}, at most {} expected; lower {}.rate, or convert it again with a "
-                            "smaller --block-kib",
-                            cause_of(set, balance), samples, rows, set.location, kBlockSamplesMax,
-                            set.table));
+// `of`: "a block of 17 rows".
+Status too_many(const TrainSet& set, Balance balance, const std::string& of, double samples,
+                double most) {
+  return Status(
+      Code::kInvalidInput,
+      fmt::format("{}: an epoch takes {:.0f} samples of {} of data set {}, at most {:.0f} "
+                  "expected; lower {}.rate, or convert it again with a smaller "
+                  "--block-kib",
+                  cause_of(set, balance), samples, of, set.location, most, set.table));
 }
 
 std::string share_text(const std::string& what, uint64_t rows, uint64_t samples, uint64_t all) {
@@ -181,7 +191,8 @@ Result<BlockSampling> BlockSampling::make(std::span<const TrainSet> sets, Balanc
     const double by_rates = size_by_rates(of_sets, sets);
     if (size.value_or(by_rates) > kSamplesMax) {
       const SampledClass& first = of_sets.front();
-      return too_many(sets[first.set], balance, first.rows, size.value_or(by_rates));
+      return too_many(sets[first.set], balance, fmt::format("{} rows", first.rows),
+                      size.value_or(by_rates), kSamplesMax);
     }
     give_samples(sets, size ? *size / by_rates : 1, of_sets);
     for (const SampledClass& of_set : of_sets) {
@@ -204,7 +215,8 @@ Status BlockSampling::add_blocks(std::span<const TrainSet> sets, Balance balance
   by_class_ = !once && balances(balance);
   std::map<std::pair<int64_t, size_t>, uint32_t> places;  // of label and set in classes_
   std::vector<uint64_t> rows_before(classes_.size());
-  for (const SampledClass& each : classes_) {
+  for (SampledClass& each : classes_) {
+    each.turn = turn_of(each.rows);
     places.emplace(std::pair(each.label, each.set), static_cast<uint32_t>(places.size()));
     samples_ += each.samples;
   }
@@ -224,7 +236,8 @@ Status BlockSampling::add_blocks(std::span<const TrainSet> sets, Balance balance
       rows_before[of] += count.count;
     }
     if (most > kBlockSamplesMax) {
-      return too_many(sets[block.set], balance, block.rows, static_cast<double>(most));
+      return too_many(sets[block.set], balance, fmt::format("a block of {} rows", block.rows),
+                      static_cast<double>(most), static_cast<double>(kBlockSamplesMax));
     }
     block_samples_max_ = std::max(block_samples_max_, static_cast<uint64_t>(most));
   }

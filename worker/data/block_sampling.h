@@ -5,8 +5,9 @@
 //
 //   T = rate x rows of the class in the set (x what data.balance makes of it), rounded: samples
 //   V(e) = floor((T (S + n) + g e) / N) - floor((T S + g e) / N): in epoch e, of a block that has n
-//       of the class's N rows, S of them being in the blocks before it; g = floor(0.618... N).
-//       Exact: in every epoch V adds up to T over the blocks.
+//       of the class's N rows, S of them being in the blocks before it; g: the largest number up to
+//       0.618... N that has no divisor in common with N, so that in N epochs each rounding comes
+//       once. Exact: in every epoch V adds up to T over the blocks.
 //   sample j of (block, class) in epoch e is row P((V(0) + ... + V(e - 1) + j) mod n) of the
 //   block's rows of that class, as they are stored; P is a KeyedPermutation of (seed, block,
 //   label).
@@ -44,6 +45,7 @@ struct SampledClass {
   int64_t label = 0;  // 0 without classes
   uint64_t rows = 0;
   uint64_t samples = 0;
+  uint64_t turn = 0;  // g: of the roundings, from epoch to epoch
 };
 
 // A block before it is read.
@@ -72,7 +74,7 @@ struct SampledEpoch {
 class BlockSampling {
  public:
   // The samples that a job takes of its training rows. Reads the footers of all chunks if classes
-  // matter. kInvalidInput: classes that are not counted; a set or a class that gives no sample; a
+  // matter. kInvalidInput: classes that are not counted; a set that gives no sample; a
   // block that gives too many. kDataLoss and others: those of reading footers.
   static Result<BlockSampling> open(const DataConfig& data, uint64_t seed, const Dataset& dataset);
   // The same of blocks that were counted.

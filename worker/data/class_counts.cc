@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "common/config/choices.h"
+#include "worker/data/column_values.h"
 #include "worker/data/examine.h"
 
 namespace ballast {
@@ -10,6 +11,17 @@ namespace {
 
 std::string key_of(const DataConfig& data) {
   return fmt::format("data.balance = \"{}\"", name_of(data.balance));
+}
+
+Status check_type(const DataConfig& data, const Dataset& dataset) {
+  BALLAST_ASSIGN(const size_t column, dataset.find_column(data.label));
+  const ColumnSpec& spec = dataset.columns()[column];
+  if (is_integer(spec.type) && spec.width() == 1 && !spec.variable) return {};
+  return Status(
+      Code::kInvalidInput,
+      fmt::format("{}: a label of whole numbers, one a row, expected, data set {} has {}; "
+                  "convert it with --label-type i32",
+                  key_of(data), dataset.folder(), spec.to_string()));
 }
 
 Status check_label(const DataConfig& data, const DatasetPart& part) {
@@ -33,6 +45,7 @@ Status check_counted(const DataConfig& data, const DatasetPart& part, uint64_t c
 
 Result<std::vector<std::vector<LabelCount>>> count_classes(const DataConfig& data,
                                                            const Dataset& dataset) {
+  BALLAST_RETURN_IF_ERROR(check_type(data, dataset));
   for (const DatasetPart& part : dataset.parts()) {
     BALLAST_RETURN_IF_ERROR(check_label(data, part));
   }

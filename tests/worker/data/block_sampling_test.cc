@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <array>
 #include <map>
 #include <numeric>
 
@@ -287,6 +289,27 @@ TEST(BlockSampling, BlocksWithLessThanASampleAnEpochGiveOneAsOftenAsTheyShould) 
   }
 }
 
+// Rows whose golden part shares divisors with them are the ones where roundings might not all come.
+TEST(BlockSampling, GivesEachBlockItsExactShareInAsManyEpochsAsThereAreRows) {
+  for (const auto& [rows, samples, block_rows] : std::vector<std::array<uint32_t, 3>>{
+           {10, 1, 1}, {50, 5, 1}, {987, 3, 4}, {2584, 20, 4}, {610, 600, 7}}) {
+    std::vector<CountedBlock> blocks;
+    for (uint32_t left = rows; left > 0; left -= blocks.back().rows) {
+      blocks.push_back({0, std::min(left, block_rows), {}});
+    }
+    const double rate = static_cast<double>(samples) / rows;
+    const BlockSampling sampling = sampling_of(sets_of({rate}), Balance::kNone, blocks);
+    ASSERT_EQ(sampling.samples(), samples);
+
+    const SampledEpoch after = sampling.epoch(rows);
+
+    for (size_t block = 0; block < blocks.size(); ++block) {
+      EXPECT_EQ(after.taken_before[block], uint64_t{samples} * blocks[block].rows)
+          << rows << " rows, block " << block;
+    }
+  }
+}
+
 TEST(BlockSampling, StandsInALateEpochAtOnce) {
   const auto blocks = ragged_blocks(40, 50, 4, 2, 7);
   const BlockSampling sampling = sampling_of(sets_of({0.7, 1.9}), Balance::kUndersample, blocks);
@@ -311,6 +334,17 @@ TEST(BlockSampling, RefusesASetThatGivesNoSample) {
               AllOf(HasSubstr("data.mix[1].rate = 0.01: an epoch takes no sample of the 20 rows of "
                               "data set set-1"),
                     HasSubstr("set data.mix[1].rate to 0.05 or more, or leave the set out")));
+}
+
+TEST(BlockSampling, RefusesASetThatBalancingLeavesNothing) {
+  const std::vector<CountedBlock> blocks = {{0, 1000, {{0, 990}, {1, 10}}}};
+
+  const Status status = refusal(sets_of({0.001}), Balance::kUndersample, blocks);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(status.to_string(),
+              AllOf(HasSubstr("data.rate = 0.001 and data.balance = \"undersample\""),
+                    HasSubstr("raise the rates, leave data.balance out, or leave the set out")));
 }
 
 TEST(BlockSampling, RefusesABlockThatGivesTooManySamples) {
