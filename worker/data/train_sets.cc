@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "worker/data/source/joined_source.h"
 
 namespace ballast {
@@ -32,10 +34,20 @@ Result<std::shared_ptr<const Dataset>> open_train_sets(const DataConfig& data) {
 
 Result<std::unique_ptr<Source>> open_train_source(const DataConfig& data, const Reading& reading) {
   if (data.mix.empty()) return open_source(data.train, access_of(data), reading);
+  const std::vector<TrainSet> sets = train_sets(data);
+  const Access access = access_of(data);
+  // As many threads as one set would have, and one folder that hears when blocks of all sets are
+  // needed.
+  Reading of_part = reading;
+  of_part.threads = std::max<uint32_t>(1, reading.threads / static_cast<uint32_t>(sets.size()));
+  const bool any_remote =
+      std::ranges::any_of(sets, [](const TrainSet& set) { return is_remote(set.location); });
+  if (any_remote) {
+    BALLAST_ASSIGN(of_part.cache, open_cache(access, reading));
+  }
   std::vector<std::shared_ptr<Source>> parts;
-  for (const TrainSet& set : train_sets(data)) {
-    BALLAST_ASSIGN(std::unique_ptr<Source> part,
-                   open_source(set.location, access_of(data), reading));
+  for (const TrainSet& set : sets) {
+    BALLAST_ASSIGN(std::unique_ptr<Source> part, open_source(set.location, access, of_part));
     parts.push_back(std::move(part));
   }
   return std::unique_ptr<Source>(std::make_unique<JoinedSource>(std::move(parts)));

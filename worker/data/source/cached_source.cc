@@ -18,7 +18,7 @@ Status stopped() {
 
 }  // namespace
 
-CachedSource::CachedSource(std::unique_ptr<Source> remote, std::unique_ptr<CacheFolder> folder)
+CachedSource::CachedSource(std::unique_ptr<Source> remote, std::shared_ptr<CacheFolder> folder)
     : remote_(std::move(remote)), folder_(std::move(folder)) {
   for (size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { work(); });
 }

@@ -18,7 +18,7 @@ namespace ballast {
 
 class CachedSource final : public Source {
  public:
-  CachedSource(std::unique_ptr<Source> remote, std::unique_ptr<CacheFolder> folder);
+  CachedSource(std::unique_ptr<Source> remote, std::shared_ptr<CacheFolder> folder);
   ~CachedSource() override;
 
   void read(const std::string& object, uint64_t offset, std::span<std::byte> into,
@@ -45,7 +45,7 @@ class CachedSource final : public Source {
   [[nodiscard]] bool enqueue(Job& job);
 
   std::unique_ptr<Source> remote_;
-  const std::unique_ptr<CacheFolder> folder_;
+  const std::shared_ptr<CacheFolder> folder_;
   std::mutex mutex_;  // guards all below
   std::condition_variable asked_;
   std::deque<Job> jobs_;

@@ -35,6 +35,18 @@ Result<std::unique_ptr<HttpSource>> open_remote(const std::string& location,
 
 }  // namespace
 
+bool is_remote(const std::string& location) {
+  return location.find("://") != std::string::npos;
+}
+
+Result<std::shared_ptr<CacheFolder>> open_cache(const Access& access, const Reading& reading) {
+  if (access.cache.empty()) return std::shared_ptr<CacheFolder>();
+  const bool direct = reading.bytes > memory_limit_bytes() / 2;
+  BALLAST_ASSIGN(std::unique_ptr<CacheFolder> folder,
+                 CacheFolder::open(access.cache, access.cache_bytes, direct));
+  return std::shared_ptr<CacheFolder>(std::move(folder));
+}
+
 Result<std::unique_ptr<Source>> open_source(const std::string& location, const Access& access,
                                             const Reading& reading) {
   const size_t colon = location.find("://");
@@ -43,10 +55,11 @@ Result<std::unique_ptr<Source>> open_source(const std::string& location, const A
     return std::unique_ptr<Source>(std::make_unique<LocalSource>(location, reading));
   }
   BALLAST_ASSIGN(std::unique_ptr<HttpSource> remote, open_remote(location, scheme, access));
-  if (access.cache.empty()) return std::unique_ptr<Source>(std::move(remote));
-  const bool direct = reading.bytes > memory_limit_bytes() / 2;
-  BALLAST_ASSIGN(std::unique_ptr<CacheFolder> folder,
-                 CacheFolder::open(access.cache, access.cache_bytes, direct));
+  std::shared_ptr<CacheFolder> folder = reading.cache;
+  if (folder == nullptr) {
+    BALLAST_ASSIGN(folder, open_cache(access, reading));
+  }
+  if (folder == nullptr) return std::unique_ptr<Source>(std::move(remote));
   return std::unique_ptr<Source>(
       std::make_unique<CachedSource>(std::move(remote), std::move(folder)));
 }

@@ -50,13 +50,20 @@ class Source {
   [[nodiscard]] virtual std::string name_of(const std::string& object) const = 0;
 };
 
+struct Access;      // access.h
+class CacheFolder;  // cache_folder.h
+
 // What will be read, over and over, and by how many threads: how to go about it.
 struct Reading {
   uint64_t bytes = 0;
   uint32_t threads = 1;
+  std::shared_ptr<CacheFolder> cache = nullptr;  // null: one for this source, where Access names it
 };
 
-struct Access;  // access.h
+// An address, and no folder.
+[[nodiscard]] bool is_remote(const std::string& location);
+// Access::cache; null: none is named. For sources that are to hear what the others will read.
+Result<std::shared_ptr<CacheFolder>> open_cache(const Access& access, const Reading& reading);
 
 // kInvalidInput: an address of a kind that this build does not read; others: those of HttpSource
 // and open_s3.
