@@ -328,6 +328,7 @@ Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
   const bool here = core_->kept.contains(block) || (known != core_->entries.end() &&
                                                     known->second.settled && !known->second.gone());
   ++(here ? core_->counters.ready : core_->counters.waited);
+  std::shared_ptr<std::byte> own;
   while (known == core_->entries.end() || known->second.gone()) {
     if (core_->take_kept(block)) {
       known = core_->entries.find(block);
@@ -342,17 +343,19 @@ Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
       known = core_->entries.find(block);
       continue;
     }
-    if (memory == nullptr) {
+    if (memory == nullptr && own == nullptr) {
       std::shared_ptr<const Block> given_up = core_->oldest_unclaimed();
       lock.unlock();
       if (given_up == nullptr) {
-        BALLAST_ASSIGN(memory, core_->own_memory());
+        BALLAST_ASSIGN(own, core_->own_memory());
       }
       given_up.reset();
       lock.lock();
       known = core_->entries.find(block);
-      if (memory == nullptr) continue;  // somebody else may have taken the slot
-      if (known != core_->entries.end() && !known->second.gone()) break;
+      continue;  // meanwhile the block may have come, or a slot, or somebody may have taken it
+    }
+    if (memory == nullptr) {
+      memory = std::move(own);
       if (core_->counters.over_budget++ == 0) {
         log::warn(
             "more blocks are in use than planned, because lanes came from other workers: "

@@ -24,7 +24,12 @@ void KeptBlocks::expect(LaneId lane, std::span<const BlockUse> uses) {
 
 void KeptBlocks::passed(LaneId lane, uint64_t when) {
   if (passed_.size() <= lane.value()) passed_.resize(lane.value() + 1, 0);
-  passed_[lane.value()] = std::max(passed_[lane.value()], when);
+  const bool goes_back = when < passed_[lane.value()];
+  passed_[lane.value()] = when;
+  if (goes_back) {
+    for (auto& [block, place] : kept_) rank(block, place);
+    return;
+  }
   // What was read ahead for a lane that went past it is not to stay for that.
   std::vector<uint64_t> due;
   for (const auto& [next, block] : ranks_) {

@@ -33,8 +33,8 @@ struct BlockUse {
 class KeptBlocks {
  public:
   static constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
-  // What is remembered for each block of the data set: the head of a list, four uses (two lanes in
-  // two epochs), and a place in each of two trees.
+  // What is remembered for each block of the data set: the head of a list, four uses (of a
+  // lane in two epochs, with room for those that have been), and a place in each of two trees.
   static constexpr uint64_t kBytesPerBlock = 24 + 4 * 16 + 2 * 72;
 
   struct Kept {
@@ -46,7 +46,7 @@ class KeptBlocks {
 
   // Beside what the lane said before.
   void expect(LaneId lane, std::span<const BlockUse> uses);
-  // The lane's uses up to `when` have been.
+  // The lane's uses up to `when` have been, and no later ones: it may have gone back.
   void passed(LaneId lane, uint64_t when);
   // The lane will ask for nothing of what it said.
   void forget(LaneId lane);

@@ -80,6 +80,7 @@ void StreamRows::forget(LaneId id) {
   Lane& lane = lanes_[id.value()];
   std::lock_guard lock(lane.mutex);
   lane.open = nullptr;
+  lane.first_said = lane.epochs_said = 0;
   store_->forget_uses(id);
 }
 
@@ -141,13 +142,10 @@ Result<std::shared_ptr<const StreamRows::Strip>> StreamRows::open_strip(
 
 // lane.mutex held. What the lane will ask for in this epoch and the next, once, and how far it is.
 void StreamRows::say_uses(Lane& lane, LaneId id, uint64_t epoch, uint64_t strip) {
-  const bool goes_on =
-      lane.open != nullptr && time_of(epoch, strip) > time_of(lane.open->epoch, lane.open->number);
-  if (!goes_on) {
+  if (epoch < lane.first_said || epoch > lane.epochs_said) {
     store_->forget_uses(id);
-    lane.epochs_said = epoch;
+    lane.first_said = lane.epochs_said = epoch;
   }
-  lane.epochs_said = std::max(lane.epochs_said, epoch);
   for (; lane.epochs_said < std::min(epoch + 2, epochs_); ++lane.epochs_said) {
     store_->expect_uses(id, uses_of(order_of(lane.epochs_said)->strips, id, lane.epochs_said));
   }

@@ -67,7 +67,8 @@ class StreamRows final : public RowSource {
   struct Lane {
     std::mutex mutex;                   // guards all below
     std::shared_ptr<const Strip> open;  // the one read last; null: none
-    uint64_t epochs_said = 0;           // up to which the store knows what this lane will ask for
+    // The store knows what this lane will ask for in these epochs.
+    uint64_t first_said = 0, epochs_said = 0;
   };
 
   std::shared_ptr<const EpochOrder> order_of(uint64_t epoch);
