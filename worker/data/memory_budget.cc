@@ -43,7 +43,10 @@ std::string LoaderMemory::to_string() const {
       kept_blocks > 0 ? fmt::format(" + {} kept x {} B", kept_blocks, block_bytes) : "";
   const std::string train = blocks > 0 ? fmt::format("{} blocks x {} B{} + their order {} B",
                                                      blocks, block_bytes, kept, order_bytes)
-                                       : fmt::format("{} rows x {} B", train_rows, train_row_bytes);
+                            : order_bytes > 0
+                                ? fmt::format("{} rows x {} B + their samples {} B", train_rows,
+                                              train_row_bytes, order_bytes)
+                                : fmt::format("{} rows x {} B", train_rows, train_row_bytes);
   return fmt::format("train {} + test {} rows x {} B + {} batches x {} B = {} B ({:.1f} MiB)",
                      train, test_rows, test_row_bytes, batches, batch_bytes, total(),
                      static_cast<double>(total()) / static_cast<double>(kMib));
@@ -59,7 +62,8 @@ Status LoaderMemory::check(uint64_t memory_mib) const {
                   memory_mib, to_string(), sum(total(), kMib - 1) / kMib,
                   besides > product(memory_mib, kMib)
                       ? "take fewer test rows or a smaller train.batch"
-                  : blocks > 0 ? "use fewer lanes, a smaller data.window, or data converted again "
+                  : blocks > 0 ? "use fewer lanes or data.threads, a smaller data.window, smaller "
+                                 "rates, or data converted again "
                                  "with a smaller --block-kib"
                                : "stream the rows with data.order = \"strip\""));
 }
@@ -75,7 +79,9 @@ constexpr uint64_t kSamplingBytesPerClass = 16 + 3 * 12;
 uint64_t sampling_bytes(const JobConfig& config) {
   if (!config.data.resamples()) return 0;
   const uint64_t classes =
-      config.data.samples_classes() ? config.resolved.class_labels.size() : uint64_t{1};
+      config.data.samples_classes()
+          ? std::min<uint64_t>(config.resolved.class_labels.size(), kBlockLabelsMax)
+          : 1;
   return config.resolved.train_blocks * (kSamplingBytesPerBlock + classes * kSamplingBytesPerClass);
 }
 
@@ -130,6 +136,7 @@ LoaderMemory memory_without_kept(const JobConfig& config, const LaneSchedule& sc
     memory.train_rows = resolved.train_rows;
     memory.train_row_bytes = resolved.train_row_bytes;
     if (config.data.samples_classes()) memory.train_row_bytes += sizeof(uint32_t);  // by class
+    memory.order_bytes = sampling_bytes(config);
   }
   memory.test_rows = resolved.test_rows;
   memory.test_row_bytes = resolved.test_row_bytes;
