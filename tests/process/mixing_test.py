@@ -119,8 +119,8 @@ class Mixing(ProcessTest):
         self.finish("train.epochs=1", *ORDERS["strip"], *MIXED)
 
         table = self.replay("r", "--step", "3")
-        self.replay("r", "--step", "3", "--out", "rows", "--data", self.data / "train", "--data",
-                    self.data / "rare")
+        self.replay("--data", self.data / "train", "--data", self.data / "rare", "r", "--step", "3",
+                    "--out", "rows")
 
         self.assertIn(f"# 1/ is {self.data}/rare", table)
         self.assertRegex(table, r" 0/[0-9a-f]{16}\.blc ")

@@ -2,6 +2,7 @@
 file and the data alone, and `data replay` computes it again and exports the rows of a step."""
 
 import os
+import pathlib
 import signal
 
 import launching
@@ -94,3 +95,10 @@ class Order(ProcessTest):
         error = self.replay("r", "--step", "0", "--data", self.data / "test", code=2)
 
         self.assertRegex(error, "manifest [0-9a-f]{16} expected by the run r, [0-9a-f]{16} found")
+
+    def test_no_folder_of_the_run_is_overwritten(self):
+        self.finish("train.epochs=1")
+        for folder in ("r", self.data / "train", self.data / "test"):
+            error = self.replay("r", "--step", "0", "--out", folder, "--overwrite", code=2)
+            self.assertIn("a folder of its own expected, but the run r needs this one", error)
+            self.finish("train.epochs=1", run_dir=f"again-{pathlib.Path(folder).name}")

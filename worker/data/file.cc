@@ -255,4 +255,9 @@ Status make_folder(const std::string& folder) {
   return Status(Code::kInvalidInput, "make folder " + folder + ": a file of that name is there");
 }
 
+bool is_same_folder(const std::string& one, const std::string& other) {
+  std::error_code error;
+  return std::filesystem::equivalent(one, other, error) && !error;
+}
+
 }  // namespace ballast

@@ -96,5 +96,7 @@ class FolderLock {
 // mkdir -p. kInvalidInput: no permission, or a file stands in the way. kExhausted: the disk is
 // full.
 [[nodiscard]] Status make_folder(const std::string& folder);
+// Both are there, and are one.
+[[nodiscard]] bool is_same_folder(const std::string& one, const std::string& other);
 
 }  // namespace ballast

@@ -184,7 +184,7 @@ Status check_target(const std::string& folder, const Manifest& written, Commit c
   if (commit == Commit::kReplace || !std::filesystem::exists(path, ignored)) return {};
   return refused(
       fmt::format("{} already holds a data set: choose another folder, replace it with "
-                  "--overwrite, or add to it with --append",
+                  "--overwrite, or add to it with `data convert --append`",
                   folder));
 }
 

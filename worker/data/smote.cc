@@ -15,6 +15,7 @@
 #include "worker/data/chunk_reader.h"
 #include "worker/data/column_values.h"
 #include "worker/data/dataset_writer.h"
+#include "worker/data/file.h"
 
 namespace ballast {
 namespace {
@@ -205,6 +206,11 @@ Status add_class(const Table& table, std::vector<uint64_t> rows, uint64_t count,
 Result<std::vector<SmoteClass>> smote(const std::string& source, const std::string& out,
                                       const SmoteOptions& options,
                                       const std::function<void(uint64_t)>& progress) {
+  if (is_same_folder(source, out)) {
+    return Status(
+        Code::kInvalidInput,
+        "smote: another folder than the source expected for the result, " + out + " found");
+  }
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(source));
   BALLAST_ASSIGN(Table table, table_of(*dataset, options));
   BALLAST_RETURN_IF_ERROR(read_rows(*dataset, table));

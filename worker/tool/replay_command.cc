@@ -12,6 +12,7 @@
 #include "common/config/choices.h"
 #include "common/storage/checkpoint.h"
 #include "worker/data/copy_rows.h"
+#include "worker/data/file.h"
 #include "worker/data/order_replay.h"
 #include "worker/data/train_sets.h"
 #include "worker/tool/row_counter.h"
@@ -48,6 +49,20 @@ Result<std::shared_ptr<const Dataset>> open_data_of(const JobConfig& job,
 }
 
 // ---------------------------------------------------------------- the rows of a step
+
+// Nothing that the run needs is overwritten.
+Status check_out(const JobConfig& job, const Dataset& dataset, const ReplayOptions& options) {
+  std::vector<std::string> needed = {options.run_dir, job.data.test};
+  for (const DatasetPart& part : dataset.parts()) needed.push_back(part.folder);
+  for (const std::string& folder : needed) {
+    if (!is_same_folder(folder, options.out)) continue;
+    return Status(Code::kInvalidInput,
+                  fmt::format("data replay --out {}: a folder of its own expected, but the run {} "
+                              "needs this one",
+                              options.out, options.run_dir));
+  }
+  return {};
+}
 
 struct StepRows {
   LaneId lane;
@@ -110,6 +125,7 @@ Status show_step(const JobConfig& job, const Dataset& dataset, OrderReplay& repl
     print_table(dataset, lanes, out);
     return {};
   }
+  BALLAST_RETURN_IF_ERROR(check_out(job, dataset, options));
   BALLAST_RETURN_IF_ERROR(copy_rows(dataset, rows, options.out, options.overwrite));
   out << options.out << ": " << what << '\n';
   return {};
@@ -212,8 +228,10 @@ void add_replay_command(CLI::App& data, Status& outcome) {
       command->add_option("--out", options->out, "make a data set of the rows there, no table");
   command->add_flag("--overwrite", options->overwrite, "replace a data set that is there")
       ->needs(out->needs(step));
-  command->add_option("--data", options->data,
-                      "where the training data is, if it has moved; once for each set");
+  command
+      ->add_option("--data", options->data,
+                   "where the training data is, if it has moved; once for each set")
+      ->allow_extra_args(false);
   CLI::Option* verify = command->add_flag(
       "--verify", options->verify,
       "compare the order ledgers of the newest checkpoint with the order of the data");

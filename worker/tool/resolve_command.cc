@@ -63,13 +63,31 @@ Result<std::string> read_file(const std::string& path) {
 }
 
 // The job goes on as it was but for what may change.
+// Before anything is reckoned from it.
+Status check_same_data(const JobConfig& before, const JobConfig& now, const std::string& run_dir) {
+  const auto check = [&](const std::string& name, const std::string& expected,
+                         const std::string& found, const char* key) {
+    if (expected == found) return Status();
+    return Status(
+        Code::kInvalidInput,
+        fmt::format("data set {}: manifest {} expected by the run {}, {} found: it is not "
+                    "the data of that run; put that back, or name where it is with --set "
+                    "{}=DIR",
+                    name, expected, run_dir, found.empty() ? "none" : found, key));
+  };
+  BALLAST_RETURN_IF_ERROR(check(train_name(now.data), before.resolved.train_manifest_xxh3,
+                                now.resolved.train_manifest_xxh3, "data.train"));
+  return check(now.data.test, before.resolved.test_manifest_xxh3, now.resolved.test_manifest_xxh3,
+               "data.test");
+}
+
 Status check_resumed(const JobConfig& before, const JobConfig& now, const std::string& run_dir) {
   const std::vector<std::string> changes = changed_result_keys(before, now);
   if (changes.empty()) return Status();
   return Status(Code::kInvalidInput,
                 fmt::format("{}: cannot be resumed with other keys that fix its result: {}; "
-                            "only [cluster] but unit_bytes, [checkpoint], [fault] and folders may "
-                            "change; start a new job, or take the change back",
+                            "[cluster] but unit_bytes, [checkpoint], [fault], folders, memory and "
+                            "threads may change; start a new job, or take the change back",
                             run_dir, fmt::join(changes, ", ")));
 }
 
@@ -181,6 +199,9 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
   BALLAST_RETURN_IF_ERROR(check_device(job.cluster.device));
   job.resolved = ResolvedConfig();  // read anew: the data may not be what it was
   BALLAST_RETURN_IF_ERROR(resolve_shapes(job));
+  if (!options.resume.empty()) {
+    BALLAST_RETURN_IF_ERROR(check_same_data(before, job, options.resume));
+  }
   BALLAST_RETURN_IF_ERROR(check_enough_samples(job));
   choose_order(job);
   choose_threads(job, usable_cores());
