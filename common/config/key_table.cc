@@ -41,10 +41,9 @@ Section data_section() {
       .required()
       .example("\"data/digits/train\"")
       .fixes_result(false)
-      .number(
-          "rate", &DataConfig::rate, kRate, "samples",
-          "of each row of data.train in an epoch: 0.5 takes half of the rows, the others in the "
-          "next epoch; 2 takes each twice")
+      .number("rate", &DataConfig::rate, kRate, "samples",
+              "of each row of data.train in an epoch: 0.5 takes half of the rows, and next those "
+              "that it left out; 2 takes each twice")
       .text("test", &DataConfig::test, "the test set, a folder or an address; empty: no evaluation")
       .example("\"data/digits/test\"")
       .fixes_result(false)
@@ -477,12 +476,13 @@ Section resolved_section() {
                "the features after all transforms")
       .integer("label_width", &ResolvedConfig::label_width, {1, 1 << 30}, "values", "of a label")
       .integer("train_row_bytes", &ResolvedConfig::train_row_bytes, {0, 9e18}, "bytes",
-               "of a row of data.train in memory, as stored")
+               "of a row of the training sets in memory, as stored")
       .fixes_result(false)
       .integer("test_row_bytes", &ResolvedConfig::test_row_bytes, {0, 9e18}, "bytes",
                "of a row of data.test in memory, as stored")
       .fixes_result(false)
-      .integer("train_blocks", &ResolvedConfig::train_blocks, {0, 9e18}, "blocks", "of data.train")
+      .integer("train_blocks", &ResolvedConfig::train_blocks, {0, 9e18}, "blocks",
+               "of the training sets")
       .fixes_result(false)
       .integer("train_block_rows", &ResolvedConfig::train_block_rows, {0, 9e18}, "rows",
                "of its block with most rows")
@@ -494,7 +494,7 @@ Section resolved_section() {
                "of its largest block")
       .fixes_result(false)
       .text("train_manifest_xxh3", &ResolvedConfig::train_manifest_xxh3,
-            "hash of data.train's manifest")
+            "hash of the manifests of the training sets")
       .text("test_manifest_xxh3", &ResolvedConfig::test_manifest_xxh3,
             "hash of data.test's manifest")
       .numbers("class_labels", &ResolvedConfig::class_labels, kAny,

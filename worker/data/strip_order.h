@@ -48,8 +48,8 @@ struct StripSample {
 class StripOrder {
  public:
   // block_rows: of every block of the data set; one that has none is no part of the epoch. At least
-  // one row in all; lanes, window >= 1. A lane with fewer
-  // pieces than the window has a window of its pieces.
+  // one row in all; lanes, window >= 1. A lane with fewer pieces than the window has a window of
+  // its pieces.
   StripOrder(std::span<const uint32_t> block_rows, uint32_t lanes, uint32_t window, uint64_t seed,
              uint64_t epoch);
 
