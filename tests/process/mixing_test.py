@@ -132,14 +132,17 @@ class Mixing(ProcessTest):
     def test_another_mix_is_another_job(self):
         self.mix()
         self.finish("train.epochs=2", "train.max_steps=20")
-        for setting, named in (("data.rate=0.5", "data.rate: 1.0 -> 0.5"),
-                               ("data.mix[0].rate=2", "data.mix[0].rate: 1.0 -> 2.0"),
-                               (f"data.mix[0].train={self.data}/test", "train_manifest_xxh3"),
-                               ("data.balance=undersample", "data.balance")):
+        other_key = "cannot be resumed with other keys that fix its result"
+        other_data = "it is not the data of that run"
+        for setting, problem, named in (
+                ("data.rate=0.5", other_key, "data.rate: 1.0 -> 0.5"),
+                ("data.mix[0].rate=2", other_key, "data.mix[0].rate: 1.0 -> 2.0"),
+                (f"data.mix[0].train={self.data}/test", other_data, f"+ {self.data}/test"),
+                ("data.balance=undersample", other_key, "data.balance")):
             with self.subTest(setting=setting):
                 done = self.resume("train.max_steps=0", setting)
                 self.assertEqual(done.returncode, 2, done.stdout)
-                self.assertIn("cannot be resumed with other keys that fix its result", done.stderr)
+                self.assertIn(problem, done.stderr)
                 self.assertIn(named, done.stderr)
 
         self.assertEqual(self.resume("train.max_steps=0").returncode, 0)

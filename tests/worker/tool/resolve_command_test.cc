@@ -244,8 +244,9 @@ TEST_F(Resume, RefusesOtherData) {
   const Status status = run_resolve(options_, data_with_hash("00000000000000bb"), out_);
 
   EXPECT_EQ(exit_code(status), 2);
-  EXPECT_THAT(status.to_string(), HasSubstr("resolved.train_manifest_xxh3: \"00000000000000aa\" -> "
-                                            "\"00000000000000bb\""));
+  EXPECT_THAT(status.to_string(),
+              HasSubstr("manifest 00000000000000aa expected by the run " + options_.resume +
+                        ", 00000000000000bb found: it is not the data of that run"));
 }
 
 TEST_F(Resume, RefusesMoreWorkersThanLanes) {
