@@ -9,7 +9,9 @@
 
 namespace ballast {
 
-JoinedSource::JoinedSource(std::vector<std::shared_ptr<Source>> parts) : parts_(std::move(parts)) {
+JoinedSource::JoinedSource(std::vector<std::shared_ptr<Source>> parts)
+    : parts_(std::move(parts)),
+      is_remote_(std::ranges::any_of(parts_, [](const auto& part) { return part->is_remote(); })) {
   BALLAST_CHECK(!parts_.empty());
 }
 
@@ -51,10 +53,6 @@ void JoinedSource::expect(const std::string& object, uint64_t offset, uint64_t b
                           uint64_t when) {
   const Found found = find(object);
   found.part.expect(found.object, offset, bytes, when);
-}
-
-bool JoinedSource::is_remote() const {
-  return std::ranges::any_of(parts_, [](const auto& part) { return part->is_remote(); });
 }
 
 std::string JoinedSource::name_of(const std::string& object) const {

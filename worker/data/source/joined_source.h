@@ -26,7 +26,7 @@ class JoinedSource final : public Source {
   void forget(const std::string& object, uint64_t offset, uint64_t bytes) override;
   void expect(const std::string& object, uint64_t offset, uint64_t bytes, uint64_t when) override;
   // One of them is.
-  [[nodiscard]] bool is_remote() const override;
+  [[nodiscard]] bool is_remote() const override { return is_remote_; }
   [[nodiscard]] std::string name_of(const std::string& object) const override;
 
  private:
@@ -36,7 +36,9 @@ class JoinedSource final : public Source {
   };
   [[nodiscard]] Found find(const std::string& object) const;
 
+  // Threads of a part may call while parts before it are gone: they touch their own part alone.
   const std::vector<std::shared_ptr<Source>> parts_;
+  const bool is_remote_;
 };
 
 }  // namespace ballast
