@@ -53,10 +53,9 @@ struct TransformConfig {
   std::vector<double> mean;  // standardize: (x - mean) / std; one value, or one per feature
   std::vector<double> std;
   uint32_t classes = 0;  // one_hot, multi_hot: width of the result
-  std::string
-      values;  // multi_hot: the column of lists that is added up; empty: each class counts 1
-  uint32_t items = 0;  // pad: items a row has afterwards
-  double low = 0;      // clip: both ends included
+  std::string values;    // multi_hot: column of lists that is added up; empty: each counts 1
+  uint32_t items = 0;    // pad: items a row has afterwards
+  double low = 0;        // clip: both ends included
   double high = 0;
   std::vector<double> boundaries;        // bucketize: how many of them are <= x
   uint64_t buckets = 0;                  // hash, cross: ids from 0 to buckets - 1
