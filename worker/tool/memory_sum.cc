@@ -147,7 +147,8 @@ MemorySum worker_memory(const JobConfig& job) {
            {"layers", 2 * step_rows(job, schedule) * row_values(job) * sizeof(float)},
            {"train rows", loader.train_rows * loader.train_row_bytes},
            {fmt::format("blocks of train rows ({})", loader.blocks),
-            loader.blocks * loader.block_bytes + loader.order_bytes},
+            loader.blocks * loader.block_bytes},
+           {"order of train rows", loader.order_bytes},
            {fmt::format("blocks kept ({})", loader.kept_blocks),
             loader.kept_blocks * loader.block_bytes},
            {"test rows", loader.test_rows * loader.test_row_bytes},
@@ -161,8 +162,8 @@ MemorySum feeder_memory(const JobConfig& job) {
   const LoaderMemory rows = feeder_rows_memory(job);
   const PortionMemory portions = feeder_portions(job);
   return {{{"train rows", rows.train_rows * rows.train_row_bytes},
-           {fmt::format("blocks of train rows ({})", rows.blocks),
-            rows.blocks * rows.block_bytes + rows.order_bytes},
+           {fmt::format("blocks of train rows ({})", rows.blocks), rows.blocks * rows.block_bytes},
+           {"order of train rows", rows.order_bytes},
            {fmt::format("blocks kept ({})", rows.kept_blocks), rows.kept_blocks * rows.block_bytes},
            {fmt::format("portions (at most {})", portions.portions), portions.total()},
            {"code", kWorkerCodeBytes}}};
