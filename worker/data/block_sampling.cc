@@ -158,7 +158,7 @@ Status too_many(const TrainSet& set, Balance balance, const std::string& of, dou
 }
 
 std::string share_text(const std::string& what, uint64_t rows, uint64_t samples, uint64_t all) {
-  return fmt::format("{}: {} rows give {} samples an epoch, {:.1f} %\n", what, rows, samples,
+  return fmt::format("{}: {} rows give {} samples an epoch, {:.1f} %", what, rows, samples,
                      100.0 * static_cast<double>(samples) / static_cast<double>(all));
 }
 
@@ -408,8 +408,8 @@ SampledEpoch::Place SampledEpoch::place_of(uint64_t index) const {
 
 // ---------------------------------------------------------------- for people
 
-std::string describe(const BlockSampling& sampling, std::span<const TrainSet> sets,
-                     const std::string& label) {
+std::vector<std::string> describe(const BlockSampling& sampling, std::span<const TrainSet> sets,
+                                  const std::string& label) {
   std::vector<SampledClass> by_set(sets.size());
   std::map<int64_t, SampledClass> by_label;
   for (const SampledClass& each : sampling.classes()) {
@@ -418,20 +418,21 @@ std::string describe(const BlockSampling& sampling, std::span<const TrainSet> se
       sum->samples += each.samples;
     }
   }
-  std::string text;
+  std::vector<std::string> text;
   for (size_t set = 0; set < sets.size(); ++set) {
-    text +=
-        share_text(sets[set].location, by_set[set].rows, by_set[set].samples, sampling.samples());
+    text.push_back(
+        share_text(sets[set].location, by_set[set].rows, by_set[set].samples, sampling.samples()));
   }
   if (!sampling.by_class()) return text;
   size_t lines = 0;
   for (const auto& [value, of_label] : by_label) {
     if (lines++ == kClassLinesMax) break;
-    text += share_text(fmt::format("{} = {}", label, value), of_label.rows, of_label.samples,
-                       sampling.samples());
+    text.push_back(share_text(fmt::format("{} = {}", label, value), of_label.rows, of_label.samples,
+                              sampling.samples()));
   }
   if (by_label.size() > kClassLinesMax) {
-    text += fmt::format("and {} more values of {}\n", by_label.size() - kClassLinesMax, label);
+    text.push_back(
+        fmt::format("and {} more values of {}", by_label.size() - kClassLinesMax, label));
   }
   return text;
 }

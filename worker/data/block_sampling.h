@@ -142,9 +142,10 @@ class BlockSampling {
   std::vector<uint64_t> first_share_;  // of each block, and the end
 };
 
-// "data/a: 3823 rows give 7646 samples, 66.7 %", a line for each set, and for each class with its
-// label, the classes of a set together.
-[[nodiscard]] std::string describe(const BlockSampling& sampling, std::span<const TrainSet> sets,
-                                   const std::string& label);
+// "data/a: 3823 rows give 7646 samples an epoch, 66.7 %", a line for each set, and for each class
+// with its label, the classes of a set together.
+[[nodiscard]] std::vector<std::string> describe(const BlockSampling& sampling,
+                                                std::span<const TrainSet> sets,
+                                                const std::string& label);
 
 }  // namespace ballast

@@ -119,10 +119,6 @@ void add_kept(const JobConfig& config, LoaderMemory& memory) {
   memory.order_bytes += config.resolved.train_blocks * KeptBlocks::kBytesPerBlock;
 }
 
-}  // namespace
-
-namespace {
-
 LoaderMemory memory_without_kept(const JobConfig& config, const LaneSchedule& schedule,
                                  uint32_t ahead) {
   const ResolvedConfig& resolved = config.resolved;

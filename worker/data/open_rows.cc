@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <sstream>
-
 #include "common/base/log.h"
 #include "worker/data/block_sampling.h"
 #include "worker/data/memory_rows.h"
@@ -44,8 +42,9 @@ Result<Rows> stream_rows(const JobConfig& config, const LaneSchedule& schedule,
 
 void log_sampling(const JobConfig& config, const BlockSampling& sampling) {
   if (sampling.each_row_once() && config.data.mix.empty()) return;
-  std::istringstream lines(describe(sampling, train_sets(config.data), config.data.label));
-  for (std::string line; std::getline(lines, line);) log::info("data {}", line);
+  for (const std::string& line : describe(sampling, train_sets(config.data), config.data.label)) {
+    log::info("data {}", line);
+  }
 }
 
 }  // namespace

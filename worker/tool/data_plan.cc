@@ -8,7 +8,6 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
-#include <sstream>
 #include <vector>
 
 #include "common/config/choices.h"
@@ -105,8 +104,9 @@ Status run_data_plan(const ResolveOptions& options, const ShapeResolver& resolve
   out << fmt::format("data            {}: {} rows in {} blocks\n", train->folder(), train->rows(),
                      train->block_count());
   if (!sampling.each_row_once() || train->parts().size() > 1) {
-    std::istringstream lines(describe(sampling, train_sets(job.data), job.data.label));
-    for (std::string line; std::getline(lines, line);) out << "sampling        " << line << '\n';
+    for (const std::string& line : describe(sampling, train_sets(job.data), job.data.label)) {
+      out << "sampling        " << line << '\n';
+    }
   }
   out << fmt::format("order           {}", name_of(job.data.order));
   if (job.data.order == Order::kStrip) out << fmt::format(", window {} blocks", job.data.window);

@@ -13,6 +13,7 @@ namespace ballast {
 namespace {
 
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr uint64_t kSeed = 11;
@@ -377,13 +378,11 @@ TEST(BlockSampling, SaysWhatEachSetAndClassGives) {
   const std::vector<CountedBlock> blocks = {{0, 4, {{0, 1}, {1, 3}}}, {1, 4, {{0, 1}, {1, 3}}}};
   const auto sets = sets_of({1, 1});
 
-  const std::string text = describe(sampling_of(sets, Balance::kOversample, blocks), sets, "label");
-
-  EXPECT_EQ(text,
-            "set-0: 4 rows give 6 samples an epoch, 50.0 %\n"
-            "set-1: 4 rows give 6 samples an epoch, 50.0 %\n"
-            "label = 0: 2 rows give 6 samples an epoch, 50.0 %\n"
-            "label = 1: 6 rows give 6 samples an epoch, 50.0 %\n");
+  EXPECT_THAT(describe(sampling_of(sets, Balance::kOversample, blocks), sets, "label"),
+              ElementsAre("set-0: 4 rows give 6 samples an epoch, 50.0 %",
+                          "set-1: 4 rows give 6 samples an epoch, 50.0 %",
+                          "label = 0: 2 rows give 6 samples an epoch, 50.0 %",
+                          "label = 1: 6 rows give 6 samples an epoch, 50.0 %"));
 }
 
 }  // namespace

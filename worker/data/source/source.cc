@@ -23,8 +23,8 @@ Status Source::read_now(const std::string& object, uint64_t offset, std::span<st
 
 namespace {
 
-Result<std::unique_ptr<HttpSource>> open_remote(const std::string& location,
-                                                const std::string& scheme, const Access& access) {
+Result<std::unique_ptr<HttpSource>> open_remote(const std::string& location, const Access& access) {
+  const std::string scheme = location.substr(0, location.find("://"));
   if (scheme == "http" || scheme == "https") return HttpSource::open(location, access.http);
   if (scheme == "s3") return open_s3(location, access.s3, access.http, process_environment());
   return Status(Code::kInvalidInput,
@@ -49,12 +49,10 @@ Result<std::shared_ptr<CacheFolder>> open_cache(const Access& access, const Read
 
 Result<std::unique_ptr<Source>> open_source(const std::string& location, const Access& access,
                                             const Reading& reading) {
-  const size_t colon = location.find("://");
-  const std::string scheme = colon == std::string::npos ? "" : location.substr(0, colon);
-  if (scheme.empty()) {
+  if (!is_remote(location)) {
     return std::unique_ptr<Source>(std::make_unique<LocalSource>(location, reading));
   }
-  BALLAST_ASSIGN(std::unique_ptr<HttpSource> remote, open_remote(location, scheme, access));
+  BALLAST_ASSIGN(std::unique_ptr<HttpSource> remote, open_remote(location, access));
   std::shared_ptr<CacheFolder> folder = reading.cache;
   if (folder == nullptr) {
     BALLAST_ASSIGN(folder, open_cache(access, reading));
