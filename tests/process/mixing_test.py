@@ -3,7 +3,9 @@ whoever reads them, wherever they lie, and whatever dies on the way."""
 
 import gzip
 import os
+import re
 import signal
+import time
 
 import launching
 from object_store import ObjectStore
@@ -98,6 +100,47 @@ class Mixing(ProcessTest):
                 self.assertEqual(far["weights_xxh3"], folders["weights_xxh3"])
             half = self.finish(*settings, f"data.mix[0].train={store.url}/rare", run_dir="half")
         self.assertEqual(half["weights_xxh3"], folders["weights_xxh3"])
+
+    def test_a_set_behind_http_and_a_cache_smaller_than_it_are_the_same_bits(self):
+        lines = gzip.decompress((ROOT / "tests/data/optdigits.tra.gz").read_bytes())
+        source = self.shared / "large.csv"
+        source.write_bytes(16 * lines)
+        done = convert(source, self.data / "large", *SMALL_BLOCKS)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.mix(self.data / "large")
+        settings = (*ORDERS["strip"], "data.balance=oversample", "data.memory_mib=2",
+                    "train.epochs=2")
+        folders = self.finish(*settings, run_dir="folders")
+        cache = self.folder / "cache"
+        most = 0
+        with ObjectStore(self.data, seed=3, error_503=0.01) as store:
+            launcher = self.start(*settings, f"data.mix[0].train={store.url}/large",
+                                  f"data.cache={cache}", "data.cache_mib=2", run_dir="far")
+            while launcher.poll() is None:
+                most = max(most, self.bytes_in(cache))
+                time.sleep(0.005)
+            code, error = self.end(launcher, seconds=10)
+
+        self.assertEqual(code, 0, error)
+        far = self.summary("far")
+        for key in ("weights_xxh3", "order_ledger", "samples"):
+            self.assertEqual(far[key], folders[key], key)
+        self.assertGreater(store.bytes_sent, 2 << 20, "more than the cache holds was read")
+        self.assertGreater(most, 1 << 20, "the cache was used")
+        self.assertLessEqual(most, 2 << 20)
+        told = [re.search(r"data.cache: .* (\d+) given up", (self.folder / log).read_text())
+                for log in ("far/logs/worker-0.log", "far/logs/worker-1.log")]
+        self.assertGreater(sum(int(found[1]) for found in told if found), 0)
+
+    @staticmethod
+    def bytes_in(cache):
+        total = 0
+        for path in cache.glob("*.cached"):
+            try:
+                total += path.stat().st_blocks * 512
+            except FileNotFoundError:  # given up meanwhile
+                pass
+        return total
 
     def test_the_log_and_the_plan_say_what_each_set_and_class_gives(self):
         self.mix()
