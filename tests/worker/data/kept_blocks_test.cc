@@ -4,9 +4,12 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <set>
+#include <thread>
 
+#include "common/base/random.h"
 #include "tests/worker/data/data_fixture.h"
 #include "worker/data/block_store.h"
 #include "worker/data/resolve_shapes.h"
@@ -93,6 +96,83 @@ TEST_F(KeptBlocksTest, KeepNothingForAUseThatHasBeen) {
   EXPECT_EQ(given_up(kept_), (std::vector<uint64_t>{1, 3, 2}));
 }
 
+// What several lanes said, looked through one by one.
+struct PlainUses {
+  // A block's uses that have been are forgotten as somebody speaks of it.
+  void expect(LaneId lane, std::span<const BlockUse> said) {
+    for (const BlockUse& use : said) {
+      std::erase_if(uses, [&](const auto& known) {
+        return known.second.block == use.block && !is_ahead(known.first, known.second);
+      });
+      uses.emplace_back(lane, use);
+    }
+  }
+  void forget(LaneId lane) {
+    passed[lane] = 0;
+    std::erase_if(uses, [lane](const auto& known) { return known.first == lane; });
+  }
+  [[nodiscard]] bool is_ahead(LaneId lane, const BlockUse& use) const {
+    const auto found = passed.find(lane);
+    return use.when > (found == passed.end() ? 0 : found->second);
+  }
+  [[nodiscard]] uint64_t next(uint64_t block) const {
+    uint64_t soonest = KeptBlocks::kNever;
+    for (const auto& [lane, use] : uses) {
+      if (use.block == block && is_ahead(lane, use)) soonest = std::min(soonest, use.when);
+    }
+    return soonest;
+  }
+  // Of two that are needed at the same time the one with the higher number.
+  [[nodiscard]] uint64_t latest(const std::set<uint64_t>& kept) const {
+    return *std::ranges::max_element(
+        kept, {}, [this](uint64_t block) { return std::pair(next(block), block); });
+  }
+
+  std::vector<std::pair<LaneId, BlockUse>> uses;
+  std::map<LaneId, uint64_t> passed;
+};
+
+TEST(KeptBlocks, OfSeveralLanesThatComeGoAndStepBackAreThoseNeededSoonest) {
+  constexpr uint64_t kBlocks = 12;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    KeptBlocks kept(kBlocks);
+    PlainUses plain;
+    std::set<uint64_t> there;
+    for (int step = 0; step < 600; ++step) {
+      const LaneId lane(static_cast<uint32_t>(random.below(4)));
+      const uint64_t block = random.below(kBlocks);
+      const uint64_t now = plain.passed[lane];
+      const uint64_t choice = random.below(20);
+      if (choice == 0) {
+        kept.forget(lane);
+        plain.forget(lane);
+      } else if (choice < 6) {
+        const std::vector<BlockUse> said = {{block, now + 1 + random.below(30)},
+                                            {random.below(kBlocks), now + 1 + random.below(30)}};
+        kept.expect(lane, said);
+        plain.expect(lane, said);
+      } else if (choice < 11) {
+        plain.passed[lane] = choice == 6 ? now - now / 4 : now + random.below(4);
+        kept.passed(lane, plain.passed[lane]);
+      } else if (choice < 16 && there.insert(block).second) {
+        kept.keep(block, some_block());
+      } else if (!there.empty()) {
+        const uint64_t latest = plain.latest(there);
+        const uint64_t when = choice < 18 ? 0 : plain.next(latest) - random.below(2);
+        const bool goes = plain.next(latest) > when;
+        ASSERT_EQ(kept.give_up(when).has_value(), goes) << "step " << step;
+        if (goes) there.erase(latest);
+      }
+      for (uint64_t each = 0; each < kBlocks; ++each) {
+        ASSERT_EQ(kept.next_use(each), plain.next(each)) << "step " << step;
+        ASSERT_EQ(kept.contains(each), there.contains(each)) << "step " << step;
+      }
+    }
+  }
+}
+
 // A plain model: every place is full of the blocks that are needed soonest.
 struct Belady {
   size_t places;
@@ -156,6 +236,96 @@ TEST_F(KeepingStoreTest, FindsAsManyBlocksAsBeladysRule) {
       EXPECT_EQ(store->counters().over_budget, 0u);
     }
   }
+}
+
+// Belady's rule for lanes that go on in step, each holding the block it asked for last.
+struct LanesModel {
+  size_t places;
+  PlainUses uses = {};
+  std::map<LaneId, uint64_t> held = {};
+  std::set<uint64_t> kept = {};
+  uint64_t found = 0;
+  uint64_t fetched = 0;
+
+  [[nodiscard]] bool is_held(uint64_t block) const {
+    return std::ranges::any_of(held, [block](const auto& each) { return each.second == block; });
+  }
+  void drop(LaneId lane) {
+    const auto had = held.extract(lane);
+    if (had && !is_held(had.mapped())) kept.insert(had.mapped());
+  }
+  void ask(LaneId lane, uint64_t block) {
+    std::set<uint64_t> in_hand;
+    for (const auto& [other, one] : held) in_hand.insert(one);
+    if (kept.erase(block) == 1) {
+      ++found;
+    } else if (!is_held(block)) {
+      if (in_hand.size() + kept.size() == places) kept.erase(uses.latest(kept));
+      ++fetched;
+    }
+    held[lane] = block;
+  }
+};
+
+TEST_F(KeepingStoreTest, FindsForSeveralLanesAsManyBlocksAsBeladysRule) {
+  constexpr uint32_t kLanes = 3;
+  for (uint32_t seed = 1; seed <= 3; ++seed) {
+    for (uint32_t keep : {1u, 4u, 12u, 20u}) {
+      SCOPED_TRACE(testing::Message() << "seed " << seed << ", keeps " << keep);
+      Random random(seed);
+      const auto store = open(kLanes, keep);
+      LanesModel model{kLanes + keep};
+      std::vector<std::vector<BlockUse>> asked(kLanes);
+      for (uint32_t lane = 0; lane < kLanes; ++lane) {
+        for (uint64_t at = 1; at <= 150; ++at) asked[lane].push_back({random.below(25), at});
+        store->expect_uses(LaneId(lane), asked[lane]);
+        model.uses.expect(LaneId(lane), asked[lane]);
+      }
+      std::vector<std::shared_ptr<const Block>> held(kLanes);
+      for (uint64_t at = 0; at < 150; ++at) {
+        for (uint32_t number = 0; number < kLanes; ++number) {
+          const LaneId lane(number);
+          const uint64_t block = asked[number][at].block;
+          store->passed(lane, at);
+          model.uses.passed[lane] = at;
+          held[number].reset();
+          model.drop(lane);
+          held[number] = store->get(block).value();
+          model.ask(lane, block);
+          ASSERT_EQ(&held[number]->place(), &dataset_->block(block));
+          ASSERT_EQ(store->counters().fetched, model.fetched) << "time " << at;
+        }
+      }
+
+      EXPECT_EQ(store->counters().found, model.found);
+      EXPECT_EQ(store->counters().over_budget, 0u);
+    }
+  }
+}
+
+TEST_F(KeepingStoreTest, NeverHasMoreThanItsSlotsForSeveralReadersAtOnce) {
+  constexpr uint32_t kReaders = 4;
+  const auto store = open(kReaders, 3);
+  const auto read = [&](uint32_t number) {
+    Random random(number);
+    std::vector<BlockUse> uses;
+    for (uint64_t at = 1; at <= 400; ++at) uses.push_back({random.below(25), at});
+    store->expect_uses(LaneId(number), uses);
+    for (size_t at = 0; at < uses.size(); ++at) {
+      store->passed(LaneId(number), at);
+      if (at + 1 < uses.size()) store->prefetch(uses[at + 1].block);
+      const auto block = store->get(uses[at].block).value();
+      ASSERT_EQ(&block->place(), &dataset_->block(uses[at].block));
+      ASSERT_EQ(*block->column(0), static_cast<std::byte>(uses[at].block * 50 * 7 % 256));
+    }
+  };
+  {
+    std::vector<std::jthread> readers;
+    for (uint32_t number = 0; number < kReaders; ++number) readers.emplace_back(read, number);
+  }
+
+  EXPECT_EQ(store->counters().over_budget, 0u);
+  EXPECT_GT(store->counters().found, 0u);
 }
 
 TEST_F(KeepingStoreTest, KeepsNothingWithoutSlotsForIt) {
