@@ -69,6 +69,50 @@ class Http(ProcessTest):
         self.assertIn(chunk.name, error)
         self.assertIn("replaced while it was being read", error)
 
+    def openssl(self, *words):
+        done = subprocess.run(["openssl", *words], cwd=self.folder, capture_output=True, text=True,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def certificate(self, name, address):
+        """An authority's own certificate, NAME-ca.pem, and one it gave to a server."""
+        new_key = ("-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+        self.openssl("req", "-x509", *new_key, "-keyout", f"{name}-ca.key", "-out",
+                     f"{name}-ca.pem", "-subj", f"/CN={name} authority", "-days", "2")
+        self.openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj",
+                     f"/CN={name}")
+        (self.folder / "names").write_text(f"subjectAltName={address}\n")
+        self.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{name}-ca.pem", "-CAkey",
+                     f"{name}-ca.key", "-CAcreateserial", "-out", f"{name}.pem", "-days", "2",
+                     "-extfile", "names")
+        return self.folder / f"{name}.pem", self.folder / f"{name}.key"
+
+    def test_https_takes_certificates_of_the_authority_it_was_given_and_of_no_other(self):
+        if shutil.which("openssl") is None:
+            self.skipTest("openssl is not installed")
+        folder = self.finish(*STREAMED, "train.epochs=1", run_dir="folder")
+        own = self.certificate("own", "IP:127.0.0.1")
+        other = self.certificate("other", "DNS:elsewhere.example")
+        trusted = f"data.ca_file={self.folder}/own-ca.pem"
+        with ObjectStore(self.data, tls=own) as store, ObjectStore(self.data, tls=other) as renamed:
+            self.assertTrue(store.url.startswith("https://"))
+            https = self.finish(*STREAMED, *self.places(store), trusted, "train.epochs=1",
+                                run_dir="https")
+            refused = {
+                "no authority": (store, ""),
+                "another authority": (store, f"data.ca_file={self.folder}/other-ca.pem"),
+                "another name": (renamed, f"data.ca_file={self.folder}/other-ca.pem")}
+            for number, (name, (asked, given)) in enumerate(refused.items()):
+                with self.subTest(name):
+                    settings = (*self.places(asked), *([given] if given else []))
+                    done = self.run_job(*settings, run_dir=f"refused-{number}")
+
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    self.assertIn(f"{asked.url}/train/manifest: SSL", done.stderr)
+                    self.assertIn("data.ca_file may name the certificates to trust", done.stderr)
+
+        self.assertEqual(https["weights_xxh3"], folder["weights_xxh3"])
+
     def test_an_address_of_an_unknown_kind_is_refused(self):
         done = subprocess.run([BIN_DIR / "ballast-tool", "data", "inspect", "ftp://host/data"],
                               capture_output=True, text=True, check=False)

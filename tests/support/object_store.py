@@ -6,6 +6,8 @@
 With keys={"ID": "SECRET"} it is an S3 store: the first folder of a path is the bucket, and an answer
 has to be asked for with a signature (version 4, written here from Amazon's description of it alone).
 
+With tls=("cert.pem", "key.pem") it speaks https.
+
     tests/support/object_store.py FOLDER [--delay-ms N] [--keys ID:SECRET]    prints its address, serves
 
 Faults, each a chance of an answer: error_503; cut (half of the body, then the connection breaks);
@@ -23,6 +25,7 @@ import http.server
 import pathlib
 import random
 import re
+import ssl
 import threading
 import time
 import urllib.parse
@@ -32,7 +35,7 @@ FAULTS = ("error_503", "cut", "stall", "flip")
 
 class ObjectStore:
     def __init__(self, folder, seed=0, delay_ms=0, jitter_ms=0, stall_seconds=8,
-                 bytes_per_second=0, keys=None, region="us-east-1", **chances):
+                 bytes_per_second=0, keys=None, region="us-east-1", tls=None, **chances):
         unknown = set(chances) - set(FAULTS)
         if unknown:
             raise ValueError(f"no such fault: {unknown}")
@@ -46,7 +49,14 @@ class ObjectStore:
         self.random, self.lock = random.Random(seed), threading.Lock()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            # The handshake is the connection's own: one that fails holds no other up.
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True,
+                                                     do_handshake_on_connect=False)
+        kind = "http" if tls is None else "https"
+        self.url = f"{kind}://127.0.0.1:{self.server.server_address[1]}"
 
     def __enter__(self):
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -143,7 +153,7 @@ class ObjectStore:
             def handle_one_request(self):
                 try:
                     super().handle_one_request()
-                except (BrokenPipeError, ConnectionResetError):  # the client gave up
+                except (BrokenPipeError, ConnectionResetError, ssl.SSLError):  # the client gave up
                     self.close_connection = True
 
             def do_HEAD(self):
