@@ -20,6 +20,8 @@
 namespace ballast {
 namespace {
 
+__extension__ using Wide = __int128;
+
 // Where a column's values stand in a row, as DatasetWriter takes it.
 struct Field {
   ColumnSpec spec;
@@ -40,8 +42,10 @@ struct Table {
   [[nodiscard]] int64_t label_of(uint64_t index) const {
     return with_type(fields[label].spec.type, [&](auto kind) {
       using Value = decltype(kind);
-      return static_cast<int64_t>(
-          as_double(load_value<Value>(row(index) + fields[label].offset, 0)));
+      if constexpr (std::is_integral_v<Value>) {
+        return static_cast<int64_t>(load_value<Value>(row(index) + fields[label].offset, 0));
+      }
+      return int64_t{0};  // table_of() has refused it
     });
   }
 };
@@ -120,6 +124,16 @@ Status read_rows(const Dataset& dataset, Table& table) {
   return {};
 }
 
+// b - a, rounded once: 64-bit numbers that doubles cannot tell apart still differ.
+template <typename Value>
+double difference(Value a, Value b) {
+  if constexpr (std::is_integral_v<Value>) {
+    return static_cast<double>(Wide{b} - Wide{a});
+  } else {
+    return as_double(b) - as_double(a);
+  }
+}
+
 double squared_distance(const Table& table, uint64_t a, uint64_t b) {
   double sum = 0;
   for (const Field& field : table.fields) {
@@ -127,8 +141,8 @@ double squared_distance(const Table& table, uint64_t a, uint64_t b) {
     with_type(field.spec.type, [&](auto kind) {
       using Value = decltype(kind);
       for (uint64_t k = 0; k < field.spec.width(); ++k) {
-        const double apart = as_double(load_value<Value>(table.row(a) + field.offset, k)) -
-                             as_double(load_value<Value>(table.row(b) + field.offset, k));
+        const double apart = difference(load_value<Value>(table.row(a) + field.offset, k),
+                                        load_value<Value>(table.row(b) + field.offset, k));
         sum += apart * apart;
       }
     });
@@ -150,14 +164,19 @@ std::vector<uint64_t> nearest(const Table& table, const std::vector<uint64_t>& r
   return found;
 }
 
+// from + gap (to - from), whole numbers rounded. Never past `to`, to which a difference of more
+// than 2^53 may have been rounded up.
 template <typename Value>
-Value as_stored(double value) {
+Value between(Value from, Value to, double gap) {
+  const double step = gap * difference(from, to);
   if constexpr (std::is_same_v<Value, Half>) {
-    return {float_to_half(static_cast<float>(value))};
+    return {float_to_half(static_cast<float>(as_double(from) + step))};
   } else if constexpr (std::is_integral_v<Value>) {
-    return static_cast<Value>(std::llround(value));
+    const auto [low, high] = std::minmax(from, to);
+    const Wide moved = Wide{from} + static_cast<Wide>(std::round(step));
+    return static_cast<Value>(std::clamp(moved, Wide{low}, Wide{high}));
   } else {
-    return static_cast<Value>(value);
+    return static_cast<Value>(as_double(from) + step);
   }
 }
 
@@ -169,9 +188,9 @@ void interpolate(const Table& table, uint64_t x, uint64_t neighbour, double gap,
     with_type(field.spec.type, [&](auto kind) {
       using Value = decltype(kind);
       for (uint64_t k = 0; k < field.spec.width(); ++k) {
-        const double from = as_double(load_value<Value>(table.row(x) + field.offset, k));
-        const double to = as_double(load_value<Value>(table.row(neighbour) + field.offset, k));
-        const Value value = as_stored<Value>(from + gap * (to - from));
+        const auto from = load_value<Value>(table.row(x) + field.offset, k);
+        const auto to = load_value<Value>(table.row(neighbour) + field.offset, k);
+        const Value value = between(from, to, gap);
         std::memcpy(out.data() + field.offset + k * sizeof value, &value, sizeof value);
       }
     });

@@ -29,7 +29,8 @@ struct SmoteClass {
 };
 
 // Distances are Euclidean, over all values of all columns but the label and the copied ones, as
-// stored. Whole numbers are rounded. The rows of the source come first, as they are; then the
+// stored. Whole numbers are rounded, and
+// exact in all of their 64 bits. The rows of the source come first, as they are; then the
 // classes ascending, each brought to the size of the largest, its rows taken as x equally often (to
 // one). Equally near neighbours: the lower row first. `progress` is told how many rows were made.
 // kInvalidInput: no label column of whole numbers, a class of one row, a value that is not finite,

@@ -2,11 +2,17 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <map>
+#include <set>
+#include <tuple>
 
 #include "common/base/random.h"
 #include "tests/worker/data/data_fixture.h"
+#include "worker/data/chunk_reader.h"
 #include "worker/data/eval_loader.h"
 
 namespace ballast {
@@ -148,6 +154,61 @@ TEST_F(SmoteTest, TakesTheNearestOfTheClassAndNoOther) {
       EXPECT_TRUE((row.x >= 0 && row.x <= 1) || (row.x >= 100 && row.x <= 101)) << row.x;
     }
   }
+}
+
+// Doubles skip whole numbers beyond 2^53: what lies there must be neither rounded nor mixed up.
+TEST_F(SmoteTest, IsExactInWholeNumbersOf64Bits) {
+  constexpr int64_t kLarge = (int64_t{1} << 62) + 1;
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  DatasetWriterOptions writer_options;
+  writer_options.label = "label";
+  auto writer = DatasetWriter::create(path("large"),
+                                      {{"time", ColumnType::kI64, {}},
+                                       {"wide", ColumnType::kI64, {}},
+                                       {"label", ColumnType::kI64, {}}},
+                                      writer_options)
+                    .value();
+  std::vector<std::byte> row(writer.row_bytes());
+  const auto add = [&](int64_t time, int64_t wide, int64_t label) {
+    put(put(put(row.data(), time), wide), label);
+    EXPECT_TRUE(writer.add_row(row).ok());
+  };
+  for (int i = 0; i < 40; ++i) add(kLarge, 0, kLarge);
+  for (int i = 0; i < 3; ++i) add(kLarge, i == 0 ? kMost : -kMost - 1, kLarge + 1);
+  for (int i = 0; i < 2; ++i) add(kLarge + 100 * i, 7, -kLarge);
+  ASSERT_TRUE(writer.commit().ok());
+
+  const auto classes = smote(path("large"), path("more"), {});
+
+  ASSERT_TRUE(classes.ok()) << classes.status().to_string();
+  ASSERT_EQ(classes->size(), 3u) << "labels one apart are two classes";
+  EXPECT_EQ((*classes)[2].label, kLarge + 1);
+  const auto dataset = Dataset::open(path("more")).value();
+  std::set<int64_t> times;
+  std::map<int64_t, int> rows;
+  const auto reader = ChunkReader::open(*dataset, 0).value();
+  ASSERT_EQ(dataset->block_count(), 1u);
+  std::array<std::vector<int64_t>, 3> columns;
+  for (size_t column = 0; column < 3; ++column) {
+    columns[column].resize(dataset->rows());
+    ASSERT_TRUE(
+        reader.read_column(0, column, std::as_writable_bytes(std::span(columns[column]))).ok());
+  }
+  for (size_t i = 0; i < dataset->rows(); ++i) {
+    const auto [time, wide, label] = std::tuple(columns[0][i], columns[1][i], columns[2][i]);
+    ++rows[label];
+    if (label == -kLarge) {
+      EXPECT_TRUE(time >= kLarge && time <= kLarge + 100) << time;
+      EXPECT_EQ(wide, 7);
+      times.insert(time);
+    } else {
+      EXPECT_EQ(time, kLarge);
+    }
+  }
+  EXPECT_EQ(rows, (std::map<int64_t, int>{{-kLarge, 40}, {kLarge, 40}, {kLarge + 1, 40}}));
+  EXPECT_TRUE(std::ranges::any_of(times, [](int64_t time) { return time % 2 == 1; }))
+      << "doubles have multiples of 1,024 alone";
+  EXPECT_GT(times.size(), 20u);
 }
 
 TEST_F(SmoteTest, SaysWhatItCannotTake) {
