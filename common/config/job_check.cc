@@ -82,6 +82,23 @@ void check_mix(const DataConfig& data, Problems& out) {
        "auto"});
 }
 
+// A filter by the label leaves a class whole or takes it away; any other leaves some of each.
+void check_balance(const DataConfig& data, Problems& out) {
+  if (!data.samples_classes()) return;
+  for (size_t i = 0; i < data.transforms.size(); ++i) {
+    const TransformConfig& transform = data.transforms[i];
+    if (transform.kind != TransformKind::kFilter || transform.column == data.label) continue;
+    const std::string path = fmt::format("data.transform[{}].column", i);
+    out.push_back(
+        {{path, "data.balance"},
+         fmt::format("data.balance = \"{}\" makes classes equal that are counted before filters, "
+                     "so what the filter {} = \"{}\" leaves of them is not equal; expected a "
+                     "filter of data.label, data.balance = \"none\", or data that was converted "
+                     "without those rows",
+                     name_of(data.balance), path, transform.column)});
+  }
+}
+
 // A filter looks at any column; others change one that reaches the model, by itself or in a cross.
 bool is_used(const DataConfig& data, const TransformConfig& transform) {
   const auto holds = [&](const std::vector<std::string>& names) {
@@ -293,6 +310,7 @@ std::vector<JobProblem> find_problems(const JobConfig& job) {
   check_name(job, problems);
   check_columns(job.data, problems);
   check_mix(job.data, problems);
+  check_balance(job.data, problems);
   check_transforms(job.data, problems);
   check_layers(job.model, problems);
   check_sizes(job, problems);

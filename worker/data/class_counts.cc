@@ -41,6 +41,20 @@ Status check_counted(const DataConfig& data, const DatasetPart& part, uint64_t c
                             key_of(data), part.folder, counted, part.rows, data.label));
 }
 
+// Weights are kept by label as numbers with fractions, in the job and its config.toml.
+Status check_size(const DataConfig& data, const DatasetPart& part,
+                  std::span<const LabelCount> counts) {
+  constexpr int64_t kMost = int64_t{1} << 53;
+  for (const LabelCount& count : counts) {
+    if (count.label >= -kMost && count.label <= kMost) continue;
+    return Status(Code::kInvalidInput,
+                  fmt::format("{}: labels from -2^53 to 2^53 expected, data set {} has {} = {}; "
+                              "number its classes from 0",
+                              key_of(data), part.folder, data.label, count.label));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<std::vector<LabelCount>>> count_classes(const DataConfig& data,
@@ -52,6 +66,8 @@ Result<std::vector<std::vector<LabelCount>>> count_classes(const DataConfig& dat
   BALLAST_ASSIGN(const auto counts, count_block_labels(dataset));
   std::vector<uint64_t> counted(dataset.parts().size());
   for (uint64_t block = 0; block < counts.size(); ++block) {
+    const DatasetPart& part = dataset.parts()[dataset.part_of(block)];
+    BALLAST_RETURN_IF_ERROR(check_size(data, part, counts[block]));
     uint64_t rows = 0;
     for (const LabelCount& count : counts[block]) rows += count.count;
     if (rows == dataset.block(block).stored.rows) counted[dataset.part_of(block)] += rows;

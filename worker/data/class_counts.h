@@ -16,7 +16,8 @@
 namespace ballast {
 
 // Of each block of the training rows; all rows are counted. kInvalidInput: data.label is not the
-// column that a set counts, or it has more different values in a block than footers count.
+// column that a set counts, or it has more different values in a block than footers count, or
+// values beyond 2^53.
 Result<std::vector<std::vector<LabelCount>>> count_classes(const DataConfig& data,
                                                            const Dataset& dataset);
 

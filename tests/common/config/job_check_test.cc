@@ -176,6 +176,27 @@ TEST(JobCheck, AcceptsAFilterOfAnyColumnAndTransformsOfWhatIsCrossed) {
   EXPECT_THAT(check(job), HasSubstr("data.transform[0].column = \"city\" is neither in"));
 }
 
+TEST(JobCheck, RefusesToMakeClassesEqualThatAFilterMakesUnlike) {
+  JobConfig job = small_job();
+  job.data.transforms = {transform_of(TransformKind::kFilter)};
+  job.data.transforms[0].column = "quality";
+  for (const Balance balance : {Balance::kNone, Balance::kWeights}) {
+    job.data.balance = balance;
+    EXPECT_EQ(check(job), "ok");
+  }
+  job.data.balance = Balance::kUndersample;
+  EXPECT_THAT(
+      check(job),
+      HasSubstr("data.balance = \"undersample\" makes classes equal that are counted before "
+                "filters, so what the filter data.transform[0].column = \"quality\" leaves "
+                "of them is not equal; expected a filter of data.label, data.balance"));
+  job.data.balance = Balance::kOversample;
+  EXPECT_THAT(check(job), HasSubstr("data.balance = \"oversample\" makes classes equal"));
+
+  job.data.transforms[0].column = job.data.label;
+  EXPECT_EQ(check(job), "ok");
+}
+
 TEST(JobCheck, RefusesPortsBeyondTheLast) {
   JobConfig job = small_job();
   job.cluster.transport = TransportKind::kTcp;

@@ -81,7 +81,8 @@ JobConfig random_job(Random& random) {
   job.data.label = "label";
   if (job.data.order == Order::kNone && job.data.resamples()) job.data.order = Order::kStrip;
   for (TransformConfig& transform : job.data.transforms) {
-    transform.column = job.data.features[1];
+    const bool filters = transform.kind == TransformKind::kFilter && job.data.samples_classes();
+    transform.column = filters ? job.data.label : job.data.features[1];
     for (double& size : transform.shape) size = std::floor(size);
     if (!transform.shape.empty()) transform.shape.push_back(2);
     if (transform.low > transform.high) std::swap(transform.low, transform.high);

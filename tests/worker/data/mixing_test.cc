@@ -1,4 +1,5 @@
 // Several data sets as one, and samples of their rows: from folders to batches.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <map>
@@ -6,6 +7,7 @@
 
 #include "tests/worker/data/data_fixture.h"
 #include "worker/data/batch_loader.h"
+#include "worker/data/column_values.h"
 #include "worker/data/manifest_edit.h"
 #include "worker/data/memory_budget.h"
 #include "worker/data/order_replay.h"
@@ -16,7 +18,10 @@ namespace ballast {
 namespace {
 
 using testing::AllOf;
+using testing::ElementsAre;
+using testing::FloatNear;
 using testing::HasSubstr;
+using testing::Pair;
 
 class MixingTest : public DataFixture {
  protected:
@@ -57,6 +62,46 @@ class MixingTest : public DataFixture {
     }
     EXPECT_TRUE(writer.commit().ok());
     return path(name);
+  }
+
+  // 200 rows in blocks of 20, row i with label(i).
+  template <typename Label>
+  std::string write_labels(const std::string& name, ColumnType type, Label label) {
+    DatasetWriterOptions options;
+    options.block_bytes = 20 * (3 + element_bytes(type));
+    options.label = "label";
+    auto writer = DatasetWriter::create(
+                      path(name), {{"pixels", ColumnType::kU8, {3}}, {"label", type, {}}}, options)
+                      .value();
+    std::vector<std::byte> row(writer.row_bytes());
+    for (uint64_t i = 0; i < 200; ++i) {
+      with_type(type, [&](auto kind) {
+        using Value = decltype(kind);
+        if constexpr (std::is_arithmetic_v<Value>) {
+          put(row.data() + 3, static_cast<Value>(label(i)));
+        }
+      });
+      EXPECT_TRUE(writer.add_row(row).ok());
+    }
+    EXPECT_TRUE(writer.commit().ok());
+    return path(name);
+  }
+
+  // What the rows of each label weigh together in epoch 0.
+  std::map<int, float> label_weights(const JobConfig& job) {
+    const LaneSchedule schedule = schedule_of(job);
+    const auto loader = BatchLoader::open(job, schedule).value();
+    std::map<int, float> weights;
+    for (uint64_t step = 0; step < schedule.steps_per_epoch(); ++step) {
+      for (uint32_t number = 0; number < job.train.lanes; ++number) {
+        const LaneId lane(number);
+        const Batch batch = loader->take({&lane, 1}, step).value();
+        for (uint32_t i = 0; i < batch.rows; ++i) {
+          weights[static_cast<int>(batch.labels[i])] += batch.weights[i];
+        }
+      }
+    }
+    return weights;
   }
 
   // Rows of the joined set, as often as they were taken, with their values checked.
@@ -264,6 +309,73 @@ TEST_F(MixingTest, RefusesToBalanceWhatOneOfTheSetsDoesNotCount) {
   EXPECT_THAT(refusal().to_string(),
               HasSubstr("data.balance = \"oversample\": data.label = \"label\", but data set " +
                         path("uncounted") + " counts the values of \"\"; convert it with --label"));
+}
+
+TEST_F(MixingTest, BalancesClassesWhoseLabelsAreNegative) {
+  job_.data.mix.clear();
+  // 3 rows of 4 have the label 4, the others -1 or -70000.
+  const auto label = [](uint64_t i) { return i % 4 < 3 ? 4 : i % 8 == 3 ? -1 : -70000; };
+  for (const ColumnType type : {ColumnType::kI32, ColumnType::kI64}) {
+    job_.data.train = write_labels(fmt::format("negative-{}", column_type_name(type)), type, label);
+    for (const Order order : {Order::kFull, Order::kStrip}) {
+      job_.data.balance = Balance::kOversample;
+      EXPECT_THAT(label_weights(resolved(order)),
+                  ElementsAre(Pair(-70000, 150), Pair(-1, 150), Pair(4, 150)));
+      job_.data.balance = Balance::kUndersample;
+      EXPECT_THAT(label_weights(resolved(order)),
+                  ElementsAre(Pair(-70000, 25), Pair(-1, 25), Pair(4, 25)));
+      job_.data.balance = Balance::kWeights;
+      const float share = 200.0f / 3;
+      EXPECT_THAT(label_weights(resolved(order)),
+                  ElementsAre(Pair(-70000, FloatNear(share, 1e-3f)),
+                              Pair(-1, FloatNear(share, 1e-3f)), Pair(4, FloatNear(share, 1e-3f))));
+    }
+  }
+}
+
+TEST_F(MixingTest, AFilterByTheLabelTakesClassesAwayAndLeavesTheOthersEqual) {
+  job_.data.mix.clear();
+  job_.data.train = write_labels("filtered", ColumnType::kI32, [](uint64_t i) {
+    return i % 10 < 7 ? 1 : i % 10 < 9 ? 2 : 3;
+  });
+  job_.data.balance = Balance::kOversample;
+  job_.data.transforms.resize(1);
+  job_.data.transforms[0].kind = TransformKind::kFilter;
+  job_.data.transforms[0].column = "label";
+  job_.data.transforms[0].relation = Relation::kNotEqual;
+  job_.data.transforms[0].value = 2;
+
+  const JobConfig job = resolved(Order::kFull);
+
+  EXPECT_EQ(job.resolved.epoch_samples, 3 * 140u) << "those taken away count as rows";
+  EXPECT_THAT(label_weights(job), ElementsAre(Pair(0, 0), Pair(1, 140), Pair(3, 140)));
+}
+
+TEST_F(MixingTest, RefusesToBalanceLabelsThatAreNoWholeNumbers) {
+  job_.data.mix.clear();
+  job_.data.train = write_labels("halves", ColumnType::kF32, [](uint64_t i) { return i % 2; });
+  for (const Balance balance : {Balance::kWeights, Balance::kOversample, Balance::kUndersample}) {
+    job_.data.balance = balance;
+
+    EXPECT_EQ(exit_code(refusal()), 2);
+    EXPECT_THAT(refusal().to_string(),
+                HasSubstr("a label of whole numbers, one a row, expected, data set " +
+                          path("halves") + " has label f32 []; convert it with --label-type i32"));
+  }
+}
+
+TEST_F(MixingTest, RefusesToBalanceLabelsThatNumbersWithFractionsWouldMixUp) {
+  job_.data.mix.clear();
+  const int64_t large = (int64_t{1} << 53) + 1;
+  job_.data.train =
+      write_labels("large", ColumnType::kI64, [=](uint64_t i) { return i == 70 ? -large : 0; });
+  job_.data.balance = Balance::kWeights;
+
+  EXPECT_EQ(exit_code(refusal()), 2);
+  EXPECT_THAT(
+      refusal().to_string(),
+      HasSubstr("data.balance = \"weights\": labels from -2^53 to 2^53 expected, data set " +
+                path("large") + " has label = -9007199254740993"));
 }
 
 TEST_F(MixingTest, RefusesAnEmptySetAndNamesIt) {
