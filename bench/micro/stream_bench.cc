@@ -6,15 +6,14 @@
 // is last used (bare_stream.h). Both sides end with the same batches (checked). Judged by processor
 // time and by wall time.
 //
-// Cold disk: the same files past the page cache, every block once in a random order, verified, two
-// reading threads; floor: what `dd iflag=direct bs=2M` does, file after file.
+// Cold disk: the same files past the page cache, every block once in a random order; floor: what
+// `dd iflag=direct bs=2M` does, file after file (cold_disk.h).
 //
+// Resume: a loader opened at a random step of an epoch, up to its first batch.
 // Order: set-up for 1e9 rows of 160 bytes in blocks of 2 MiB.
 // --smoke: a few rows, for the tests.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -26,16 +25,15 @@
 #include "bench/micro/alternate.h"
 #include "bench/micro/bare_stream.h"
 #include "bench/micro/bounds.h"
+#include "bench/micro/cold_disk.h"
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/random.h"
 #include "worker/data/batch_loader.h"
-#include "worker/data/block_store.h"
 #include "worker/data/chunk_reader.h"
 #include "worker/data/dataset_writer.h"
 #include "worker/data/memory_budget.h"
 #include "worker/data/resolve_shapes.h"
-#include "worker/data/row_memory.h"
 #include "worker/data/strip_order.h"
 
 namespace ballast::bench {
@@ -46,6 +44,7 @@ constexpr double kOfFloor = 0.85;
 constexpr double kTabularRows = 10e6;    // a second of a processor
 constexpr double kColdSecondsAGb = 0.1;  // of a processor, XXH3 included
 constexpr double kSetUpSeconds = 0.05;
+constexpr double kResumeSeconds = 1;
 
 struct Shape {
   std::string name;
@@ -124,6 +123,11 @@ class Stream {
       each(batch_);
     }
   }
+  // From anywhere, as after a restart.
+  [[nodiscard]] Batch at(uint64_t step) {
+    loader_->follow(std::span(&lane_, 1), step);
+    return loader_->take(std::span(&lane_, 1), step).value();
+  }
   [[nodiscard]] const Batch& last() const { return batch_; }
   [[nodiscard]] BlockReads reads() const { return loader_->counters().reads; }
 
@@ -175,65 +179,44 @@ void run_warm(const std::string& folder, const Shape& shape, Bounds& bounds) {
   report(shape, timings, bounds);
 }
 
-// What dd does. The bytes it read.
-uint64_t read_files(const Dataset& dataset, std::byte* memory) {
-  uint64_t bytes = 0;
-  for (uint32_t c = 0; c < dataset.manifest().chunks.size(); ++c) {
-    int file = open(dataset.chunk_path(c).c_str(), O_RDONLY | O_DIRECT);
-    if (file < 0) file = open(dataset.chunk_path(c).c_str(), O_RDONLY);
-    BALLAST_CHECK(file >= 0);
-    for (ssize_t got = 1; got > 0; bytes += static_cast<uint64_t>(got)) {
-      got = ::read(file, memory, 2 << 20);
-      BALLAST_CHECK(got >= 0);
-    }
-    close(file);
-  }
-  return bytes;
+uint64_t features_hash(const Batch& batch) {
+  return xxh3(std::as_bytes(batch.features));
 }
 
-// Every block once, in a random order, asked for a few ahead. The bytes read.
-uint64_t read_blocks(const std::shared_ptr<const Dataset>& dataset, const RowPlan& plan,
-                     const StripOrder& order) {
-  constexpr uint64_t kAhead = 4;
-  // More than any memory: past the page cache.
-  auto source = open_source(dataset->folder(), {}, {.bytes = ~uint64_t{0}, .threads = 2});
-  BALLAST_CHECK_MSG(source.ok(), source.status().to_string());
-  auto store = BlockStore::open(dataset, plan, std::move(*source), 2 + kAhead);
-  BALLAST_CHECK_MSG(store.ok(), store.status().to_string());
-  const LaneId lane(0);
-  const uint64_t count = order.piece_count(lane);
-  for (uint64_t i = 0; i < count; ++i) {
-    for (uint64_t next = i; next < std::min(i + kAhead, count); ++next) {
-      (*store)->prefetch(order.piece(lane, next).block);
-    }
-    BALLAST_CHECK((*store)->get(order.piece(lane, i).block).ok());
-  }
-  return (*store)->counters().bytes;
-}
-
-void run_cold(const std::string& folder, const Shape& shape, Bounds& bounds) {
-  const std::shared_ptr<const Dataset> dataset = Dataset::open(folder).value();
-  const RowPlan plan = plan_rows(*dataset, job_of(folder, shape).data).value();
-  std::vector<uint32_t> block_rows;
-  for (uint64_t b = 0; b < dataset->block_count(); ++b) {
-    block_rows.push_back(dataset->block(b).stored.rows);
-  }
-  const StripOrder order(block_rows, 1, 1, 1, 0);
-  Buffer memory = map_rows(2 << 20).value();
-  const uint64_t bytes = read_blocks(dataset, plan, order);
-  BALLAST_CHECK(read_files(*dataset, memory.data()) >= bytes);
-  const auto timings = alternate({{"blocks", [&] { read_blocks(dataset, plan, order); }},
-                                  {"dd", [&] { read_files(*dataset, memory.data()); }}},
+// A loader that begins somewhere in the epoch, from nothing to the batch that the whole epoch had
+// there.
+void run_resume(const std::string& folder, const Shape& shape, Bounds& bounds) {
+  std::vector<uint64_t> expected;  // by step: the hash of its features
+  Stream whole(folder, shape);
+  whole.epoch([&](const Batch& batch) { expected.push_back(features_hash(batch)); });
+  Random random(shape.rows);
+  const auto timings = alternate({{"resume",
+                                   [&] {
+                                     const uint64_t step = random.next() % expected.size();
+                                     const Batch batch = Stream(folder, shape).at(step);
+                                     BALLAST_CHECK(features_hash(batch) == expected[step]);
+                                   }}},
                                  shape.rounds);
-  const double gigabytes = static_cast<double>(bytes) / 1e9;
+  fmt::print("{:<10} resume: {:.3f} s to the first batch (MAD {:.3f} s)\n", shape.name,
+             timings[0].median_seconds, timings[0].mad_seconds);
+  bounds.at_most(shape.name + ", seconds to the first batch", timings[0].median_seconds,
+                 kResumeSeconds);
+}
+
+void run_cold(const std::string& folder, const Shape& shape, uint32_t held, Bounds& bounds) {
+  ColdDisk disk(Dataset::open(folder).value(), job_of(folder, shape).data, held);
+  const std::string name = held == 0 ? "cold disk" : fmt::format("cold disk, {} held", held);
+  const auto timings = alternate(
+      {{"blocks", [&] { disk.read_blocks(); }}, {"dd", [&] { disk.read_files(); }}}, shape.rounds);
+  const double gigabytes = static_cast<double>(disk.block_bytes()) / 1e9;
   for (const Timing& timing : timings) {
-    fmt::print("cold disk  {:<7} {:>6.2f} GB/s  {:.3f} cpu-s/GB (median {:.4f} s, MAD {:.4f} s)\n",
-               timing.name, gigabytes / timing.median_seconds, timing.processor_seconds / gigabytes,
-               timing.median_seconds, timing.mad_seconds);
+    fmt::print("{:<18} {:<7} {:>6.2f} GB/s  {:.3f} cpu-s/GB (median {:.4f} s, MAD {:.4f} s)\n",
+               name, timing.name, gigabytes / timing.median_seconds,
+               timing.processor_seconds / gigabytes, timing.median_seconds, timing.mad_seconds);
   }
-  bounds.at_least("cold disk, blocks / dd", timings[1].median_seconds / timings[0].median_seconds,
+  bounds.at_least(name + ", blocks / dd", timings[1].median_seconds / timings[0].median_seconds,
                   kOfFloor);
-  bounds.at_most("cold disk, cpu-s/GB", timings[0].processor_seconds / gigabytes, kColdSecondsAGb);
+  bounds.at_most(name + ", cpu-s/GB", timings[0].processor_seconds / gigabytes, kColdSecondsAGb);
 }
 
 void run_set_up(int rounds, Bounds& bounds) {
@@ -262,7 +245,10 @@ int main_of(bool smoke) {
   for (const Shape& shape : {tabular, dense, wide}) {
     write_dataset(root + "/data", shape);
     run_warm(root + "/data", shape, bounds);
-    if (shape.name == dense.name) run_cold(root + "/data", shape, bounds);
+    run_resume(root + "/data", shape, bounds);
+    if (shape.name == dense.name) {
+      for (const uint32_t held : {0u, 64u}) run_cold(root + "/data", shape, held, bounds);
+    }
     std::filesystem::remove_all(root + "/data");
   }
   run_set_up(rounds, bounds);
