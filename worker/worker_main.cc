@@ -87,7 +87,7 @@ class WorkerProcess {
   Status prepare() {
     BALLAST_ASSIGN(backend_,
                    make_backend(job_.cluster.device, {.threads = job_.cluster.threads_per_worker}));
-    BALLAST_ASSIGN(loader_, BatchLoader::open(job_, schedule_, wrap_rows()));
+    BALLAST_ASSIGN(loader_, BatchLoader::open(job_, schedule_, wrap_rows(), worker_portions(job_)));
     if (!job_.data.test.empty()) {
       BALLAST_ASSIGN(evaluation_,
                      EvalLoader::open(job_, job_.data.test, job_.train.lanes, kEvaluationRows));

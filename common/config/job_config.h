@@ -245,6 +245,7 @@ struct ResolvedConfig {
   uint64_t train_block_rows = 0;     // of the block with most rows
   uint64_t train_block_samples = 0;  // that an epoch takes of one block, at most; 0: its rows
   uint64_t train_block_bytes = 0;    // of the largest block
+  uint64_t train_decode_bytes = 0;   // that reading a block into memory takes beside its rows
   std::string train_manifest_xxh3;
   std::string test_manifest_xxh3;
   std::vector<double> class_labels;  // data.balance: the labels that occur, ascending

@@ -494,6 +494,9 @@ Section resolved_section() {
       .integer("train_block_bytes", &ResolvedConfig::train_block_bytes, {0, 9e18}, "bytes",
                "of its largest block")
       .fixes_result(false)
+      .integer("train_decode_bytes", &ResolvedConfig::train_decode_bytes, {0, 9e18}, "bytes",
+               "that reading one of its blocks into memory takes beside the rows; 0: no codecs")
+      .fixes_result(false)
       .text("train_manifest_xxh3", &ResolvedConfig::train_manifest_xxh3,
             "hash of the manifests of the training sets")
       .text("test_manifest_xxh3", &ResolvedConfig::test_manifest_xxh3,

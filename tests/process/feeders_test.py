@@ -123,6 +123,16 @@ class Feeders(ProcessTest):
 
         self.assertEqual(code, 75, error)
 
+    def test_portions_that_memory_has_no_room_for_are_refused_with_the_sum(self):
+        tight = ("data.memory_mib=2", "data.order=strip", "data.window=2")
+        self.finish(*tight, "train.epochs=1", run_dir="alone")
+        done = self.run_job(*tight, "train.epochs=1", "cluster.feeders=1")
+
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertRegex(done.stderr, r"data.memory_mib = 2: the loader needs train .* \+ "
+                                      r"\d+ portions of feeders x \d+ B .* = \d+ B")
+        self.assertIn("no cluster.feeders", done.stderr)
+
     def test_an_index_the_job_does_not_have_is_refused(self):
         self.finish("train.epochs=1", "cluster.feeders=1")
         done = subprocess.run([BIN_DIR / "ballast-feeder", "--run-dir", self.folder / "r",

@@ -262,10 +262,11 @@ Result<Batch> BatchLoader::Core::gather(const BatchRequest& request) {
 
 Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const JobConfig& config,
                                                        const LaneSchedule& schedule,
-                                                       const WrapRows& wrap) {
+                                                       const WrapRows& wrap,
+                                                       const PortionMemory& portions) {
   JobConfig measured = config;
   BALLAST_RETURN_IF_ERROR(measure_shapes(measured));
-  const LoaderMemory memory = loader_memory(measured, schedule);
+  const LoaderMemory memory = loader_memory(measured, schedule, portions);
   BALLAST_RETURN_IF_ERROR(memory.check(config.data.memory_mib));
   BALLAST_ASSIGN(std::unique_ptr<RowSource> rows, open_rows(measured, schedule, memory));
   if (wrap != nullptr) rows = wrap(std::move(rows));

@@ -43,7 +43,8 @@ struct LoaderCounters {
   BlockReads reads;
 };
 
-// Puts another source in front of the rows that a job opens by itself.
+// Puts another source in front of the rows that a job opens by itself; what it holds for that is
+// given beside it, since it counts.
 using WrapRows = std::function<std::unique_ptr<RowSource>(std::unique_ptr<RowSource>)>;
 
 class BatchLoader {
@@ -53,7 +54,8 @@ class BatchLoader {
   // measure_shapes refuses; the memory budget with its sum; of rows in memory those of take().
   static Result<std::unique_ptr<BatchLoader>> open(const JobConfig& config,
                                                    const LaneSchedule& schedule,
-                                                   const WrapRows& wrap = nullptr);
+                                                   const WrapRows& wrap = nullptr,
+                                                   const PortionMemory& portions = {});
   ~BatchLoader();
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;

@@ -13,6 +13,10 @@ constexpr uint32_t kRemoteThreads = 8;
 
 }  // namespace
 
+uint32_t chunk_threads(uint32_t threads, bool is_remote) {
+  return is_remote ? std::max(threads, kRemoteThreads) : threads;
+}
+
 Status for_each_chunk(const Dataset& dataset, uint32_t threads,
                       const std::function<Status(uint32_t chunk)>& work) {
   const auto chunks = static_cast<uint32_t>(dataset.manifest().chunks.size());
@@ -26,7 +30,7 @@ Status for_each_chunk(const Dataset& dataset, uint32_t threads,
     }
   };
   {
-    if (dataset.source()->is_remote()) threads = std::max(threads, kRemoteThreads);
+    threads = chunk_threads(threads, dataset.source()->is_remote());
     std::vector<std::jthread> helpers;
     for (uint32_t i = 1; i < std::min(threads, chunks); ++i) helpers.emplace_back(run);
     run();

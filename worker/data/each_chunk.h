@@ -9,6 +9,9 @@
 
 namespace ballast {
 
+// How many threads that is.
+[[nodiscard]] uint32_t chunk_threads(uint32_t threads, bool is_remote);
+
 // Calls work(chunk) for each; with `threads`, or more of them where chunks come over a network.
 // After a failure no new ones are begun; the failure that is first in the data set's order is
 // returned, so that the message does not depend on the threads.

@@ -6,7 +6,10 @@
 #include <limits>
 
 #include "worker/data/batch_shape.h"
+#include "worker/data/each_chunk.h"
 #include "worker/data/kept_blocks.h"
+#include "worker/data/source/cache_folder.h"
+#include "worker/data/source/source.h"
 #include "worker/data/stream_rows.h"
 
 namespace ballast {
@@ -31,11 +34,19 @@ uint64_t sum(uint64_t a, uint64_t b) {
 
 }  // namespace
 
+uint64_t PortionMemory::total() const {
+  return product(portions, portion_bytes);
+}
+
 uint64_t LoaderMemory::total() const {
-  const uint64_t train = sum(product(train_rows, train_row_bytes),
-                             sum(product(sum(blocks, kept_blocks), block_bytes), order_bytes));
-  const uint64_t data = sum(train, product(test_rows, test_row_bytes));
-  return sum(data, product(batch_bytes, batches));
+  uint64_t all = 0;
+  for (const uint64_t bytes :
+       {product(train_rows, train_row_bytes), decode_bytes,
+        product(sum(blocks, kept_blocks), block_bytes), order_bytes, cache_bytes, portions.total(),
+        product(test_rows, test_row_bytes), product(batch_bytes, batches)}) {
+    all = sum(all, bytes);
+  }
+  return all;
 }
 
 std::string LoaderMemory::to_string() const {
@@ -47,9 +58,17 @@ std::string LoaderMemory::to_string() const {
                                 ? fmt::format("{} rows x {} B + their samples {} B", train_rows,
                                               train_row_bytes, order_bytes)
                                 : fmt::format("{} rows x {} B", train_rows, train_row_bytes);
-  return fmt::format("train {} + test {} rows x {} B + {} batches x {} B = {} B ({:.1f} MiB)",
-                     train, test_rows, test_row_bytes, batches, batch_bytes, total(),
-                     static_cast<double>(total()) / static_cast<double>(kMib));
+  const std::string decoding =
+      decode_bytes > 0 ? fmt::format(" + decoding {} B", decode_bytes) : "";
+  const std::string cache =
+      cache_bytes > 0 ? fmt::format(" + list of the disk cache {} B", cache_bytes) : "";
+  const std::string fed = portions.portions > 0
+                              ? fmt::format(" + {} portions of feeders x {} B", portions.portions,
+                                            portions.portion_bytes)
+                              : "";
+  return fmt::format("train {}{}{}{} + test {} rows x {} B + {} batches x {} B = {} B ({:.1f} MiB)",
+                     train, decoding, cache, fed, test_rows, test_row_bytes, batches, batch_bytes,
+                     total(), static_cast<double>(total()) / static_cast<double>(kMib));
 }
 
 Status LoaderMemory::check(uint64_t memory_mib) const {
@@ -60,7 +79,9 @@ Status LoaderMemory::check(uint64_t memory_mib) const {
       fmt::format("data.memory_mib = {}: the loader needs {}; set data.memory_mib to {} or "
                   "more, or {}",
                   memory_mib, to_string(), sum(total(), kMib - 1) / kMib,
-                  besides > product(memory_mib, kMib)
+                  portions.portions > 0 && total() - portions.total() <= product(memory_mib, kMib)
+                      ? "use fewer train.lanes, a smaller train.batch, or no cluster.feeders"
+                  : besides > product(memory_mib, kMib)
                       ? "take fewer test rows or a smaller train.batch"
                   : blocks > 0 ? "use fewer lanes or data.threads, a smaller data.window, smaller "
                                  "rates, or data converted again "
@@ -83,6 +104,16 @@ uint64_t sampling_bytes(const JobConfig& config) {
           ? std::min<uint64_t>(config.resolved.class_labels.size(), kBlockLabelsMax)
           : 1;
   return config.resolved.train_blocks * (kSamplingBytesPerBlock + classes * kSamplingBytesPerClass);
+}
+
+// What CacheFolder remembers of each block, in whichever set.
+uint64_t cache_list_bytes(const JobConfig& config) {
+  return product(config.resolved.train_blocks, CacheFolder::kBytesPerRange);
+}
+
+bool has_remote_set(const DataConfig& data) {
+  return is_remote(data.train) ||
+         std::ranges::any_of(data.mix, [](const MixConfig& set) { return is_remote(set.train); });
 }
 
 void add_stream(const JobConfig& config, uint64_t lanes, uint32_t ahead, LoaderMemory& memory) {
@@ -131,6 +162,9 @@ LoaderMemory memory_without_kept(const JobConfig& config, const LaneSchedule& sc
   } else {
     memory.train_rows = resolved.train_rows;
     memory.train_row_bytes = resolved.train_row_bytes;
+    const uint32_t threads =
+        chunk_threads(std::max(1u, config.data.threads), has_remote_set(config.data));
+    memory.decode_bytes = product(threads, resolved.train_decode_bytes);
     if (config.data.samples_classes()) memory.train_row_bytes += sizeof(uint32_t);  // by class
     memory.order_bytes = sampling_bytes(config);
   }
@@ -143,11 +177,20 @@ LoaderMemory memory_without_kept(const JobConfig& config, const LaneSchedule& sc
 
 }  // namespace
 
-LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule) {
-  LoaderMemory memory = memory_without_kept(config, schedule, StreamRows::kBlocksAhead);
+LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule,
+                           const PortionMemory& portions) {
+  const auto with_ahead = [&](uint32_t ahead) {
+    LoaderMemory memory = memory_without_kept(config, schedule, ahead);
+    memory.portions = portions;
+    if (!config.data.cache.empty() && has_remote_set(config.data)) {
+      memory.cache_bytes = cache_list_bytes(config);
+    }
+    return memory;
+  };
+  LoaderMemory memory = with_ahead(StreamRows::kBlocksAhead);
   if (config.data.order != Order::kStrip) return memory;
   if (!memory.check(config.data.memory_mib).ok()) {
-    memory = memory_without_kept(config, schedule, StreamRows::kBlocksAheadLeast);
+    memory = with_ahead(StreamRows::kBlocksAheadLeast);
   }
   add_kept(config, memory);
   return memory;
@@ -160,7 +203,8 @@ void choose_order(JobConfig& config) {
     JobConfig alone = config;
     alone.cluster.workers = 1;
     alone.data.threads = kLoaderThreadsMost;
-    return loader_memory(alone, schedule).total() <= budget;
+    const LoaderMemory least = memory_without_kept(alone, schedule, StreamRows::kBlocksAheadLeast);
+    return sum(least.total(), cache_list_bytes(alone)) <= budget;
   };
   if (config.data.order == Order::kAuto) {
     config.data.order = Order::kFull;

@@ -14,16 +14,28 @@ namespace ballast {
 // How many steps a loader makes ahead: one being made while one waits.
 inline constexpr uint32_t kStepsAhead = 2;
 
+// Rows that come ready from feeders, or go there (worker/feed/portion.h).
+struct PortionMemory {
+  uint64_t portions = 0;
+  uint64_t portion_bytes = 0;
+
+  // The largest number if the product does not fit in 64 bits.
+  [[nodiscard]] uint64_t total() const;
+};
+
 struct LoaderMemory {
   // Held whole: order full and none.
   uint64_t train_rows = 0;
   uint64_t train_row_bytes = 0;  // stored bytes of the columns used
+  uint64_t decode_bytes = 0;     // encoded columns, in the hands of the threads that read them
   // Streamed: order strip.
   uint64_t blocks = 0;        // in the windows of the worker's lanes, and asked for ahead
   uint32_t blocks_ahead = 0;  // of these for each lane: StreamRows::kBlocksAhead, or the least
   uint64_t kept_blocks = 0;   // that nobody holds, in what the budget leaves
   uint64_t block_bytes = 0;
   uint64_t order_bytes = 0;  // permutations of those, and a few numbers for each block of the set
+  uint64_t cache_bytes = 0;  // when data.cache will be asked for which block
+  PortionMemory portions;    // beside the rows that are read here
   uint64_t test_rows = 0;
   uint64_t test_row_bytes = 0;
   uint64_t batch_bytes = 0;  // one pooled batch of the largest step
@@ -39,11 +51,13 @@ struct LoaderMemory {
 
 // Of one worker of the job with its share of the lanes. `config` is resolved. Streamed blocks are
 // kept in what data.memory_mib leaves; nothing is, where it leaves nothing.
-[[nodiscard]] LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule);
+[[nodiscard]] LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule,
+                                         const PortionMemory& portions = {});
 
 // Turns data.order auto into full or strip, and data.window 0 into a number, by what fits
 // data.memory_mib if one worker had all lanes: the bits depend on both, so they may not depend on
-// how many workers there are. `config` is resolved otherwise.
+// how many workers there are, nor on feeders or a cache: it reckons as if there were a cache and no
+// feeders. `config` is resolved otherwise.
 // Nor may they depend on the cores of a machine: it reckons with kLoaderThreadsMost.
 void choose_order(JobConfig& config);
 

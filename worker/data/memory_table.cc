@@ -1,5 +1,6 @@
 #include "worker/data/memory_table.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "worker/data/check_values.h"
@@ -35,6 +36,20 @@ uint64_t MemoryTable::row_bytes(const Dataset& dataset, const RowPlan& plan) {
     bytes += (dataset.list_bytes(column.column) + dataset.rows() - 1) / dataset.rows();
   }
   return bytes;
+}
+
+uint64_t MemoryTable::load_bytes(const Dataset& dataset, const RowPlan& plan) {
+  const bool lists = std::ranges::any_of(
+      plan.columns, [](const ColumnPlan& column) { return column.spec.variable; });
+  uint64_t most = 0;
+  for (uint64_t index = 0; index < dataset.block_count(); ++index) {
+    const BlockPlace& block = dataset.block(index);
+    if (!dataset.layout_of(block.chunk).tables) continue;  // its columns are read where they stay
+    const uint64_t offsets = lists ? (block.stored.rows + 1) * sizeof(uint64_t) : 0;
+    const uint64_t rows = lists ? block.stored.rows * sizeof(ListRow) : 0;
+    most = std::max(most, block.stored.bytes + offsets + rows);
+  }
+  return most;
 }
 
 Status MemoryTable::load_chunk(uint32_t chunk) {

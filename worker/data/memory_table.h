@@ -26,6 +26,9 @@ class MemoryTable {
 
   // What load() keeps for a row, at most: of list columns the mean.
   [[nodiscard]] static uint64_t row_bytes(const Dataset& dataset, const RowPlan& plan);
+  // What each thread of load() takes beside that, at most: a column as stored with a codec, and
+  // where its lists begin; 0: every column is read to where it stays.
+  [[nodiscard]] static uint64_t load_bytes(const Dataset& dataset, const RowPlan& plan);
 
   [[nodiscard]] const std::shared_ptr<const Dataset>& dataset() const { return dataset_; }
   [[nodiscard]] const RowPlan& plan() const { return plan_; }

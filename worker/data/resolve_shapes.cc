@@ -83,6 +83,7 @@ void measure_train(const Dataset& train, const RowPlan& plan, ResolvedConfig& re
   for (const ManifestBlock& block : train.manifest().blocks) {
     resolved.train_block_rows = std::max<uint64_t>(resolved.train_block_rows, block.rows);
   }
+  resolved.train_decode_bytes = MemoryTable::load_bytes(train, plan);
   resolved.train_block_bytes = BlockStore::slot_bytes(train, plan);
   resolved.train_manifest_xxh3 = hex64(train.manifest_xxh3());
 }

@@ -243,7 +243,7 @@ LoaderMemory feeder_rows_memory(const JobConfig& job) {
   JobConfig alone = job;
   alone.cluster.workers = std::max(1u, job.cluster.feeders);  // lanes are shared alike
   alone.resolved.test_rows = 0;
-  LoaderMemory memory = loader_memory(alone, schedule_of(job));
+  LoaderMemory memory = loader_memory(alone, schedule_of(job), feeder_portions(job));
   memory.batches = 0;
   return memory;
 }

@@ -104,7 +104,8 @@ class Feeder {
   FeederCounters counters_;
 };
 
-// What a feeder's own rows take: those of a worker with its share of the lanes, without batches.
+// What a feeder's own rows take, those of a worker with its share of the lanes without batches, and
+// its portions.
 [[nodiscard]] LoaderMemory feeder_rows_memory(const JobConfig& job);
 
 }  // namespace ballast

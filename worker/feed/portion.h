@@ -12,6 +12,7 @@
 #include "common/config/job_config.h"
 #include "common/placement/lane_schedule.h"
 #include "common/wire/feed_messages.h"
+#include "worker/data/memory_budget.h"
 
 namespace ballast {
 
@@ -58,12 +59,6 @@ inline constexpr uint64_t kPortionBytesMax = uint64_t{16} << 20;
 [[nodiscard]] PortionPlan portion_plan(const JobConfig& job, const LaneSchedule& schedule);
 // Portions that one worker may have asked of one feeder and not yet received.
 [[nodiscard]] uint32_t asks_per_feeder(const JobConfig& job);
-struct PortionMemory {
-  uint64_t portions = 0;
-  uint64_t portion_bytes = 0;
-
-  [[nodiscard]] uint64_t total() const { return portions * portion_bytes; }
-};
 // Of one worker with its share of the lanes; none without feeders. `job` is resolved.
 [[nodiscard]] PortionMemory worker_portions(const JobConfig& job);
 // Of one feeder: being made, and on their way to workers.

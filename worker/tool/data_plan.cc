@@ -14,6 +14,7 @@
 #include "common/placement/lane_schedule.h"
 #include "worker/data/memory_budget.h"
 #include "worker/data/strip_order.h"
+#include "worker/feed/portion.h"
 #include "worker/tool/job_plan.h"
 #include "worker/tool/memory_sum.h"
 
@@ -114,7 +115,7 @@ Status run_data_plan(const ResolveOptions& options, const ShapeResolver& resolve
                      plan.blocks_per_batch, train->block_count(), job.train.batch);
   out << fmt::format("disk            {} as stored; a cache of all of it needs as much\n",
                      bytes_text(plan.stored_bytes));
-  const LoaderMemory memory = loader_memory(job, schedule_of(job));
+  const LoaderMemory memory = loader_memory(job, schedule_of(job), worker_portions(job));
   if (plan.epoch_bytes > 0) {
     out << fmt::format("each epoch      {} in {} requests, one a block{}\n",
                        bytes_text(plan.epoch_bytes), plan.epoch_requests,

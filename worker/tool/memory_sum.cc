@@ -139,18 +139,20 @@ MemorySum server_memory(const JobConfig& job) {
 MemorySum worker_memory(const JobConfig& job) {
   const uint64_t weights = parameter_bytes(job);
   const LaneSchedule schedule = schedule_of(job);
-  const LoaderMemory loader = loader_memory(job, schedule);
   const PortionMemory portions = worker_portions(job);
+  const LoaderMemory loader = loader_memory(job, schedule, portions);
   return {{{"weights", weights},
            {"gradients (2)", 2 * weights},
            {"arriving weights", weights},
            {"layers", 2 * step_rows(job, schedule) * row_values(job) * sizeof(float)},
            {"train rows", loader.train_rows * loader.train_row_bytes},
+           {"decoding of train rows", loader.decode_bytes},
            {fmt::format("blocks of train rows ({})", loader.blocks),
             loader.blocks * loader.block_bytes},
            {"order of train rows", loader.order_bytes},
            {fmt::format("blocks kept ({})", loader.kept_blocks),
             loader.kept_blocks * loader.block_bytes},
+           {"list of the disk cache", loader.cache_bytes},
            {"test rows", loader.test_rows * loader.test_row_bytes},
            {fmt::format("batches ({})", loader.batches), loader.batch_bytes * loader.batches},
            {fmt::format("portions from feeders ({})", portions.portions), portions.total()},
@@ -162,9 +164,11 @@ MemorySum feeder_memory(const JobConfig& job) {
   const LoaderMemory rows = feeder_rows_memory(job);
   const PortionMemory portions = feeder_portions(job);
   return {{{"train rows", rows.train_rows * rows.train_row_bytes},
+           {"decoding of train rows", rows.decode_bytes},
            {fmt::format("blocks of train rows ({})", rows.blocks), rows.blocks * rows.block_bytes},
            {"order of train rows", rows.order_bytes},
            {fmt::format("blocks kept ({})", rows.kept_blocks), rows.kept_blocks * rows.block_bytes},
+           {"list of the disk cache", rows.cache_bytes},
            {fmt::format("portions (at most {})", portions.portions), portions.total()},
            {"code", kWorkerCodeBytes}}};
 }

@@ -16,6 +16,7 @@
 #include "worker/data/file.h"
 #include "worker/data/memory_budget.h"
 #include "worker/data/train_sets.h"
+#include "worker/feed/feeder.h"
 #include "worker/model/model_check.h"
 #include "worker/tool/job_plan.h"
 #include "worker/tool/resume_source.h"
@@ -178,6 +179,15 @@ Status check_enough_samples(const JobConfig& job) {
                   train_name(job.data), samples, what, job.train.batch, samples));
 }
 
+// Of each kind of process that has rows.
+Status check_memory(const JobConfig& job) {
+  const LoaderMemory worker = loader_memory(job, schedule_of(job), worker_portions(job));
+  BALLAST_RETURN_IF_ERROR(worker.check(job.data.memory_mib));
+  if (job.cluster.feeders == 0) return {};
+  Status feeder = feeder_rows_memory(job).check(job.data.memory_mib);
+  return feeder.ok() ? feeder : std::move(feeder).because("in a feeder, for all workers it feeds");
+}
+
 }  // namespace
 
 Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver& resolve_shapes) {
@@ -205,7 +215,7 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
   BALLAST_RETURN_IF_ERROR(check_enough_samples(job));
   choose_order(job);
   choose_threads(job, usable_cores());
-  BALLAST_RETURN_IF_ERROR(loader_memory(job, schedule_of(job)).check(job.data.memory_mib));
+  BALLAST_RETURN_IF_ERROR(check_memory(job));
   BALLAST_RETURN_IF_ERROR(
       check_model(job.model, job.resolved.input_width, job.resolved.label_width));
   if (!options.resume.empty()) {

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "worker/data/source/cache_folder.h"
+
 namespace ballast {
 namespace {
 
@@ -171,6 +173,81 @@ TEST(LoaderMemory, KeepsNothingWhereTheBudgetLeavesNothing) {
   EXPECT_EQ(least.kept_blocks, 0u);
   EXPECT_LT(least.order_bytes, plain.order_bytes);
   EXPECT_EQ(least.to_string().find("kept"), std::string::npos);
+}
+
+TEST(ChooseOrder, DoesNotDependOnACacheOnFeedersOrOnWhereTheDataLies) {
+  JobConfig folder = large_job();
+  folder.data.memory_mib = 60;
+  folder.resolved.train_blocks = 10'000;  // their list in the cache is worth several blocks
+  JobConfig far = folder;
+  far.data.train = "http://host/train";
+  far.data.cache = "cache";
+  far.cluster.feeders = 2;
+
+  choose_order(folder);
+  choose_order(far);
+
+  EXPECT_EQ(folder.data.window, far.data.window);
+  far.data.threads = kLoaderThreadsMost;
+  far.cluster.workers = 1;
+  EXPECT_LE(needed_bytes(far), 60u << 20) << "the cache's list has room";
+}
+
+TEST(LoaderMemory, CountsTheListOfTheDiskCacheOnlyWhereThereIsOne) {
+  JobConfig job = large_job();
+  job.data.order = Order::kFull;
+  EXPECT_EQ(loader_memory(job, schedule_of(job)).cache_bytes, 0u);
+  job.data.cache = "cache";
+  EXPECT_EQ(loader_memory(job, schedule_of(job)).cache_bytes, 0u) << "a folder is read itself";
+  job.data.mix = {{.train = "s3://bucket/more", .rate = 1}};
+  const LoaderMemory memory = loader_memory(job, schedule_of(job));
+
+  EXPECT_EQ(memory.cache_bytes, 100 * CacheFolder::kBytesPerRange);
+  EXPECT_THAT(memory.to_string(), HasSubstr(" + list of the disk cache 59200 B"));
+}
+
+TEST(LoaderMemory, CountsWhatEachThreadDecodesWhileRowsAreReadIntoMemory) {
+  JobConfig job = large_job();
+  job.data.order = Order::kFull;
+  job.data.threads = 3;
+  const uint64_t plain = needed_bytes(job);
+  job.resolved.train_decode_bytes = 1000;
+
+  EXPECT_EQ(needed_bytes(job), plain + 3000);
+  EXPECT_THAT(loader_memory(job, schedule_of(job)).to_string(), HasSubstr(" + decoding 3000 B"));
+  job.data.train = "http://host/train";
+  EXPECT_EQ(needed_bytes(job), plain + 8000) << "more read at a time from afar";
+  job.data.order = Order::kStrip;
+  EXPECT_EQ(loader_memory(job, schedule_of(job)).decode_bytes, 0u) << "slots have room for it";
+}
+
+TEST(LoaderMemory, KeepsFewerBlocksBesidePortionsOfFeeders) {
+  JobConfig job = large_job();
+  job.data.order = Order::kStrip;
+  job.data.window = 2;
+  job.data.memory_mib = 60;
+  const LoaderMemory alone = loader_memory(job, schedule_of(job));
+  const LoaderMemory fed = loader_memory(job, schedule_of(job), {10, 1 << 20});
+
+  EXPECT_EQ(fed.kept_blocks, alone.kept_blocks - 10);
+  EXPECT_TRUE(fed.check(60).ok());
+}
+
+TEST(LoaderMemory, RefusesPortionsThatDoNotFitWithTheArithmetic) {
+  JobConfig job = large_job();
+  job.data.order = Order::kStrip;
+  job.data.window = 2;
+  job.data.memory_mib = 20;
+  ASSERT_TRUE(loader_memory(job, schedule_of(job)).check(20).ok());
+
+  const Status status = loader_memory(job, schedule_of(job), {20, 1 << 20}).check(20);
+
+  EXPECT_EQ(status.code(), Code::kInvalidInput);
+  EXPECT_THAT(status.to_string(),
+              AllOf(HasSubstr("data.memory_mib = 20: the loader needs train 8 blocks"),
+                    HasSubstr(" + 20 portions of feeders x 1048576 B"),
+                    HasSubstr("or use fewer train.lanes, a smaller train.batch, or no "
+                              "cluster.feeders")));
 }
 
 TEST(LoaderMemory, SaysWhenTheTestSetAloneIsTooLarge) {

@@ -46,6 +46,10 @@ struct CacheCounters {
 
 class CacheFolder {
  public:
+  // What is remembered in memory of a range that is kept and expected: its name, of 57 characters,
+  // in three places, two uses, and a place in two tables and a tree.
+  static constexpr uint64_t kBytesPerRange = 3 * 80 + 32 + (80 + 8) + (128 + 8) + 96;
+
   // direct: reads go past the page cache. kInvalidInput: a folder of other things, no permission,
   // or a file system without O_TMPFILE.
   static Result<std::unique_ptr<CacheFolder>> open(const std::string& folder, uint64_t bytes_max,
