@@ -10,7 +10,9 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <future>
 #include <thread>
+#include <utility>
 
 namespace ballast {
 
@@ -180,24 +182,41 @@ Status replace_file(const std::string& folder, const std::string& name,
 
 Result<FolderLock> FolderLock::take(const std::string& folder) {
   constexpr auto kWaitsMost = std::chrono::seconds(10);
-  const auto deadline = std::chrono::steady_clock::now() + kWaitsMost;
-  for (;;) {
-    Result<FolderLock> lock = try_take(folder);
-    const bool busy = !lock.ok() && lock.status().code() == Code::kConflict;
-    if (!busy || std::chrono::steady_clock::now() > deadline) return lock;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // flock() knows no deadline
-  }
+  Result<FolderLock> at_once = try_take(folder);
+  if (at_once.ok() || at_once.status().code() != Code::kConflict) return at_once;
+  BALLAST_ASSIGN(FolderLock opened, open(folder));
+  std::promise<Result<FolderLock>> promise;
+  std::future<Result<FolderLock>> locked = promise.get_future();
+  std::thread([lock = std::move(opened), promise = std::move(promise)]() mutable {
+    Status status = lock.lock(true);
+    promise.set_value(status.ok() ? Result<FolderLock>(std::move(lock)) : std::move(status));
+  }).detach();  // the future's state, and with it the lock, goes with whoever of both ends last
+  if (locked.wait_for(kWaitsMost) == std::future_status::ready) return locked.get();
+  return at_once;
 }
 
 Result<FolderLock> FolderLock::try_take(const std::string& folder) {
+  BALLAST_ASSIGN(FolderLock lock, open(folder));
+  BALLAST_RETURN_IF_ERROR(lock.lock(false));
+  return lock;
+}
+
+Result<FolderLock> FolderLock::open(const std::string& folder) {
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return system_error("open folder " + folder);
-  FolderLock lock(folder, descriptor);
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return lock;
+  return FolderLock(folder, descriptor);
+}
+
+Status FolderLock::lock(bool waits) {
+  int result = 0;
+  do {
+    result = ::flock(descriptor_, LOCK_EX | (waits ? 0 : LOCK_NB));
+  } while (result < 0 && errno == EINTR);
+  if (result == 0) return {};
   if (errno == EWOULDBLOCK) {
-    return Status(Code::kConflict, folder + ": another conversion into it runs; wait for its end");
+    return Status(Code::kConflict, folder_ + ": another conversion into it runs; wait for its end");
   }
-  const Status failed = system_error("lock folder " + folder);
+  const Status failed = system_error("lock folder " + folder_);
   return Status(Code::kUnavailable,
                 failed.to_string() + ": write on a file system with locks, then copy");
 }

@@ -72,6 +72,9 @@ class FolderLock {
  public:
   // Waits for a holder who is about to rename one file; kConflict: it holds on for longer, as a
   // conversion does. kNotFound: no such folder. kUnavailable: the file system has no locks.
+  // flock() knows no deadline, so a thread of its own blocks in it. Past the deadline that thread
+  // is left behind with its descriptor, which it closes when its turn comes. Rejected: to ask again
+  // and again; a signal that ends flock(), since signals are the program's and not a library's.
   static Result<FolderLock> take(const std::string& folder);
   // The same without waiting.
   static Result<FolderLock> try_take(const std::string& folder);
@@ -83,6 +86,8 @@ class FolderLock {
 
  private:
   FolderLock(std::string folder, int descriptor);
+  static Result<FolderLock> open(const std::string& folder);  // and not locked
+  [[nodiscard]] Status lock(bool waits);
 
   std::string folder_;
   int descriptor_;
