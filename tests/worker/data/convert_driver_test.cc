@@ -82,6 +82,23 @@ class ConvertDriverTest : public DataFixture {
     ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
   }
 
+  // The same of an append of 3,000 rows, when all pieces are there and nothing is appended yet.
+  void append_and_kill(const std::string& name, const std::vector<std::string>& sources) {
+    const pid_t child = fork();
+    if (child == 0) {
+      ConvertOptions options = small(1);
+      options.writer.append = true;
+      options.note = nullptr;
+      options.progress = [](const ConvertProgress& progress) {
+        if (progress.rows == 3000) kill(getpid(), SIGKILL);
+      };
+      _exit(to(name, sources, options).ok() ? 0 : 1);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
+  }
+
   bool lists_ = false;  // libffm in place of CSV, with codecs
   std::vector<std::string> notes_;
 };
@@ -248,6 +265,36 @@ TEST_F(ConvertDriverTest, OnlyEndsWhatAKillLeftBetweenTheManifestAndTheEnd) {
   EXPECT_EQ(names_in("d"), whole);
   EXPECT_THAT(to("d", sources, small()).status().to_string(),
               HasSubstr("already holds a data set"));
+}
+
+// The same rows are appended again and again, on purpose: none is taken for the one before.
+TEST_F(ConvertDriverTest, TellsAnAppendThatWasKilledFromTheSameOneBefore) {
+  const std::vector<std::string> sources = {write_rows("a", 0, 3000)};
+  const std::string state = path("d/") + kConvertStateName;
+  const auto rows = [&] { return Dataset::open(path("d")).value()->rows(); };
+  ConvertOptions appending = small();
+  appending.writer.append = true;
+  ASSERT_TRUE(to("d", sources, small()).ok());
+  ASSERT_TRUE(to("d", sources, appending).ok());
+  const uint64_t chunks = Dataset::open(path("d")).value()->manifest().chunks.size();
+
+  append_and_kill("d", sources);  // before it says where it appends
+  EXPECT_EQ(rows(), 6000u);
+  ASSERT_TRUE(to("d", sources, appending).ok());
+  EXPECT_EQ(rows(), 9000u);
+
+  append_and_kill("d", sources);
+  ConvertRecord record = ConvertRecord::read(path("d")).value();
+  record.appends_at = chunks + chunks / 2;
+  ASSERT_TRUE(ConvertState::start(path("d"), record).ok());  // before it appends
+  std::filesystem::copy_file(state, path("saved"));
+  ASSERT_TRUE(to("d", sources, appending).ok());
+  EXPECT_EQ(rows(), 12000u);
+
+  std::filesystem::copy_file(path("saved"), state);  // behind that: only the end is left to do
+  ASSERT_TRUE(to("d", sources, appending).ok());
+  EXPECT_EQ(rows(), 12000u);
+  EXPECT_FALSE(std::filesystem::exists(state));
 }
 
 TEST_F(ConvertDriverTest, RefusesASecondOneIntoTheSameFolderUntilTheFirstEnds) {

@@ -49,13 +49,14 @@ uint64_t least_row_bytes(const std::vector<ColumnSpec>& columns) {
   return bytes;
 }
 
-// The chunks of `part` stand one after another in `whole`.
-bool holds_chunks(const Manifest& whole, const Manifest& part) {
+// The chunks of `part` stand in `whole` behind so many others.
+bool holds_chunks(const Manifest& whole, uint64_t behind, const Manifest& part) {
   const auto same = [](const ManifestChunk& a, const ManifestChunk& b) {
     return a.footer_xxh3 == b.footer_xxh3;
   };
-  return std::search(whole.chunks.begin(), whole.chunks.end(), part.chunks.begin(),
-                     part.chunks.end(), same) != whole.chunks.end();
+  return whole.chunks.size() >= behind + part.chunks.size() &&
+         std::equal(part.chunks.begin(), part.chunks.end(),
+                    whole.chunks.begin() + static_cast<std::ptrdiff_t>(behind), same);
 }
 
 // The same call would fail again in the same way, so nothing of it is worth keeping.
@@ -230,9 +231,12 @@ Status Conversion::look_back() {
   }
   stored_ = stored_before_;
   // Killed between the manifest and the end: only the end is left to do.
+  const Manifest there = manifest_in(folder_);
+  record_.appends_at = before->appends_at;
   committed_ =
-      all_done() && (options_.writer.append ? holds_chunks(manifest_in(folder_), whole())
-                                            : encode(whole()) == encode(manifest_in(folder_)));
+      all_done() && (options_.writer.append
+                         ? before->appends_at && holds_chunks(there, *before->appends_at, whole())
+                         : encode(whole()) == encode(there));
   if (!committed_) BALLAST_RETURN_IF_ERROR(check_target(folder_, nothing(), commit_kind()));
   note(fmt::format("{}: goes on; {} of {} pieces were finished before", folder_, done,
                    pieces_.size()));
@@ -342,6 +346,9 @@ Status Conversion::commit() {
   if (!committed_) {
     // Asked before whether one may be there, and this one holds the lock since.
     const Commit kind = options_.writer.append ? Commit::kAppend : Commit::kReplace;
+    if (options_.writer.append) {
+      BALLAST_RETURN_IF_ERROR(state_->add_append(manifest_in(folder_).chunks.size()));
+    }
     BALLAST_RETURN_IF_ERROR(commit_manifest(*lock_, manifest, kind));
   }
   remove_chunks(folder_, record_.chunks, manifest_in(folder_));

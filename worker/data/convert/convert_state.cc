@@ -90,6 +90,10 @@ std::string piece_line(uint64_t piece, const Manifest& part) {
   return fmt::format("piece {} {}", piece, part.chunks.empty() ? "" : to_hex(encode(part)));
 }
 
+std::string append_line(uint64_t chunks_before) {
+  return fmt::format("append {}", chunks_before);
+}
+
 bool take_source(std::string_view rest, ConvertRecord& record) {
   ConvertIdentity::Source source;
   if (!parse(take_word(rest), source.bytes) || !parse(take_word(rest), source.changed_ns)) {
@@ -123,6 +127,7 @@ bool take_line(std::string_view rest, ConvertRecord& record) {
   }
   if (kind == "source") return take_source(rest, record);
   if (kind == "piece") return take_piece(rest, record);
+  if (kind == "append") return parse(rest, record.appends_at.emplace());
   uint64_t chunk = 0;
   if (kind != "chunk" || !parse(rest, chunk, 16)) return false;
   record.chunks.insert(chunk);
@@ -135,6 +140,7 @@ std::string text_of(const ConvertRecord& record) {
   for (const auto& source : record.identity.sources) text += with_hash(source_line(source));
   for (const uint64_t chunk : record.chunks) text += with_hash("chunk " + hex64(chunk));
   for (const auto& [piece, part] : record.pieces) text += with_hash(piece_line(piece, part));
+  if (record.appends_at) text += with_hash(append_line(*record.appends_at));
   return text;
 }
 
@@ -207,6 +213,10 @@ Status ConvertState::add_chunk(uint64_t footer_xxh3) {
 
 Status ConvertState::add_piece(uint64_t piece, const Manifest& part) {
   return add_line(piece_line(piece, part));
+}
+
+Status ConvertState::add_append(uint64_t chunks_before) {
+  return add_line(append_line(chunks_before));
 }
 
 Status ConvertState::add_line(const std::string& payload) {

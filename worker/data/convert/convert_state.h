@@ -41,6 +41,8 @@ struct ConvertRecord {
   ConvertIdentity identity;
   std::set<uint64_t> chunks;            // named, or about to be
   std::map<uint64_t, Manifest> pieces;  // finished, with their part of the manifest
+  // Of the data set, when all of it was about to be appended there: the chunks before it.
+  std::optional<uint64_t> appends_at;
 
   // Nothing: there is no state in the folder, or none that can be read.
   static std::optional<ConvertRecord> read(const std::string& folder);
@@ -57,6 +59,9 @@ class ConvertState {
   // Before the chunk gets its name: whoever starts over knows what to remove.
   [[nodiscard]] Status add_chunk(uint64_t footer_xxh3);
   [[nodiscard]] Status add_piece(uint64_t piece, const Manifest& part);
+  // Before the manifest is swapped: whoever goes on tells these chunks from the same ones that an
+  // earlier append of the same rows left.
+  [[nodiscard]] Status add_append(uint64_t chunks_before);
 
  private:
   ConvertState(std::string path, int descriptor);
