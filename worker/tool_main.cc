@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "common/base/log.h"
 #include "common/base/status.h"
 #include "worker/tool/command.h"
 #include "worker/tool/data_command.h"
@@ -43,7 +44,14 @@ Status check_no_empty(int argc, char** argv) {
   return {};
 }
 
+// What a command waits for, and for how long, is said on stderr.
+void open_log() {
+  const Status status = log::open("", "ballast-tool", log::Level::kWarning);
+  if (!status.ok()) print_failure(status);
+}
+
 int run(int argc, char** argv) {
+  open_log();
   if (const Status status = check_no_empty(argc, argv); !status.ok()) {
     print_failure(status);
     return exit_code(status);

@@ -1,11 +1,14 @@
 """The story of one job: resolve, start, watch, end, report."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
+import threading
 import tomllib
 
 from . import display as displays
@@ -20,6 +23,7 @@ from .supervisor import LINGER_S, Ending, StopSignals, Supervisor
 JOB_BYTES_MAX = 1 << 20  # as common/config/job_file.cc
 PROGRAMS = ("ballast-tool", "ballast-coordinator", "ballast-server", "ballast-worker",
             "ballast-feeder")
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ [a-z]+ ballast-tool ")  # as common/base/log.cc
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,13 +91,35 @@ def resolve_command(request, *words):
     return command
 
 
+def run_tool(command, show_output):
+    """-> a CompletedProcess. Lines of its log, which say what it waits for, are shown at once; what
+    else it says on stderr is kept."""
+    words = []
+
+    def pass_on(lines):
+        for line in lines:
+            if LOG_LINE.match(line):
+                with contextlib.suppress(OSError):  # nobody is there to read it
+                    print(line, end="", file=sys.stderr, flush=True)
+            else:
+                words.append(line)
+
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                          stdout=None if show_output else subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, errors="replace",
+                          preexec_fn=die_with_parent(os.getpid())) as tool:
+        listener = threading.Thread(target=pass_on, args=(tool.stderr,))
+        listener.start()
+        output = None if show_output else tool.stdout.read()
+        code = tool.wait()
+        listener.join()
+    return subprocess.CompletedProcess(command, code, output, "".join(words))
+
+
 def call_tool(command, signals=None, show_output=False, stop_code=STOPPED_NOW):
     """Runs a ballast-tool command that is part of ours -> what it printed. Its own message on stderr
     is enough. `stop_code`: what a request to stop, counted by `signals`, ends us with."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL,
-                          stdout=None if show_output else subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, errors="replace", check=False,
-                          preexec_fn=die_with_parent(os.getpid()))
+    done = run_tool(command, show_output)
     if signals and signals.count:
         raise LauncherError("stopped before the job was started; the same command starts it",
                             stop_code)

@@ -3,7 +3,9 @@ what cannot be mended is one error."""
 
 import gzip
 import shutil
+import socket
 import subprocess
+import time
 
 from object_store import ObjectStore
 from process_case import BIN_DIR, ROOT, ProcessTest, SMALL_BLOCKS, convert
@@ -112,6 +114,27 @@ class Http(ProcessTest):
                     self.assertIn("data.ca_file may name the certificates to trust", done.stderr)
 
         self.assertEqual(https["weights_xxh3"], folder["weights_xxh3"])
+
+    def test_says_soon_that_nobody_answers_at_an_address(self):
+        tool = BIN_DIR / "ballast-tool"
+        with socket.socket() as nobody:  # bound, and nobody listens
+            nobody.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{nobody.getsockname()[1]}/train"
+            begin = time.monotonic()
+            children = [self.start(f"data.train={url}")]
+            for words in (("doctor", self.job, "--set", f"data.test={url}"),
+                          ("data", "plan", self.job, "--set", f"data.train={url}"),
+                          ("data", "head", url)):
+                children.append(subprocess.Popen([tool, *words], text=True, stdout=subprocess.PIPE,
+                                                 stderr=subprocess.PIPE))
+            said = [(child.args, *child.communicate(timeout=60), child.returncode)
+                    for child in children]
+
+        self.assertLess(time.monotonic() - begin, 20)
+        for words, out, error, code in said:
+            self.assertEqual(code, 2 if "doctor" in words else 3, words)
+            self.assertRegex(error, rf"size of {url}/manifest: .*, given up after 10 s", words)
+            self.assertIn("is the server up, and the address right?", out + error, words)
 
     def test_an_address_of_an_unknown_kind_is_refused(self):
         done = subprocess.run([BIN_DIR / "ballast-tool", "data", "inspect", "ftp://host/data"],

@@ -44,9 +44,9 @@ Status resolve_samples(JobConfig& config, const Dataset& train) {
   return {};
 }
 
-Status resolve_test(JobConfig& config, const RowPlan& train) {
+Status resolve_test(JobConfig& config, const RowPlan& train, const Access& access) {
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> test,
-                 open_filled_dataset(config.data.test, access_of(config.data)));
+                 open_filled_dataset(config.data.test, access));
   BALLAST_ASSIGN(const RowPlan test_plan, plan_rows(*test, config.data));
   BALLAST_RETURN_IF_ERROR(check_same_widths(config.data, train, test_plan));
   config.resolved.test_rows = test->rows();
@@ -88,23 +88,24 @@ void measure_train(const Dataset& train, const RowPlan& plan, ResolvedConfig& re
   resolved.train_manifest_xxh3 = hex64(train.manifest_xxh3());
 }
 
-Status measure(JobConfig& config, const Dataset& train) {
+Status measure(JobConfig& config, const Dataset& train, const Access& access) {
   BALLAST_ASSIGN(const RowPlan plan, plan_rows(train, config.data));
   measure_train(train, plan, config.resolved);
-  return config.data.test.empty() ? Status() : resolve_test(config, plan);
+  return config.data.test.empty() ? Status() : resolve_test(config, plan, access);
 }
 
 }  // namespace
 
 Status measure_shapes(JobConfig& config) {
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> train, open_train_sets(config.data));
-  return measure(config, *train);
+  return measure(config, *train, access_of(config.data));
 }
 
 Status resolve_shapes(JobConfig& config) {
-  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> train, open_train_sets(config.data));
+  const Access access = first_access_of(config.data);
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> train, open_train_sets(config.data, access));
   config.resolved = {};
-  BALLAST_RETURN_IF_ERROR(measure(config, *train));
+  BALLAST_RETURN_IF_ERROR(measure(config, *train, access));
   if (config.data.balance != Balance::kNone) {
     BALLAST_RETURN_IF_ERROR(resolve_classes(config, *train));
   }

@@ -23,10 +23,14 @@ std::string train_name(const DataConfig& data) {
 }
 
 Result<std::shared_ptr<const Dataset>> open_train_sets(const DataConfig& data) {
+  return open_train_sets(data, access_of(data));
+}
+
+Result<std::shared_ptr<const Dataset>> open_train_sets(const DataConfig& data,
+                                                       const Access& access) {
   std::vector<std::shared_ptr<const Dataset>> parts;
   for (const TrainSet& set : train_sets(data)) {
-    BALLAST_ASSIGN(std::shared_ptr<const Dataset> part,
-                   open_filled_dataset(set.location, access_of(data)));
+    BALLAST_ASSIGN(std::shared_ptr<const Dataset> part, open_filled_dataset(set.location, access));
     parts.push_back(std::move(part));
   }
   return Dataset::join(std::move(parts));

@@ -28,6 +28,8 @@ struct TrainSet {
 // Their rows, one set after another. Errors: those of Dataset::open and Dataset::join;
 // kInvalidInput: one has no rows.
 Result<std::shared_ptr<const Dataset>> open_train_sets(const DataConfig& data);
+Result<std::shared_ptr<const Dataset>> open_train_sets(const DataConfig& data,
+                                                       const Access& access);
 
 // Their chunks, to be streamed.
 Result<std::unique_ptr<Source>> open_train_source(const DataConfig& data, const Reading& reading);

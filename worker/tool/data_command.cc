@@ -37,6 +37,7 @@ std::shared_ptr<Place> add_place(CLI::App& command) {
       .add_option("folder", place->folder,
                   "a data set made by `data convert`: a folder, http(s)://... or s3://...")
       ->required();
+  place->access = first_access_of({});
   command.add_option("--ca-file", place->access.http.ca_file, "as the key data.ca_file");
   command.add_option("--proxy", place->access.http.proxy, "as data.proxy");
   command.add_option("--s3-endpoint", place->access.s3.endpoint, "as data.s3.endpoint");

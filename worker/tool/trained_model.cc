@@ -7,6 +7,8 @@
 
 #include "common/config/job_file.h"
 #include "common/weights/model_weights.h"
+#include "worker/data/dataset.h"
+#include "worker/data/source/access.h"
 #include "worker/evaluate_slice.h"
 
 namespace ballast {
@@ -58,6 +60,8 @@ Result<std::unique_ptr<EvalLoader>> open_rows(const JobConfig& job, const std::s
                               "`ballast data convert --format csv|idx {} --out FOLDER`",
                               folder, folder));
   }
+  // An address that nobody answers at is told soon.
+  BALLAST_RETURN_IF_ERROR(Dataset::open(folder, first_access_of(job.data)).status());
   BALLAST_ASSIGN(std::unique_ptr<EvalLoader> data,
                  EvalLoader::open(job, folder, lanes, kEvaluationRows));
   BALLAST_RETURN_IF_ERROR(check_shapes(job, folder, *data));

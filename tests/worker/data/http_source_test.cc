@@ -11,6 +11,7 @@
 #include <future>
 #include <latch>
 
+#include "common/base/log.h"
 #include "tests/support/http_server.h"
 
 namespace ballast {
@@ -146,6 +147,42 @@ TEST(HttpSource, EndsReadsThatWaitForTheirTurnBehindASilentServer) {
   all.wait();
 
   EXPECT_LT(seconds_since(start), 5);
+}
+
+TEST(HttpSource, GivesUpSoonerOnAnAddressThatWasNeverConnectedTo) {
+  std::string url;
+  { url = HttpServer(after({})).url(); }  // nobody listens there any more
+  const HttpAccess access{.first_contact = 500ms};
+  for (const std::string& nowhere : {url, std::string("http://no-such-host.invalid")}) {
+    const auto source = HttpSource::open(nowhere, access).value();
+
+    const auto start = std::chrono::steady_clock::now();
+    const Status status = failure_of(*source);
+
+    EXPECT_LT(seconds_since(start), 10) << nowhere;
+    EXPECT_EQ(status.code(), Code::kUnavailable);
+    EXPECT_THAT(status.to_string(), HasSubstr("is the server up, and the address right?"));
+  }
+}
+
+TEST(HttpSource, KeepsItsDeadlineForAServerThatHasAnswered) {
+  HttpServer server(after({{.code = 503}, {.code = 503}, {.code = 503}, {.code = 503}}));
+  const auto source = HttpSource::open(server.url(), {.first_contact = 1ms}).value();
+
+  EXPECT_TRUE(reads_right(*source));
+}
+
+TEST(HttpSource, SaysAfterThreeSecondsWhomItWaitsFor) {
+  ASSERT_TRUE(log::open("", "test", log::Level::kWarning).ok());
+  HttpServer server([](const HttpAsked&) { return HttpAnswer{.silent = true}; });
+  const auto source = open(server, {.stall = 60s, .deadline = 4s});
+
+  EXPECT_EQ(failure_of(*source).code(), Code::kUnavailable);
+
+  EXPECT_THAT(log::tail(), testing::ContainsRegex("read " + server.url() +
+                                                  "/object at byte 777: no answer yet: 1 attempt "
+                                                  "in [34] s, given up after 4 s"));
+  log::close();
 }
 
 TEST(HttpSource, NamesAServerThatIsNotThere) {

@@ -25,4 +25,13 @@ struct Access {
       .cache_bytes = data.cache_mib << 20};
 }
 
+// Of an address that a person has just written down: what nobody answers at is a slip as a rule,
+// and is told within seconds. A job that has begun has the patience of access_of().
+constexpr Duration kFirstContact = 10s;
+[[nodiscard]] inline Access first_access_of(const DataConfig& data) {
+  Access access = access_of(data);
+  access.http.first_contact = kFirstContact;
+  return access;
+}
+
 }  // namespace ballast

@@ -90,6 +90,7 @@ void HttpLoop::run() {
     curl_multi_perform(multi_, &running);
     read_results(monotonic_now());
     hedge_slow(monotonic_now());
+    say_slow(monotonic_now());
     expire(waiting_, monotonic_now());
     expire(resting_, monotonic_now());
     start_due(monotonic_now());
@@ -256,6 +257,7 @@ void HttpLoop::succeed(HttpTask& task, HttpTransfer& winner, Time now) {
     pace_.on_good(is_large ? std::optional(now - winner.started()) : std::nullopt);
   }
   last_good_ = now;
+  reached_ = true;
   const bool beside = winner.is_beside();
   const Buffer own = winner.own();
   {
@@ -271,6 +273,7 @@ void HttpLoop::succeed(HttpTask& task, HttpTransfer& winner, Time now) {
 
 void HttpLoop::fail_attempt(HttpTask& task, HttpTransfer& transfer, HttpVerdict verdict, Time now) {
   if (verdict.overloaded) pace_.on_overload(transfer.started(), now);
+  reached_ = reached_ || !verdict.unreached;
   if (!verdict.may_pass) return end(take_active(task), std::move(verdict.status));
   curl_multi_remove_handle(multi_, transfer.handle());
   hedges_ -= transfer.is_beside() ? 1 : 0;
@@ -279,29 +282,52 @@ void HttpLoop::fail_attempt(HttpTask& task, HttpTransfer& transfer, HttpVerdict 
   last_trouble_ = verdict.status;
   if (!task.transfers.empty()) return;  // the other one is still at it
   ++task.attempts;
+  task.trouble = verdict.status;
   task.hedged = false;
   task.fresh = verdict.fresh;
   const Duration pause =
       from_seconds(random_.uniform() * to_seconds(pace_.pause_after(task.attempts)));
   const Time due = now + std::max(pause, verdict.wait);
   TaskPointer failed = take_active(task);
-  if (due - *failed->begun >= limits_.deadline) {
+  if (due - *failed->begun >= deadline()) {
     const std::string effort = fmt::format(
         "{} {} in {:.0f} s: is the server up, and the address right?", failed->attempts,
         failed->attempts == 1 ? "attempt" : "attempts", to_seconds(now - *failed->begun));
     return end(std::move(failed), std::move(verdict.status).because(effort));
   }
-  say_trouble(*failed, verdict.status, now);
   resting_.emplace(due, std::move(failed));
   std::lock_guard lock(mutex_);
   ++counters_.retries;
 }
 
-void HttpLoop::say_trouble(const HttpTask& task, const Status& why, Time now) {
-  if (now - *task.begun < kPatience || now - last_said_ < kSayEvery) return;
+Duration HttpLoop::deadline() const {
+  const bool told = reached_ || !access_.first_contact;
+  return told ? limits_.deadline : std::min(limits_.deadline, *access_.first_contact);
+}
+
+// Of what goes wrong, or of a server that gives nothing; not of reads that only have much to wait
+// for.
+void HttpLoop::say_slow(Time now) {
+  if (now - last_said_ < kSayEvery) return;
+  const HttpTask* oldest = nullptr;
+  const auto look_at = [&](const HttpTask& task) {
+    const bool slow =
+        now - *task.begun >= kPatience && (task.attempts > 0 || now - last_good_ >= kPatience);
+    if (slow && (oldest == nullptr || *task.begun < *oldest->begun)) oldest = &task;
+  };
+  for (const TaskPointer& task : active_) look_at(*task);
+  for (const auto& [due, task] : resting_) look_at(*task);
+  if (oldest != nullptr) say(*oldest, now);
+}
+
+void HttpLoop::say(const HttpTask& task, Time now) {
   last_said_ = now;
-  log::warn("{}: {} attempts in {:.0f} s, given up after {:.0f} s", why.to_string(), task.attempts,
-            to_seconds(now - *task.begun), to_seconds(limits_.deadline));
+  const std::string what =
+      task.attempts > 0 ? task.trouble.to_string() : task.request.to_string() + ": no answer yet";
+  log::warn("{}: {} {} in {:.0f} s, given up after {:.0f} s", what,
+            task.attempts + task.transfers.size(),
+            task.attempts + task.transfers.size() == 1 ? "attempt" : "attempts",
+            to_seconds(now - *task.begun), to_seconds(deadline()));
 }
 
 void HttpLoop::drop_transfers(HttpTask& task) {

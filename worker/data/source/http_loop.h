@@ -27,6 +27,7 @@ struct HttpTask {
   HttpRequest request;
   std::optional<Time> begun;  // the first attempt
   uint32_t attempts = 0;      // that failed
+  Status trouble = {};        // of the last of them
   bool hedged = false;
   bool fresh = false;  // the last connection was slow or broke
   std::list<std::unique_ptr<HttpTransfer>> transfers;
@@ -67,7 +68,9 @@ class HttpLoop {
   void on_result(HttpTransfer& transfer, int result, Time now);
   void succeed(HttpTask& task, HttpTransfer& winner, Time now);
   void fail_attempt(HttpTask& task, HttpTransfer& transfer, HttpVerdict verdict, Time now);
-  void say_trouble(const HttpTask& task, const Status& why, Time now);
+  [[nodiscard]] Duration deadline() const;
+  void say_slow(Time now);
+  void say(const HttpTask& task, Time now);
   void drop_transfers(HttpTask& task);
   [[nodiscard]] TaskPointer take_active(HttpTask& task);
   void end(TaskPointer task, Status status);
@@ -86,6 +89,7 @@ class HttpLoop {
   size_t hedges_ = 0;                    // of them, beside another
   std::map<std::string, HttpPin> pins_;  // by url
   ReadPace pace_;
+  bool reached_ = false;  // somebody has answered, with whatever
   Time last_good_;
   Time last_said_;
   Status last_trouble_;

@@ -25,6 +25,9 @@ struct HttpLimits {
 struct HttpAccess {
   std::string ca_file = {};  // certificates to trust, PEM; empty: those of the system
   std::string proxy = {};    // "http://host:port"; empty: none, whatever the environment says
+  // A read ends so long after its begin while no connection was ever made: its server's name is
+  // unknown, or the address is nobody's. Nothing: at the deadline of every read.
+  std::optional<Duration> first_contact = {};
 };
 
 // What one attempt came to.
@@ -33,6 +36,7 @@ struct HttpVerdict {
   bool may_pass = false;    // with time
   bool overloaded = false;  // the server, or the way to it: read less at a time
   bool fresh = false;       // not on this connection again
+  bool unreached = false;   // nobody was there to ask
   Duration wait = 0s;       // the server asks for this long a pause
 };
 

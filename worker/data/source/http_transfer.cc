@@ -237,6 +237,13 @@ uint64_t HttpTransfer::new_connections() const {
   return static_cast<uint64_t>(count);
 }
 
+// On a connection that was kept curl says no too; its server has answered before.
+bool HttpTransfer::was_connected() const {
+  curl_off_t microseconds = 0;
+  curl_easy_getinfo(easy_, CURLINFO_CONNECT_TIME_T, &microseconds);
+  return microseconds > 0;
+}
+
 // ---------------------------------------------------------------- what it means
 
 HttpVerdict HttpTransfer::judge(int result, const HttpPin* pin) const {
@@ -294,7 +301,8 @@ HttpVerdict HttpTransfer::judge_failure(int result) const {
                            request_.to_string() + ": " + what),
           .may_pass = !hopeless,
           .overloaded = code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT,
-          .fresh = true};
+          .fresh = true,
+          .unreached = !was_connected()};
 }
 
 HttpVerdict HttpTransfer::judge_data(long code, const HttpPin* pin) const {

@@ -83,6 +83,7 @@ class HttpTransfer {
   void set_options(const Options& options);
   [[nodiscard]] bool starts_right();
   [[nodiscard]] long answer() const;
+  [[nodiscard]] bool was_connected() const;
   [[nodiscard]] std::optional<uint64_t> content_length() const;
   [[nodiscard]] HttpVerdict judge_refusal(long answer) const;
   [[nodiscard]] HttpVerdict judge_failure(int result) const;
