@@ -8,6 +8,7 @@
 #include "common/base/hash.h"
 #include "worker/data/block_sampling.h"
 #include "worker/data/block_store.h"
+#include "worker/data/check_weights.h"
 #include "worker/data/class_counts.h"
 #include "worker/data/memory_table.h"
 #include "worker/data/transform.h"
@@ -34,6 +35,17 @@ Status resolve_classes(JobConfig& config, const Dataset& train) {
     config.resolved.class_rows.push_back(size);
   }
   return {};
+}
+
+// What a transform makes of weights is not known before rows are read.
+Status check_weights(const DataConfig& data, const Dataset& train, const Access& access) {
+  const bool made = std::ranges::any_of(
+      data.transforms, [&](const auto& transform) { return transform.column == data.weight; });
+  if (data.weight.empty() || made) return {};
+  BALLAST_RETURN_IF_ERROR(check_some_weight(train, data.weight));
+  if (data.test.empty()) return {};
+  BALLAST_ASSIGN(const auto test, Dataset::open(data.test, access));
+  return check_some_weight(*test, data.weight);
 }
 
 Status resolve_samples(JobConfig& config, const Dataset& train) {
@@ -106,6 +118,7 @@ Status resolve_shapes(JobConfig& config) {
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> train, open_train_sets(config.data, access));
   config.resolved = {};
   BALLAST_RETURN_IF_ERROR(measure(config, *train, access));
+  BALLAST_RETURN_IF_ERROR(check_weights(config.data, *train, access));
   if (config.data.balance != Balance::kNone) {
     BALLAST_RETURN_IF_ERROR(resolve_classes(config, *train));
   }

@@ -15,8 +15,9 @@ namespace ballast {
 
 // kNotFound: a folder or a column that does not exist (with the nearest that does). kInvalidInput:
 // a column of a type the transform or the label cannot have, an empty data set, train and test that
-// do not fit each other, training sets that do not, what BlockSampling refuses. kDataLoss: a
-// damaged manifest. kUnavailable: an address nobody answers at (kFirstContact, access.h).
+// do not fit each other, rows that all weigh 0, training sets that do not, what BlockSampling
+// refuses. kDataLoss: a damaged manifest. kUnavailable: an address nobody answers at
+// (kFirstContact, access.h).
 [[nodiscard]] Status resolve_shapes(JobConfig& config);
 
 // The part of it that a worker measures again: all but classes and samples, which stay.

@@ -30,6 +30,17 @@ Result<SliceResult> add_slices(TrainedModel& model, EvalLoader& data) {
   return whole;
 }
 
+Status check_weight(const DataConfig& job, const std::string& folder, const MetricSums& sums) {
+  if (sums.weight_sum > 0) return {};
+  const std::string column =
+      job.weight.empty() ? "" : fmt::format(" (data.weight = \"{}\")", job.weight);
+  return Status(Code::kInvalidInput,
+                fmt::format("evaluate: data set {}: rows that weigh more than 0 together expected, "
+                            "{} rows of weight 0 found{}: there is nothing to measure; give other "
+                            "rows or weights",
+                            folder, sums.rows, column));
+}
+
 std::string as_json(uint64_t rows, const Metrics& metrics, const std::string& weights_xxh3) {
   JsonWriter json;
   json.open().key("rows").value(rows).key("metrics").open();
@@ -51,6 +62,7 @@ Status run_evaluate(const EvaluateOptions& options, std::ostream& out) {
   BALLAST_ASSIGN(const std::unique_ptr<EvalLoader> data,
                  model.open_data(options.data, model.job.train.lanes));
   BALLAST_ASSIGN(const SliceResult whole, add_slices(model, *data));
+  BALLAST_RETURN_IF_ERROR(check_weight(model.job.data, options.data, whole.sums));
   const Metrics metrics = metrics_of(model.job.model.loss, whole.sums, whole.run);
   out << (options.json ? as_json(whole.sums.rows, metrics, model.weights_xxh3)
                        : as_text(whole.sums.rows, metrics, model.weights_xxh3));
