@@ -13,6 +13,7 @@
 #include "worker/data/open_rows.h"
 #include "worker/data/order_ledger.h"
 #include "worker/data/prefetch_plan.h"
+#include "worker/data/repair.h"
 #include "worker/data/resolve_shapes.h"
 
 // thread   owns                          takes from               gives to
@@ -151,7 +152,7 @@ void BatchLoader::Core::fill(const std::shared_ptr<Slot>& slot,
   if (batch.ok()) {
     slot->batch = std::move(*batch);
   } else {
-    slot->failure = batch.status();
+    slot->failure = with_way_out(batch.status(), *rows->dataset());
   }
   slot->state = Slot::State::kReady;
   ready.notify_all();

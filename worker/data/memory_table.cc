@@ -7,6 +7,7 @@
 #include "worker/data/chunk_reader.h"
 #include "worker/data/each_chunk.h"
 #include "worker/data/list_rows.h"
+#include "worker/data/repair.h"
 #include "worker/data/row_memory.h"
 
 namespace ballast {
@@ -23,8 +24,9 @@ Result<std::unique_ptr<const MemoryTable>> MemoryTable::load(std::shared_ptr<con
     table->columns_.push_back({column, std::move(memory), std::move(items)});
   }
 
-  BALLAST_RETURN_IF_ERROR(for_each_chunk(*table->dataset_, threads,
-                                         [&](uint32_t chunk) { return table->load_chunk(chunk); }));
+  const Status loaded = for_each_chunk(*table->dataset_, threads,
+                                       [&](uint32_t chunk) { return table->load_chunk(chunk); });
+  if (!loaded.ok()) return with_way_out(loaded, *table->dataset_);
   return std::unique_ptr<const MemoryTable>(std::move(table));
 }
 

@@ -156,6 +156,26 @@ Result<RepairReport> repair_dataset(const std::string& folder, const RepairOptio
   return report;
 }
 
+std::string way_out_of_damage(const Dataset& dataset) {
+  const bool one = dataset.parts().size() == 1;
+  const std::string folder = one ? dataset.folder() : "FOLDER";
+  if (one && dataset.source()->is_remote()) {
+    return fmt::format(
+        "a damaged data set: where it is stored, `ballast data verify FOLDER --repair --from COPY` "
+        "fetches the bad chunks of {} from a good copy",
+        folder);
+  }
+  return fmt::format(
+      "a damaged data set: `ballast data verify {} --repair --from COPY` fetches its bad chunks "
+      "from a good copy, a folder or an address; without one, convert the sources again",
+      folder);
+}
+
+Status with_way_out(Status failure, const Dataset& dataset) {
+  if (failure.code() != Code::kDataLoss) return failure;
+  return std::move(failure).because(way_out_of_damage(dataset));
+}
+
 std::vector<std::string> unnamed_files(const Dataset& dataset) {
   std::set<std::string> named = {std::string(kManifestName)};
   for (uint32_t c = 0; c < dataset.manifest().chunks.size(); ++c) {

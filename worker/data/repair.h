@@ -40,6 +40,11 @@ struct RepairReport {
 // local folder, or nothing would be left.
 Result<RepairReport> repair_dataset(const std::string& folder, const RepairOptions& options);
 
+// What to do about damage in `dataset`.
+[[nodiscard]] std::string way_out_of_damage(const Dataset& dataset);
+// The failure of something that reads chunks; of damage it says what to do.
+[[nodiscard]] Status with_way_out(Status failure, const Dataset& dataset);
+
 // Files in the folder that the manifest does not name, sorted; none where it is no local folder.
 [[nodiscard]] std::vector<std::string> unnamed_files(const Dataset& dataset);
 
