@@ -45,8 +45,31 @@ Status system_error(const std::string& attempted) {
   }
 }
 
+// What to do about a place that cannot be written to.
+std::string_view advice(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "; free space there, or write to a folder of another disk";
+    case EFBIG:
+      return "; raise the limit of file sizes (ulimit -f), or write smaller files";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "; allow writing there, or write to another folder";
+    default:
+      return "";
+  }
+}
+
+Status write_error(const std::string& attempted) {
+  const std::string_view what_to_do = advice(errno);
+  const Status failed = system_error(attempted);
+  return Status(failed.code(), failed.to_string() + std::string(what_to_do));
+}
+
 Status write_all(int descriptor, std::span<const std::byte> bytes, const std::string& attempted) {
-  return write_fully(descriptor, bytes) ? Status() : system_error(attempted);
+  return write_fully(descriptor, bytes) ? Status() : write_error(attempted);
 }
 
 // The names in a folder are as durable as its last fsync.
@@ -106,11 +129,11 @@ Result<NewFile> NewFile::create(const std::string& folder) {
   int descriptor = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
   if (descriptor >= 0) return NewFile(folder, "", descriptor);
   if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) {
-    return system_error("create a file in " + folder);
+    return write_error("create a file in " + folder);
   }
   std::string temporary = folder + "/.new-XXXXXX";
   descriptor = ::mkostemp(temporary.data(), O_CLOEXEC);
-  if (descriptor < 0) return system_error("create a file in " + folder);
+  if (descriptor < 0) return write_error("create a file in " + folder);
   return NewFile(folder, temporary, descriptor);
 }
 
@@ -146,12 +169,12 @@ Status NewFile::append(std::span<const std::byte> bytes) {
 
 Status NewFile::publish(const std::string& name) {
   const std::string path = folder_ + "/" + name;
-  if (::fsync(descriptor_) < 0) return system_error("fsync " + path);
+  if (::fsync(descriptor_) < 0) return write_error("fsync " + path);
   const std::string source =
       temporary_.empty() ? fmt::format("/proc/self/fd/{}", descriptor_) : temporary_;
   const int follow = temporary_.empty() ? AT_SYMLINK_FOLLOW : 0;
   if (::linkat(AT_FDCWD, source.c_str(), AT_FDCWD, path.c_str(), follow) < 0) {
-    if (errno != EEXIST) return system_error("name " + path);
+    if (errno != EEXIST) return write_error("name " + path);
     BALLAST_ASSIGN(const File existing, File::open(path));
     if (existing.size() != size_) {
       return Status(Code::kDataLoss, fmt::format("{} exists with {} bytes, {} expected: remove it",
@@ -166,7 +189,7 @@ Status replace_file(const std::string& folder, const std::string& name,
   const std::string path = folder + "/" + name;
   const std::string temporary = folder + "/." + name + ".new";
   const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor < 0) return system_error("create " + temporary);
+  if (descriptor < 0) return write_error("create " + temporary);
   Status written = write_all(descriptor, bytes, "write " + temporary);
   if (written.ok() && ::fsync(descriptor) < 0) written = system_error("fsync " + temporary);
   ::close(descriptor);
@@ -265,10 +288,10 @@ Status make_folder(const std::string& folder) {
   std::filesystem::create_directories(folder, error);
   if (error) {
     const bool full = error.value() == ENOSPC || error.value() == EDQUOT;
-    return Status(
-        full ? Code::kExhausted : Code::kInvalidInput,
-        "make folder " + folder + ": " + error.message() +
-            (full ? "; free the disk, or choose another" : "; choose one that is new or a folder"));
+    const std::string_view known = advice(error.value());
+    return Status(full ? Code::kExhausted : Code::kInvalidInput,
+                  fmt::format("make folder {}: {}{}", folder, error.message(),
+                              known.empty() ? "; choose one that is new or a folder" : known));
   }
   if (std::filesystem::is_directory(folder, error)) return {};
   return Status(Code::kInvalidInput, "make folder " + folder + ": a file of that name is there");

@@ -111,9 +111,12 @@ Status run_predict(const PredictOptions& options, std::ostream& out) {
     return predict_rows(model, *data, npy, [&](auto text) { return to_stream(out, text); });
   }
   BALLAST_ASSIGN(DurableFile file, DurableFile::create(options.out));
-  BALLAST_RETURN_IF_ERROR(predict_rows(
-      model, *data, npy, [&](auto text) { return file.append(std::as_bytes(std::span(text))); }));
-  return file.commit();
+  Status written = predict_rows(
+      model, *data, npy, [&](auto text) { return file.append(std::as_bytes(std::span(text))); });
+  if (written.ok()) written = file.commit();
+  if (written.code() != Code::kExhausted) return written;
+  return std::move(written).because(fmt::format(
+      "predict: nothing of {} is kept; name a file on another disk with --out", options.out));
 }
 
 void add_predict_command(CLI::App& tool, Status& outcome) {
