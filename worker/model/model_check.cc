@@ -156,9 +156,10 @@ Status check_labels(LossKind loss, uint32_t units, std::span<const float> labels
   BALLAST_CHECK(rows > 0 && labels.size() % rows == 0);
   for (size_t i = 0; i < labels.size(); ++i) {
     if (!label_allowed(loss, units, labels[i])) [[unlikely]] {
-      return bad(fmt::format("label out of range at row {}: found {}, allowed for {} is {}",
-                             i / (labels.size() / rows), labels[i], loss_name(loss),
-                             labels_allowed(loss, units)));
+      const std::string where =
+          rows == 1 ? "" : fmt::format(" at row {}", i / (labels.size() / rows));
+      return bad(fmt::format("label out of range{}: found {}, allowed for {} is {}", where,
+                             labels[i], loss_name(loss), labels_allowed(loss, units)));
     }
   }
   return Status();

@@ -20,7 +20,7 @@ namespace ballast {
                                  uint32_t label_width);
 
 // labels[rows, label_width]: class ids in [0, units), 0 or 1, or finite numbers, as the loss wants.
-// kInvalidInput: the row, the value found and what is allowed.
+// kInvalidInput: the row where there are several, the value found and what is allowed.
 [[nodiscard]] Status check_labels(LossKind loss, uint32_t units, std::span<const float> labels,
                                   uint32_t rows);
 

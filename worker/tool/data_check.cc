@@ -12,6 +12,7 @@
 #include "worker/data/dataset.h"
 #include "worker/data/eval_loader.h"
 #include "worker/data/examine.h"
+#include "worker/data/repair.h"
 #include "worker/data/train_sets.h"
 #include "worker/model/model_check.h"
 #include "worker/tool/memory_sum.h"
@@ -20,9 +21,12 @@ namespace ballast {
 namespace {
 
 constexpr size_t kProblemsMax = 8;  // of one data set: a lost disk needs no list of all its files
+constexpr size_t kLabelsShown = 8;
 constexpr uint32_t kRowsAtOnce = 4096;
 
-void add_problems(const std::vector<Status>& problems, const std::string& folder, Findings& out) {
+void add_problems(const std::vector<Status>& problems, const Dataset& dataset, Findings& out) {
+  const std::string& folder = dataset.folder();
+  if (!problems.empty()) out.push_back({false, way_out_of_damage(dataset)});
   for (size_t i = 0; i < std::min(problems.size(), kProblemsMax); ++i) {
     out.push_back({true, problems[i].to_string()});
   }
@@ -44,6 +48,16 @@ bool labels_change(const DataConfig& data) {
   });
 }
 
+// "5, 6, 7 and 4 more".
+std::string list_text(const std::vector<int64_t>& labels) {
+  const auto shown = std::span(labels).first(std::min(labels.size(), kLabelsShown));
+  std::string text = fmt::format("{}", fmt::join(shown, ", "));
+  if (shown.size() < labels.size()) {
+    text += fmt::format(" and {} more", labels.size() - shown.size());
+  }
+  return text;
+}
+
 // From the counts in the footers. False: they do not tell.
 bool judge_label_counts(const JobConfig& job, const Dataset& dataset, Findings& out) {
   if (dataset.manifest().label != job.data.label || job.resolved.label_width != 1) return false;
@@ -51,15 +65,22 @@ bool judge_label_counts(const JobConfig& job, const Dataset& dataset, Findings& 
   const auto counts = count_labels(dataset);
   if (!counts.ok()) return false;  // told as damage before
   const uint32_t units = output_width(job.model, job.resolved.input_width);
-  uint64_t counted = 0;
+  uint64_t counted = 0, wrong_rows = 0;
+  std::vector<int64_t> wrong;
+  Status first;
   for (const LabelCount& label : *counts) {
     counted += label.count;
     const std::array value = {static_cast<float>(label.label)};
     const Status status = check_labels(job.model.loss, units, value, 1);
     if (status.ok()) continue;
+    wrong_rows += label.count;
+    wrong.push_back(label.label);
+    if (first.ok()) first = status;
+  }
+  if (!first.ok()) {
     out.push_back(
         {true, fmt::format("data set {}: {} rows have label {} = {}: {}", dataset.folder(),
-                           label.count, job.data.label, label.label, status.to_string())});
+                           wrong_rows, job.data.label, list_text(wrong), first.to_string())});
   }
   return counted == dataset.rows();
 }
@@ -67,7 +88,7 @@ bool judge_label_counts(const JobConfig& job, const Dataset& dataset, Findings& 
 // As a worker does it: all hashes, all values of the columns used, all labels.
 void judge_every_row(const JobConfig& job, const Dataset& dataset, bool labels, Findings& out) {
   const std::vector<Status> damage = verify_dataset(dataset.folder(), access_of(job.data));
-  add_problems(damage, dataset.folder(), out);
+  add_problems(damage, dataset, out);
   if (!damage.empty()) return;
   const auto loader = EvalLoader::open(job, dataset.folder(), 1, kRowsAtOnce);
   if (!loader.ok()) {
@@ -97,7 +118,7 @@ void judge_dataset(const JobConfig& job, const std::string& folder, uint64_t rea
     return;
   }
   const std::vector<Status> damage = verify_chunks(**dataset);
-  add_problems(damage, folder, out);
+  add_problems(damage, **dataset, out);
   if (!damage.empty()) return;
   const size_t known = out.size();
   const bool labels_told = judge_label_counts(job, **dataset, out);
