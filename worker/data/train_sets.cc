@@ -8,6 +8,15 @@
 
 namespace ballast {
 
+namespace {
+
+Status of_set(const TrainSet& set, bool several, const Status& status) {
+  if (!several) return status;
+  return Status(status.code(), fmt::format("{}.train: {}", set.table, status.to_string()));
+}
+
+}  // namespace
+
 std::vector<TrainSet> train_sets(const DataConfig& data) {
   std::vector<TrainSet> sets = {{"data", data.train, data.rate}};
   for (size_t i = 0; i < data.mix.size(); ++i) {
@@ -30,8 +39,9 @@ Result<std::shared_ptr<const Dataset>> open_train_sets(const DataConfig& data,
                                                        const Access& access) {
   std::vector<std::shared_ptr<const Dataset>> parts;
   for (const TrainSet& set : train_sets(data)) {
-    BALLAST_ASSIGN(std::shared_ptr<const Dataset> part, open_filled_dataset(set.location, access));
-    parts.push_back(std::move(part));
+    const auto part = open_filled_dataset(set.location, access);
+    if (!part.ok()) return of_set(set, !data.mix.empty(), part.status());
+    parts.push_back(*part);
   }
   return Dataset::join(std::move(parts));
 }

@@ -26,7 +26,7 @@ struct TrainSet {
 [[nodiscard]] std::string train_name(const DataConfig& data);
 
 // Their rows, one set after another. Errors: those of Dataset::open and Dataset::join;
-// kInvalidInput: one has no rows.
+// kInvalidInput: one has no rows. Where there are several, an error names the key of the one.
 Result<std::shared_ptr<const Dataset>> open_train_sets(const DataConfig& data);
 Result<std::shared_ptr<const Dataset>> open_train_sets(const DataConfig& data,
                                                        const Access& access);

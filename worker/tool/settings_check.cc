@@ -2,14 +2,58 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
 #include "common/placement/parameters.h"
 #include "common/placement/units.h"
 #include "worker/data/train_sets.h"
 
 namespace ballast {
 
+namespace {
+
+// As far as it can be told without a look at the rows.
+bool is_same_place(const std::string& one, const std::string& other) {
+  std::error_code ignored;
+  return one == other || std::filesystem::equivalent(one, other, ignored);
+}
+
+void note_repeated_sets(const DataConfig& data, Findings& notes) {
+  const std::vector<TrainSet> sets = train_sets(data);
+  for (size_t i = 0; i < sets.size(); ++i) {
+    const auto before = std::find_if(
+        sets.begin(), sets.begin() + static_cast<ptrdiff_t>(i),
+        [&](const TrainSet& set) { return is_same_place(set.location, sets[i].location); });
+    if (before == sets.begin() + static_cast<ptrdiff_t>(i)) continue;
+    notes.push_back({false, fmt::format("{}.train = \"{}\" is the data set of {}.train too: its "
+                                        "rows count twice; a rate says so in one place",
+                                        sets[i].table, sets[i].location, before->table)});
+  }
+}
+
+void note_test_in_training(const JobConfig& job, Findings& notes) {
+  const DataConfig& data = job.data;
+  if (data.test.empty()) return;
+  for (const TrainSet& set : train_sets(data)) {
+    const bool only = data.mix.empty();
+    const bool copy = only && job.resolved.test_manifest_xxh3 == job.resolved.train_manifest_xxh3 &&
+                      !job.resolved.test_manifest_xxh3.empty();
+    if (!copy && !is_same_place(set.location, data.test)) continue;
+    notes.push_back({false, fmt::format("data.test = \"{}\" has the rows of {}.train: metrics say "
+                                        "how well they were learned by heart, not what the model "
+                                        "does with other rows",
+                                        data.test, set.table)});
+  }
+}
+
+}  // namespace
+
 Findings judge_settings(const JobConfig& job) {
   Findings notes;
+  note_repeated_sets(job.data, notes);
+  note_test_in_training(job, notes);
   if (job.train.batch > job.resolved.samples()) {
     notes.push_back(
         {false,
