@@ -7,6 +7,7 @@
 #include <set>
 
 #include "common/base/hash.h"
+#include "common/base/utf8.h"
 #include "common/config/nearest.h"
 #include "worker/data/codec/codec.h"
 #include "worker/data/dataset.h"
@@ -17,6 +18,15 @@ namespace ballast {
 
 namespace {
 
+// A job file is UTF-8 and could not name it.
+Status check_column_name(const std::string& name) {
+  if (is_utf8(name)) return {};
+  return Status(Code::kInvalidInput,
+                fmt::format("column \"{}\": a name in UTF-8 expected, other bytes found; name it "
+                            "otherwise, or bring the source to UTF-8, as with iconv",
+                            escaped(name)));
+}
+
 Status check_columns(const std::vector<ColumnSpec>& columns) {
   if (columns.empty()) return Status(Code::kInvalidInput, "a data set needs at least one column");
   std::set<std::string> names;
@@ -25,6 +35,7 @@ Status check_columns(const std::vector<ColumnSpec>& columns) {
       return Status(Code::kInvalidInput,
                     fmt::format("column {}: a name and values expected", column.to_string()));
     }
+    BALLAST_RETURN_IF_ERROR(check_column_name(column.name));
     if (!names.insert(column.name).second) {
       return Status(Code::kInvalidInput, fmt::format("two columns named \"{}\"", column.name));
     }

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "common/base/hash.h"
+#include "common/base/utf8.h"
 #include "worker/data/column_values.h"
 #include "worker/data/dataset.h"
 #include "worker/data/sealed.h"
@@ -106,7 +107,10 @@ Status edit_folder(const std::string& folder, Edit edit) {
   BALLAST_ASSIGN(const FolderLock lock, FolderLock::take(folder));
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset, Dataset::open(folder));
   Result<Manifest> edited = edit(dataset->manifest());
-  if (!edited.ok()) return edited.status().because("data set " + folder);
+  if (!edited.ok()) {
+    return Status(edited.status().code(),
+                  fmt::format("data set {}: {}", folder, edited.status().to_string()));
+  }
   return swap_manifest(lock, *edited);
 }
 
@@ -115,6 +119,9 @@ Status edit_folder(const std::string& folder, Edit edit) {
 Result<Manifest> with_column(Manifest manifest, const ColumnSpec& column) {
   if (column.name.empty() || column.width() == 0) {
     return refused(fmt::format("column {}: a name and values expected", column.to_string()));
+  }
+  if (!is_utf8(column.name)) {
+    return refused(fmt::format("column \"{}\": a name in UTF-8 expected", escaped(column.name)));
   }
   for (const ColumnSpec& known : manifest.columns) {
     if (known.name == column.name) {
