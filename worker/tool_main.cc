@@ -4,9 +4,12 @@
 
 #include <csignal>
 #include <cstdio>
+#include <string>
+#include <vector>
 
 #include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/config/nearest.h"
 #include "worker/tool/command.h"
 #include "worker/tool/data_command.h"
 #include "worker/tool/evaluate_command.h"
@@ -44,6 +47,30 @@ Status check_no_empty(int argc, char** argv) {
   return {};
 }
 
+// Where a command that has commands of its own is not followed by one of them CLI11 would say only
+// that one is required.
+Status check_commands(const CLI::App& tool, int argc, char** argv) {
+  const CLI::App* at = &tool;
+  std::string said = "ballast-tool";
+  for (int i = 1; i < argc && *argv[i] != '-'; ++i) {
+    const CLI::App* found = nullptr;
+    std::vector<std::string> names;
+    for (const CLI::App* command : at->get_subcommands([](const CLI::App*) { return true; })) {
+      names.push_back(command->get_name());
+      if (names.back() == argv[i]) found = command;
+    }
+    if (names.empty()) return {};
+    if (found == nullptr) {
+      return Status(Code::kInvalidInput,
+                    fmt::format("{}: no command \"{}\"{}; it has: {}", said, argv[i],
+                                did_you_mean(argv[i], names), fmt::join(names, ", ")));
+    }
+    said = found->get_name();
+    at = found;
+  }
+  return {};
+}
+
 // What a command waits for, and for how long, is said on stderr.
 void open_log() {
   const Status status = log::open("", "ballast-tool", log::Level::kWarning);
@@ -60,6 +87,10 @@ int run(int argc, char** argv) {
   tool.require_subcommand(1);
   Status outcome;
   for (AddCommand add : kCommands) add(tool, outcome);
+  if (const Status status = check_commands(tool, argc, argv); !status.ok()) {
+    print_failure(status);
+    return exit_code(status);
+  }
   try {
     tool.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

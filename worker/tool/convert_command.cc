@@ -17,6 +17,7 @@
 #include "worker/data/convert/mds.h"
 #include "worker/data/convert/npy.h"
 #include "worker/data/convert/svm.h"
+#include "worker/data/dataset.h"
 #include "worker/tool/status_line.h"
 
 namespace ballast {
@@ -225,7 +226,12 @@ Status convert_files(ConvertArguments& arguments) {
                           convert_memory_bytes(*format, options) >> 20));
     BALLAST_ASSIGN(rows, convert(*format, arguments.out, options));
   }
-  fmt::print("{}: {} rows\n", arguments.out, rows);
+  if (!options.writer.append) {
+    fmt::print("{}: {} rows\n", arguments.out, rows);
+    return {};
+  }
+  BALLAST_ASSIGN(const std::shared_ptr<const Dataset> whole, Dataset::open(arguments.out));
+  fmt::print("{}: {} rows added, {} now\n", arguments.out, rows, whole->rows());
   return {};
 }
 

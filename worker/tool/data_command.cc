@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+#include <cmath>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -23,6 +25,14 @@
 namespace ballast {
 
 namespace {
+
+std::string above_zero(const std::string& text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  if (whole && std::isfinite(number) && number > 0) return "";
+  return "a finite number above 0 expected, " + text + " found";
+}
 
 // A data set, and how it is reached.
 struct Place {
@@ -114,8 +124,11 @@ Status show_whole(const Place& place) {
 }
 
 Status verify(const Place& place) {
-  BALLAST_RETURN_IF_ERROR(show(verify_dataset(place.folder, place.access)));
-  return show_whole(place);
+  BALLAST_ASSIGN(const auto dataset, Dataset::open(place.folder, place.access));
+  const Status damage = show(verify_dataset(place.folder, place.access));
+  if (damage.ok()) return show_whole(place);
+  const bool is_gone = damage.code() == Code::kNotFound;
+  return is_gone ? damage.because(way_out_of_damage(*dataset)) : with_way_out(damage, *dataset);
 }
 
 void print_lost(const LostChunk& chunk) {
@@ -150,8 +163,9 @@ Status print_head(const Place& place, uint64_t rows) {
   constexpr uint64_t kValuesMax = 64;
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset,
                  Dataset::open(place.folder, place.access));
-  BALLAST_ASSIGN(const std::string text, head_text(*dataset, rows, kValuesMax));
-  fmt::print("{}", text);
+  const Result<std::string> text = head_text(*dataset, rows, kValuesMax);
+  if (!text.ok()) return with_way_out(text.status(), *dataset);
+  fmt::print("{}", *text);
   return {};
 }
 
@@ -169,11 +183,20 @@ Status print_statistics(const Place& place, std::optional<bool> per_value, bool 
   const std::string& folder = place.folder;
   BALLAST_ASSIGN(const std::shared_ptr<const Dataset> dataset,
                  Dataset::open(place.folder, place.access));
-  BALLAST_ASSIGN(const std::vector<ColumnStatistics> columns, measure_columns(*dataset));
+  const auto measured = measure_columns(*dataset);
+  if (!measured.ok()) return with_way_out(measured.status(), *dataset);
+  const std::vector<ColumnStatistics>& columns = *measured;
   const std::string text =
       fmt::format("# {}: {} rows\n{}", folder, dataset->rows(),
                   statistics_text(columns, dataset->manifest().label, per_value));
   fmt::print("{}", toml_only ? without_comments(text) : text);
+  for (const ColumnStatistics& column : columns) {
+    if (!column.spec.variable) continue;
+    fmt::print(
+        "# {}: lists, which are not standardized; a job takes them by a transform of "
+        "kind pad or multi_hot\n",
+        column.spec.name);
+  }
   return {};
 }
 
@@ -223,7 +246,7 @@ void add_plan(CLI::App& data, Status& outcome) {
   CLI::Option* rate = command
                           ->add_option("--samples-per-second", arguments->samples_per_second,
                                        "what the job is to train")
-                          ->check(CLI::PositiveNumber);
+                          ->check(above_zero);
   command->add_option("--run", arguments->run_dir, "a run that has ended, whose rate is taken")
       ->excludes(rate);
   command->callback([arguments, &outcome] { outcome = print_plan(*arguments); });

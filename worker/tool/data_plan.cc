@@ -17,6 +17,7 @@
 #include "worker/feed/portion.h"
 #include "worker/tool/job_plan.h"
 #include "worker/tool/memory_sum.h"
+#include "worker/tool/settings_check.h"
 
 namespace ballast {
 namespace {
@@ -104,7 +105,13 @@ Status run_data_plan(const ResolveOptions& options, const ShapeResolver& resolve
   const DataPlan plan = plan_data(job, *train, sampling);
   out << fmt::format("data            {}: {} rows in {} blocks\n", train->folder(), train->rows(),
                      train->block_count());
-  if (!sampling.each_row_once() || train->parts().size() > 1) {
+  if (job.data.samples_classes() && !sampling.by_class()) {
+    out << fmt::format(
+        "sampling        {} values of {} are as frequent as each other: balance = "
+        "\"{}\" changes nothing\n",
+        job.resolved.class_labels.size(), job.data.label, name_of(job.data.balance));
+  }
+  if (job.data.resamples() || train->parts().size() > 1) {
     for (const std::string& line : describe(sampling, train_sets(job.data), job.data.label)) {
       out << "sampling        " << line << '\n';
     }
@@ -127,6 +134,7 @@ Status run_data_plan(const ResolveOptions& options, const ShapeResolver& resolve
   out << rate_text(plan, samples_per_second);
   out << "loader memory   " << memory.to_string() << '\n';
   out << describe_memory(job);
+  for (const Finding& note : judge_settings(job)) out << "note: " << note.text << '\n';
   return {};
 }
 

@@ -45,7 +45,9 @@ void add_smote_command(CLI::App& data, Status& outcome) {
   command->add_option("--neighbours", options.neighbours, "of each row, of its class")
       ->check(CLI::Range(1u, 1000u))
       ->capture_default_str();
-  command->add_option("--seed", options.seed, "of all that is drawn")->capture_default_str();
+  command->add_option("--seed", options.seed, "of all that is drawn")
+      ->check(no_minus)
+      ->capture_default_str();
   command
       ->add_option("--copy", options.copied,
                    "a column that is copied from a row, not interpolated: categories; may be "
