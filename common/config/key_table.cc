@@ -60,8 +60,9 @@ Section data_section() {
       .example("\"\"")
       .choice("balance", &DataConfig::balance,
               "what is done about classes of unlike size while training; weights: a row of class c "
-              "weighs rows / (classes * rows of c), so that every class weighs the same, counted "
-              "before filters; oversample: an epoch has as many samples of every class as of the "
+              "weighs samples / (classes * samples of c), by the rates and counted before filters, "
+              "so that every class weighs the same; oversample: an epoch has as many samples of "
+              "every class as of the "
               "largest; undersample: as of the smallest; neither with a filter, unless it is of "
               "data.label")
       .choice("order", &DataConfig::order,
