@@ -37,6 +37,26 @@ TEST_F(ResolveShapesTest, FillsRowsWidthsAndHashesFromTheManifests) {
   EXPECT_NE(job_.resolved.train_manifest_xxh3, job_.resolved.test_manifest_xxh3);
 }
 
+TEST_F(ResolveShapesTest, CountsWhatIsDecodedOnlyWhereColumnsHaveACodec) {
+  ASSERT_TRUE(resolve_shapes(job_).ok());
+  EXPECT_EQ(job_.resolved.train_decode_bytes, 0u);
+  DatasetWriterOptions options;
+  options.codecs = {{"", Codec::kZstd}};
+  options.block_bytes = 3000;
+  auto writer = DatasetWriter::create(
+                    path("encoded"),
+                    {{"pixels", ColumnType::kU8, {16}}, {"label", ColumnType::kI32, {}}}, options)
+                    .value();
+  const std::vector<std::byte> row(20);
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(writer.add_row(row).ok());
+  ASSERT_TRUE(writer.commit().ok());
+  job_.data.train = path("encoded");
+
+  ASSERT_TRUE(resolve_shapes(job_).ok());
+
+  EXPECT_EQ(job_.resolved.train_decode_bytes, 4096u) << "a block as stored has all its columns";
+}
+
 TEST_F(ResolveShapesTest, CountsTheWidthsAfterTransforms) {
   TransformConfig one_hot;
   one_hot.kind = TransformKind::kOneHot;
