@@ -6,14 +6,13 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "common/base/check.h"
 #include "common/config/job_check.h"
+#include "common/config/job_text.h"
 #include "common/config/key_table.h"
 #include "common/config/lane_choice.h"
 #include "common/config/nearest.h"
@@ -363,30 +362,6 @@ Result<JobConfig> JobReader::finish() {
   return std::move(job_);
 }
 
-// A device or a pipe could be endless, and this is asked before anything else knows the path.
-Result<std::string> read_job_file(const std::string& path) {
-  constexpr uint64_t kJobBytesMax = 1 << 20;  // as launch/ballast_launcher/run.py
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const auto refused = [&](const std::string& why) {
-    return Status(Code::kInvalidInput,
-                  fmt::format("{}: {}; expected a job file in TOML", path, why));
-  };
-  const fs::file_status about = fs::status(path, error);
-  if (about.type() == fs::file_type::not_found) return refused("no such file");
-  if (fs::is_directory(about)) return refused("a folder");
-  if (!fs::is_regular_file(about)) return refused("not a regular file");
-  const uint64_t bytes = fs::file_size(path, error);
-  if (!error && bytes > kJobBytesMax) {
-    return refused(fmt::format("{} bytes, more than {}", bytes, kJobBytesMax));
-  }
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file && bytes > 0) text << file.rdbuf();
-  if (!file) return refused("cannot be read");
-  return text.str();
-}
-
 // Folders become absolute; URLs stay.
 void make_absolute(std::string& path) {
   if (path.empty() || path.find("://") != std::string::npos) return;
@@ -404,7 +379,7 @@ Result<JobConfig> parse_job(std::string_view text, const std::string& name,
 }
 
 Result<JobConfig> load_job(const std::string& path, const std::vector<std::string>& overrides) {
-  BALLAST_ASSIGN(const std::string text, read_job_file(path));
+  BALLAST_ASSIGN(const std::string text, read_job_text(path));
   BALLAST_ASSIGN(JobConfig job, parse_job(text, path, overrides));
   make_absolute(job.data.train);
   for (MixConfig& set : job.data.mix) make_absolute(set.train);

@@ -20,7 +20,7 @@ from .processes import Cluster, die_with_parent
 from .run_directory import RunDirectory, new_path, step_of
 from .supervisor import LINGER_S, Ending, StopSignals, Supervisor
 
-JOB_BYTES_MAX = 1 << 20  # as common/config/job_file.cc
+JOB_BYTES_MAX = 1 << 20  # as common/config/job_text.cc
 PROGRAMS = ("ballast-tool", "ballast-coordinator", "ballast-server", "ballast-worker",
             "ballast-feeder")
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ [a-z]+ ballast-tool ")  # as common/base/log.cc
