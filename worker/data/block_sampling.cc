@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <optional>
 #include <type_traits>
@@ -11,7 +10,6 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
-#include "common/config/choices.h"
 #include "worker/data/class_counts.h"
 #include "worker/data/column_values.h"
 
@@ -20,7 +18,6 @@ namespace {
 
 constexpr uint64_t kSampleStream = 0x73616d706c65;  // "sample": apart from other uses of the seed
 constexpr uint64_t kBlockSamplesMax = kBlockRowsMax;
-constexpr double kSamplesMax = 9e15;  // doubles count to 2^53
 constexpr size_t kClassLinesMax = 32;
 
 __extension__ using Wide = unsigned __int128;
@@ -67,101 +64,6 @@ struct SamplesBelow {
   uint64_t before;
 };
 
-bool balances(Balance balance) {
-  return balance == Balance::kOversample || balance == Balance::kUndersample;
-}
-
-// The classes that are told apart in a block: one, which `all` has room for, unless they are
-// balanced.
-std::span<const LabelCount> classes_of(const CountedBlock& block, Balance balance,
-                                       LabelCount& all) {
-  if (balances(balance)) return block.labels;
-  all = {0, block.rows};
-  return {&all, 1};
-}
-
-// The rows of each class, label by label, in each the sets one after another.
-using ClassesByLabel = std::map<int64_t, std::vector<SampledClass>>;
-
-ClassesByLabel count_rows(std::span<const CountedBlock> blocks, Balance balance) {
-  ClassesByLabel classes;
-  LabelCount all;
-  for (const CountedBlock& block : blocks) {
-    for (const LabelCount& count : classes_of(block, balance, all)) {
-      if (count.count == 0) continue;
-      std::vector<SampledClass>& sets = classes[count.label];
-      if (sets.empty() || sets.back().set != block.set) {
-        sets.push_back({block.set, count.label, 0, 0});
-      }
-      sets.back().rows += count.count;
-    }
-  }
-  return classes;
-}
-
-double size_by_rates(std::span<const SampledClass> classes, std::span<const TrainSet> sets) {
-  double size = 0;
-  for (const SampledClass& of_set : classes) {
-    size += sets[of_set.set].rate * static_cast<double>(of_set.rows);
-  }
-  return size;
-}
-
-// How many samples every class gets; nothing: as many as the rates say.
-std::optional<double> balanced_size(const ClassesByLabel& classes, std::span<const TrainSet> sets,
-                                    Balance balance) {
-  if (!balances(balance)) return std::nullopt;
-  std::vector<double> sizes;
-  for (const auto& [label, of_sets] : classes) sizes.push_back(size_by_rates(of_sets, sets));
-  return balance == Balance::kOversample ? std::ranges::max(sizes) : std::ranges::min(sizes);
-}
-
-// Rounds the sum over the sets, not each of them: a class has the samples it should have.
-void give_samples(std::span<const TrainSet> sets, double factor,
-                  std::vector<SampledClass>& classes) {
-  double wanted = 0;
-  uint64_t given = 0;
-  for (SampledClass& of_set : classes) {
-    wanted += sets[of_set.set].rate * static_cast<double>(of_set.rows) * factor;
-    of_set.samples = static_cast<uint64_t>(std::llround(wanted)) - given;
-    given += of_set.samples;
-  }
-}
-
-// "data.rate = 2", and what data.balance makes of it.
-std::string cause_of(const TrainSet& set, Balance balance) {
-  std::string text = fmt::format("{}.rate = {}", set.table, set.rate);
-  if (balances(balance)) text += fmt::format(" and data.balance = \"{}\"", name_of(balance));
-  return text;
-}
-
-Status check_set(const TrainSet& set, Balance balance, uint64_t rows, uint64_t samples) {
-  if (samples > 0) return {};
-  const std::string rate =
-      fmt::format("set {}.rate to {:.3g} or more", set.table, 1 / static_cast<double>(rows));
-  return Status(Code::kInvalidInput,
-                fmt::format("{}: an epoch takes no sample of the {} rows of data set {}; expected "
-                            "one at least: {}, or leave the set out",
-                            cause_of(set, balance), rows, set.location,
-                            balances(balance) ? "raise the rates, leave data.balance out" : rate));
-}
-
-// `of`: "a block of 17 rows".
-Status too_many(const TrainSet& set, Balance balance, const std::string& of, double samples,
-                double most) {
-  return Status(
-      Code::kInvalidInput,
-      fmt::format("{}: an epoch takes {:.0f} samples of {} of data set {}, at most {:.0f} "
-                  "expected; lower {}.rate, or convert it again with a smaller "
-                  "--block-kib",
-                  cause_of(set, balance), samples, of, set.location, most, set.table));
-}
-
-std::string share_text(const std::string& what, uint64_t rows, uint64_t samples, uint64_t all) {
-  return fmt::format("{}: {} rows give {} samples an epoch, {:.1f} %", what, rows, samples,
-                     100.0 * static_cast<double>(samples) / static_cast<double>(all));
-}
-
 }  // namespace
 
 // ---------------------------------------------------------------- how many
@@ -184,26 +86,7 @@ Result<BlockSampling> BlockSampling::open(const DataConfig& data, uint64_t seed,
 Result<BlockSampling> BlockSampling::make(std::span<const TrainSet> sets, Balance balance,
                                           uint64_t seed, std::span<const CountedBlock> blocks) {
   BlockSampling sampling(seed);
-  ClassesByLabel classes = count_rows(blocks, balance);
-  const std::optional<double> size = balanced_size(classes, sets, balance);
-  std::vector<uint64_t> rows(sets.size()), samples(sets.size());
-  for (auto& [label, of_sets] : classes) {
-    const double by_rates = size_by_rates(of_sets, sets);
-    if (size.value_or(by_rates) > kSamplesMax) {
-      const SampledClass& first = of_sets.front();
-      return too_many(sets[first.set], balance, fmt::format("{} rows", first.rows),
-                      size.value_or(by_rates), kSamplesMax);
-    }
-    give_samples(sets, size ? *size / by_rates : 1, of_sets);
-    for (const SampledClass& of_set : of_sets) {
-      rows[of_set.set] += of_set.rows;
-      samples[of_set.set] += of_set.samples;
-      sampling.classes_.push_back(of_set);
-    }
-  }
-  for (size_t set = 0; set < sets.size(); ++set) {
-    BALLAST_RETURN_IF_ERROR(check_set(sets[set], balance, rows[set], samples[set]));
-  }
+  BALLAST_ASSIGN(sampling.classes_, sample_classes(sets, balance, blocks));
   BALLAST_RETURN_IF_ERROR(sampling.add_blocks(sets, balance, blocks));
   return sampling;
 }
@@ -212,7 +95,7 @@ Status BlockSampling::add_blocks(std::span<const TrainSet> sets, Balance balance
                                  std::span<const CountedBlock> blocks) {
   const bool once = std::ranges::all_of(
       classes_, [](const SampledClass& each) { return each.samples == each.rows; });
-  by_class_ = !once && balances(balance);
+  by_class_ = !once && tells_classes_apart(balance);
   std::map<std::pair<int64_t, size_t>, uint32_t> places;  // of label and set in classes_
   std::vector<uint64_t> rows_before(classes_.size());
   for (SampledClass& each : classes_) {
@@ -236,8 +119,9 @@ Status BlockSampling::add_blocks(std::span<const TrainSet> sets, Balance balance
       rows_before[of] += count.count;
     }
     if (most > kBlockSamplesMax) {
-      return too_many(sets[block.set], balance, fmt::format("a block of {} rows", block.rows),
-                      static_cast<double>(most), static_cast<double>(kBlockSamplesMax));
+      return too_many_samples(sets[block.set], balance,
+                              fmt::format("a block of {} rows", block.rows),
+                              static_cast<double>(most), static_cast<double>(kBlockSamplesMax));
     }
     block_samples_max_ = std::max(block_samples_max_, static_cast<uint64_t>(most));
   }
@@ -407,6 +291,15 @@ SampledEpoch::Place SampledEpoch::place_of(uint64_t index) const {
 }
 
 // ---------------------------------------------------------------- for people
+
+namespace {
+
+std::string share_text(const std::string& what, uint64_t rows, uint64_t samples, uint64_t all) {
+  return fmt::format("{}: {} rows give {} samples an epoch, {:.1f} %", what, rows, samples,
+                     100.0 * static_cast<double>(samples) / static_cast<double>(all));
+}
+
+}  // namespace
 
 std::vector<std::string> describe(const BlockSampling& sampling, std::span<const TrainSet> sets,
                                   const std::string& label) {

@@ -33,27 +33,12 @@
 #include "common/base/status.h"
 #include "common/config/job_config.h"
 #include "common/wire/chunk/chunk_format.h"
+#include "worker/data/class_samples.h"
 #include "worker/data/dataset.h"
 #include "worker/data/order.h"
 #include "worker/data/train_sets.h"
 
 namespace ballast {
-
-// What an epoch takes of a class of a set; without classes of the whole set.
-struct SampledClass {
-  size_t set = 0;     // data.train, then data.mix
-  int64_t label = 0;  // 0 without classes
-  uint64_t rows = 0;
-  uint64_t samples = 0;
-  uint64_t turn = 0;  // g: of the roundings, from epoch to epoch
-};
-
-// A block before it is read.
-struct CountedBlock {
-  size_t set = 0;
-  uint32_t rows = 0;
-  std::vector<LabelCount> labels;  // they add up to `rows`; empty: classes do not matter
-};
 
 // What an epoch takes of each block. Plain values; nothing where each row is taken once.
 struct SampledEpoch {
