@@ -29,12 +29,12 @@ struct SmoteClass {
 };
 
 // Distances are Euclidean, over all values of all columns but the label and the copied ones, as
-// stored. Whole numbers are rounded, and
-// exact in all of their 64 bits. The rows of the source come first, as they are; then the
-// classes ascending, each brought to the size of the largest, its rows taken as x equally often (to
-// one). Equally near neighbours: the lower row first. `progress` is told how many rows were made.
-// kInvalidInput: no label column of whole numbers, a class of one row, a value that is not finite,
-// more rows than memory_mib holds, no such column to copy, a data set stands in `out`.
+// stored. Whole numbers are rounded, and exact in all of their 64 bits. The rows of the source come
+// first, as they are; then the classes ascending, each brought to the size of the largest, its rows
+// taken as x equally often (to one). Equally near neighbours: the lower row first. `progress` is
+// told how many rows were made. kInvalidInput: no label column of whole numbers, a class of one
+// row, a value that is not finite, more rows than memory_mib holds, no such column to copy, a data
+// set stands in `out`.
 Result<std::vector<SmoteClass>> smote(const std::string& source, const std::string& out,
                                       const SmoteOptions& options,
                                       const std::function<void(uint64_t)>& progress = {});
