@@ -40,15 +40,16 @@ Result<ChunkReader> ChunkReader::open(Object file) {
                   fmt::format("{} is cut short: at least {} bytes expected, {} found", path,
                               kBlockAlignment + kTrailerBytes, file.size()));
   }
+  // The footer first: it tells the version, too, and under a hash. A head that differs is damage.
+  BALLAST_ASSIGN(const SealedPart part, read_sealed(file, kChunkMagic, "footer"));
+  const std::string where = fmt::format("footer of {} at byte {}", path, part.offset);
+  BALLAST_ASSIGN(ChunkFooter footer, decode_chunk_footer(part.bytes, part.offset, where));
   std::vector<std::byte> head(kHeadBytes);
   const Status read = read_whole(file, [&] {
     Status outcome = file.read_at(0, head);
     return outcome.ok() ? check_chunk_head(head, path) : outcome;
   });
   if (!read.ok()) return read;
-  BALLAST_ASSIGN(const SealedPart part, read_sealed(file, kChunkMagic, "footer"));
-  const std::string where = fmt::format("footer of {} at byte {}", path, part.offset);
-  BALLAST_ASSIGN(ChunkFooter footer, decode_chunk_footer(part.bytes, part.offset, where));
   return ChunkReader(std::move(file), std::move(footer), part.xxh3);
 }
 

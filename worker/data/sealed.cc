@@ -121,9 +121,9 @@ Status check_chunk_head(std::span<const std::byte> head, const std::string& path
   }
   const auto major = get<uint16_t>(head, 8);
   if (major == kChunkMajor) return {};
-  return Status(
-      Code::kInvalidInput,
-      fmt::format("{} at byte 8: format version {} expected, {} found", path, kChunkMajor, major));
+  return Status(Code::kDataLoss,
+                fmt::format("{} at byte 8: format version {} expected as in the footer, {} found",
+                            path, kChunkMajor, major));
 }
 
 }  // namespace ballast

@@ -33,7 +33,8 @@ struct SealedPart {
 // messages. kDataLoss: cut short, another kind of file, or damaged.
 Result<SealedPart> read_sealed(const Object& file, std::string_view magic, const std::string& what);
 
-// The first kHeadBytes of a chunk.
+// The first kHeadBytes of a chunk, and whether they are those of one whose footer has been read.
+// kDataLoss: they are not.
 [[nodiscard]] std::vector<std::byte> chunk_head(uint16_t minor);
 [[nodiscard]] Status check_chunk_head(std::span<const std::byte> head, const std::string& path);
 

@@ -75,6 +75,19 @@ TEST_F(CorruptionTest, NamesTheFooterAndByteOfAFlippedBit) {
               HasSubstr("footer of " + chunk_ + " at byte " + std::to_string(footer) + ": xxh3 "));
 }
 
+TEST_F(CorruptionTest, NamesTheByteOfAHeadThatIsNotThatOfItsFooter) {
+  flip_bit(chunk_, 8);
+  EXPECT_EQ(load().code(), Code::kDataLoss);
+  EXPECT_THAT(
+      load().to_string(),
+      HasSubstr(chunk_ + " at byte 8: format version 1 expected as in the footer, 0 found"));
+
+  flip_bit(chunk_, 8);
+  flip_bit(chunk_, 0);
+  EXPECT_THAT(load().to_string(),
+              HasSubstr(chunk_ + " at byte 0: \"BLSTchnk\" expected, \"CLSTchnk\" found"));
+}
+
 TEST_F(CorruptionTest, NamesTheManifestOfAFlippedBit) {
   flip_bit(manifest_, 20, 3);
 
