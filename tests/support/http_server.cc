@@ -158,7 +158,12 @@ bool HttpServer::answer(int socket, const HttpAnswer& answer) {
   for (const std::string& line : answer.headers) head += line + "\r\n";
   const std::string_view body =
       std::string_view(answer.body).substr(0, answer.sent.value_or(answer.body.size()));
-  if (!send_all(socket, head + "\r\n") || !send_all(socket, body)) return false;
+  if (!send_all(socket, head + "\r\n")) return false;
+  for (std::string_view left = body; !left.empty();) {
+    const std::string_view piece = left.substr(0, answer.piece);
+    if (!send_all(socket, piece) || !wait(answer.piece_pause)) return false;
+    left.remove_prefix(piece.size());
+  }
   if (answer.hangs) wait(std::chrono::hours(1));
   return body.size() == answer.body.size();
 }

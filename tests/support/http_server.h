@@ -36,6 +36,8 @@ struct HttpAnswer {
   bool hangs = false;               // when that much is sent, nothing more comes
   bool silent = false;              // not even a head is sent
   Duration pause = 0s;              // before the answer
+  size_t piece = SIZE_MAX;          // of the body, sent at a time
+  Duration piece_pause = 0s;        // behind each
 };
 
 // As an object store does: 206, Content-Range, ETag, 412, 416.

@@ -261,14 +261,105 @@ TEST(HttpSource, WaitsAsLongAsTheServerAsks) {
   EXPECT_GE(seconds_since(start), 1);
 }
 
-TEST(HttpSource, EndsAtOnceWhenTheServerAsksForAPauseBehindTheDeadline) {
+TEST(HttpSource, AsksAgainWithinItsDeadlineWhenTheServerAsksForAPauseBehindIt) {
   HttpServer server(after({{.code = 503, .headers = {"Retry-After: 9999999999"}}}));
-  const auto source = open(server);
+  const auto source = open(server, {.deadline = 600ms});
 
   const auto start = std::chrono::steady_clock::now();
-  EXPECT_EQ(failure_of(*source).code(), Code::kUnavailable);
+  EXPECT_TRUE(reads_right(*source));
 
-  EXPECT_LT(seconds_since(start), 1);
+  EXPECT_GE(seconds_since(start), 0.25);  // half of the deadline
+  EXPECT_LT(seconds_since(start), 3);
+}
+
+TEST(HttpSource, SaysThatTheServerAskedForAPauseBehindTheDeadline) {
+  HttpServer server([](const HttpAsked&) {
+    return HttpAnswer{.code = 503, .headers = {"Retry-After: 120"}, .body = "slow down"};
+  });
+  const auto source = open(server, {.deadline = 600ms});
+
+  const auto start = std::chrono::steady_clock::now();
+  const Status status = failure_of(*source);
+
+  EXPECT_GE(seconds_since(start), 0.25);
+  EXPECT_LT(seconds_since(start), 3);
+  EXPECT_GT(server.requests(), 1u);
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  EXPECT_THAT(
+      status.to_string(),
+      AllOf(HasSubstr("slow down"), HasSubstr("the server asks for a pause of 120 s"),
+            HasSubstr("the server has too much to do"), Not(HasSubstr("is the server up"))));
+}
+
+// The whole object in pieces, one in 50 ms.
+HttpServer::Handler in_pieces(size_t piece) {
+  return [piece](const HttpAsked& asked) {
+    HttpAnswer answer = answer_with(asked, kWhole);
+    answer.piece = piece;
+    answer.piece_pause = 50ms;
+    return answer;
+  };
+}
+
+TEST(HttpSource, EndsNoReadThatGetsOn) {
+  HttpServer server(in_pieces(5'000));  // a second in all
+  const auto source = open(server, {.deadline = 500ms});
+
+  std::string whole(kWhole.size(), '\0');
+  const Status status = read(*source, 0, whole);
+
+  EXPECT_TRUE(status.ok()) << status.to_string();
+  EXPECT_EQ(whole, kWhole);
+  EXPECT_EQ(server.requests(), 1u);
+}
+
+TEST(HttpSource, EndsNoReadThatWaitsForItsTurnBehindOneThatGetsOn) {
+  HttpServer server(in_pieces(5'000));
+  const auto source = open(server, {.deadline = 500ms, .reads_most = 1});
+
+  std::vector<std::string> whole(2, std::string(kWhole.size(), '\0'));
+  std::latch both(2);
+  for (std::string& each : whole) {
+    source->read("object", 0, std::as_writable_bytes(std::span(each)), [&](const Status& status) {
+      EXPECT_TRUE(status.ok()) << status.to_string();
+      both.count_down();
+    });
+  }
+  both.wait();
+
+  EXPECT_EQ(whole[0], kWhole);
+  EXPECT_EQ(whole[1], kWhole);
+}
+
+TEST(HttpSource, EndsAReadThatTrickles) {
+  HttpServer server(in_pieces(1));
+  const auto source = open(server, {.deadline = 500ms});
+
+  const auto start = std::chrono::steady_clock::now();
+  const Status status = failure_of(*source);
+
+  EXPECT_LT(seconds_since(start), 3);
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  EXPECT_THAT(status.to_string(), HasSubstr("of 5000 bytes came, and hardly one more for"));
+}
+
+// Each attempt gets on for as long as it lasts, and none further than the one before.
+TEST(HttpSource, EndsAReadThatAlwaysBreaksOffAtTheSamePlace) {
+  const auto pieces = in_pieces(20'000);
+  HttpServer server([&](const HttpAsked& asked) {
+    HttpAnswer answer = pieces(asked);
+    answer.sent = 60'000;
+    return answer;
+  });
+  const auto source = open(server, {.deadline = 500ms});
+
+  std::string whole(kWhole.size(), '\0');
+  const auto start = std::chrono::steady_clock::now();
+  const Status status = read(*source, 0, whole);
+
+  EXPECT_LT(seconds_since(start), 5);
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  EXPECT_THAT(status.to_string(), HasSubstr("attempts in"));
 }
 
 TEST(HttpSource, FollowsToAnotherServer) {

@@ -88,7 +88,9 @@ void HttpLoop::run() {
     start_due(monotonic_now());
     int running = 0;
     curl_multi_perform(multi_, &running);
+    note_progress(monotonic_now());
     read_results(monotonic_now());
+    end_overdue(monotonic_now());
     hedge_slow(monotonic_now());
     say_slow(monotonic_now());
     expire(waiting_, monotonic_now());
@@ -135,6 +137,7 @@ Duration HttpLoop::until_next(Time now) const {
   const std::optional<Duration> slow = pace_.slow_after();
   for (const TaskPointer& task : active_) {
     if (slow && may_hedge(*task)) next = std::min(next, task->transfers.front()->started() + *slow);
+    for (const auto& transfer : task->transfers) next = std::min(next, due_by(*transfer));
   }
   return std::max<Duration>(next - now, 1ms);
 }
@@ -165,16 +168,14 @@ void HttpLoop::start_due(Time now) {
 }
 
 void HttpLoop::start_transfer(HttpTask& task, bool beside, Time now) {
-  if (!task.begun) task.begun = now;
+  if (!task.begun) task.begun = task.got_on = now;
   const auto pin = pins_.find(task.request.url);
-  const HttpTransfer::Options options{
-      .limits = limits_,
-      .access = access_,
-      .dialect = dialect_,
-      .left = std::max<Duration>(*task.begun + limits_.deadline - now, 1ms),
-      .beside = beside,
-      .fresh = beside || task.fresh,
-      .etag = pin == pins_.end() ? "" : pin->second.etag};
+  const HttpTransfer::Options options{.limits = limits_,
+                                      .access = access_,
+                                      .dialect = dialect_,
+                                      .beside = beside,
+                                      .fresh = beside || task.fresh,
+                                      .etag = pin == pins_.end() ? "" : pin->second.etag};
   auto transfer = std::make_unique<HttpTransfer>(task, task.request, options);
   curl_multi_add_handle(multi_, transfer->handle());
   task.transfers.push_back(std::move(transfer));
@@ -205,15 +206,47 @@ void HttpLoop::hedge_slow(Time now) {
   }
 }
 
+void HttpLoop::note_progress(Time now) {
+  for (const TaskPointer& task : active_) {
+    for (const auto& transfer : task->transfers) {
+      if (!transfer->gets_on(now)) continue;
+      last_got_on_ = now;
+      if (transfer->filled() < task->furthest + kProgressBytes) continue;
+      task->furthest = transfer->filled();
+      task->got_on = now;
+    }
+  }
+}
+
+// An attempt that catches up with one before it may go on, though the read has not got on.
+Time HttpLoop::due_by(const HttpTransfer& transfer) const {
+  return std::max(transfer.task().got_on, transfer.got_on()) + limits_.deadline;
+}
+
+HttpTransfer* HttpLoop::find_overdue(Time now) const {
+  for (const TaskPointer& task : active_) {
+    for (const auto& transfer : task->transfers) {
+      if (now >= due_by(*transfer)) return transfer.get();
+    }
+  }
+  return nullptr;
+}
+
+void HttpLoop::end_overdue(Time now) {
+  while (HttpTransfer* overdue = find_overdue(now)) {
+    fail_attempt(overdue->task(), *overdue, overdue->judge_overdue(limits_.deadline), now);
+  }
+}
+
 // Reads that wait for their turn behind a server that gives nothing at all.
 void HttpLoop::expire(TasksByTime& tasks, Time now) {
   while (!tasks.empty() && now - tasks.begin()->first > limits_.deadline &&
-         now - last_good_ > limits_.deadline) {
+         now - last_got_on_ > limits_.deadline) {
     TaskPointer task = take_first(tasks);
     const std::string at = task->request.to_string();
     const std::string last = last_trouble_.ok() ? "" : "; the last: " + last_trouble_.to_string();
     end(std::move(task),
-        Status(Code::kUnavailable, fmt::format("{}: no read has worked for {:.0f} s{}", at,
+        Status(Code::kUnavailable, fmt::format("{}: no read has got on for {:.0f} s{}", at,
                                                to_seconds(limits_.deadline), last)));
   }
 }
@@ -256,7 +289,7 @@ void HttpLoop::succeed(HttpTask& task, HttpTransfer& winner, Time now) {
     const bool is_large = request.into.size() >= largest_read_ / 2;
     pace_.on_good(is_large ? std::optional(now - winner.started()) : std::nullopt);
   }
-  last_good_ = now;
+  last_got_on_ = now;
   reached_ = true;
   const bool beside = winner.is_beside();
   const Buffer own = winner.own();
@@ -285,19 +318,29 @@ void HttpLoop::fail_attempt(HttpTask& task, HttpTransfer& transfer, HttpVerdict 
   task.trouble = verdict.status;
   task.hedged = false;
   task.fresh = verdict.fresh;
-  const Duration pause =
-      from_seconds(random_.uniform() * to_seconds(pace_.pause_after(task.attempts)));
-  const Time due = now + std::max(pause, verdict.wait);
+  const Time due = now + pause_of(task, verdict.wait, now);
   TaskPointer failed = take_active(task);
-  if (due - *failed->begun >= deadline()) {
+  if (due - failed->got_on >= deadline()) {
     const std::string effort = fmt::format(
-        "{} {} in {:.0f} s: is the server up, and the address right?", failed->attempts,
-        failed->attempts == 1 ? "attempt" : "attempts", to_seconds(now - *failed->begun));
+        "{} {} in {:.0f} s: {}", failed->attempts, failed->attempts == 1 ? "attempt" : "attempts",
+        to_seconds(now - *failed->begun),
+        verdict.wait > 0s ? "the server has too much to do"
+                          : "is the server up, and the address right?");
     return end(std::move(failed), std::move(verdict.status).because(effort));
   }
   resting_.emplace(due, std::move(failed));
   std::lock_guard lock(mutex_);
   ++counters_.retries;
+}
+
+// A server may ask for more than there is left: then it is half of that, and asked again in the
+// other half. To end at once would make its 120 s fatal; to wait for them would outlast the
+// deadline.
+Duration HttpLoop::pause_of(const HttpTask& task, Duration asked, Time now) {
+  const Duration left = task.got_on + deadline() - now;
+  const Duration pause =
+      from_seconds(random_.uniform() * to_seconds(pace_.pause_after(task.attempts)));
+  return std::max(pause, asked < left ? asked : left / 2);
 }
 
 Duration HttpLoop::deadline() const {
@@ -312,7 +355,7 @@ void HttpLoop::say_slow(Time now) {
   const HttpTask* oldest = nullptr;
   const auto look_at = [&](const HttpTask& task) {
     const bool slow =
-        now - *task.begun >= kPatience && (task.attempts > 0 || now - last_good_ >= kPatience);
+        now - *task.begun >= kPatience && (task.attempts > 0 || now - last_got_on_ >= kPatience);
     if (slow && (oldest == nullptr || *task.begun < *oldest->begun)) oldest = &task;
   };
   for (const TaskPointer& task : active_) look_at(*task);
@@ -322,12 +365,17 @@ void HttpLoop::say_slow(Time now) {
 
 void HttpLoop::say(const HttpTask& task, Time now) {
   last_said_ = now;
-  const std::string what =
-      task.attempts > 0 ? task.trouble.to_string() : task.request.to_string() + ": no answer yet";
+  std::string what = task.trouble.to_string();
+  if (task.attempts == 0) {
+    const uint64_t filled = task.transfers.front()->filled();
+    what = task.request.to_string();
+    what += filled == 0 ? ": no answer yet"
+                        : fmt::format(": {} of {} bytes yet", filled, task.request.into.size());
+  }
   log::warn("{}: {} {} in {:.0f} s, given up after {:.0f} s", what,
             task.attempts + task.transfers.size(),
             task.attempts + task.transfers.size() == 1 ? "attempt" : "attempts",
-            to_seconds(now - *task.begun), to_seconds(deadline()));
+            to_seconds(now - *task.begun), to_seconds(task.got_on - *task.begun + deadline()));
 }
 
 void HttpLoop::drop_transfers(HttpTask& task) {

@@ -26,6 +26,8 @@ namespace ballast {
 struct HttpTask {
   HttpRequest request;
   std::optional<Time> begun;  // the first attempt
+  Time got_on{};              // then, and whenever an attempt has kProgressBytes more than ever
+  uint64_t furthest = 0;      // bytes, at got_on
   uint32_t attempts = 0;      // that failed
   Status trouble = {};        // of the last of them
   bool hedged = false;
@@ -63,11 +65,16 @@ class HttpLoop {
   void start_transfer(HttpTask& task, bool beside, Time now);
   void hedge_slow(Time now);
   [[nodiscard]] bool may_hedge(const HttpTask& task) const;
+  void note_progress(Time now);
+  void end_overdue(Time now);
+  [[nodiscard]] HttpTransfer* find_overdue(Time now) const;
+  [[nodiscard]] Time due_by(const HttpTransfer& transfer) const;
   void expire(TasksByTime& tasks, Time now);
   void read_results(Time now);
   void on_result(HttpTransfer& transfer, int result, Time now);
   void succeed(HttpTask& task, HttpTransfer& winner, Time now);
   void fail_attempt(HttpTask& task, HttpTransfer& transfer, HttpVerdict verdict, Time now);
+  [[nodiscard]] Duration pause_of(const HttpTask& task, Duration asked, Time now);
   [[nodiscard]] Duration deadline() const;
   void say_slow(Time now);
   void say(const HttpTask& task, Time now);
@@ -90,7 +97,7 @@ class HttpLoop {
   std::map<std::string, HttpPin> pins_;  // by url
   ReadPace pace_;
   bool reached_ = false;  // somebody has answered, with whatever
-  Time last_good_;
+  Time last_got_on_;      // any read
   Time last_said_;
   Status last_trouble_;
   uint64_t hedged_bytes_ = 0;

@@ -130,10 +130,10 @@ void HttpTransfer::set_options(const Options& options) {
   set(CURLOPT_PROXY, options.access.proxy.c_str());
   if (!options.access.ca_file.empty()) set(CURLOPT_CAINFO, options.access.ca_file.c_str());
   set(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(limits.connect));
-  // Less than a byte a second for so long; the deadline ends what trickles.
+  // Less than a byte a second for so long. What trickles, and whatever else takes too long, is
+  // ended by the loop: libcurl's time-outs are of all of a transfer, however well it gets on.
   set(CURLOPT_LOW_SPEED_LIMIT, 1L);
   set(CURLOPT_LOW_SPEED_TIME, std::max<long>(1, static_cast<long>(to_seconds(limits.stall))));
-  set(CURLOPT_TIMEOUT_MS, milliseconds(options.left));
   set(CURLOPT_WRITEFUNCTION, &HttpTransfer::on_body);
   set(CURLOPT_WRITEDATA, this);
   set(CURLOPT_HEADERFUNCTION, &HttpTransfer::on_header);
@@ -244,6 +244,13 @@ bool HttpTransfer::was_connected() const {
   return microseconds > 0;
 }
 
+bool HttpTransfer::gets_on(Time now) {
+  if (filled_ - filled_then_ < kProgressBytes) return false;
+  filled_then_ = filled_;
+  got_on_ = now;
+  return true;
+}
+
 // ---------------------------------------------------------------- what it means
 
 HttpVerdict HttpTransfer::judge(int result, const HttpPin* pin) const {
@@ -260,7 +267,15 @@ HttpVerdict HttpTransfer::judge(int result, const HttpPin* pin) const {
             .may_pass = true,
             .fresh = true};
   }
-  if (code != 0 && code != 200 && code != 206) return judge_refusal(code);
+  if (code != 0 && code != 200 && code != 206) {
+    HttpVerdict verdict = judge_refusal(code);
+    if (!verdict.may_pass || wait_ == 0s) return verdict;
+    verdict.wait = wait_;
+    verdict.status =
+        std::move(verdict.status)
+            .because(fmt::format("the server asks for a pause of {:.0f} s", to_seconds(wait_)));
+    return verdict;
+  }
   if (result != CURLE_OK && !size_known_) return judge_failure(result);
   return judge_data(code, pin);
 }
@@ -286,8 +301,20 @@ HttpVerdict HttpTransfer::judge_refusal(long code) const {
   HttpVerdict verdict = fails(Code::kUnavailable, what);
   verdict.may_pass = true;
   verdict.overloaded = code == 429 || code == 503;
-  verdict.wait = wait_;
   return verdict;
+}
+
+HttpVerdict HttpTransfer::judge_overdue(Duration without) const {
+  const std::string what = filled_ == 0 ? "nothing came"
+                                        : fmt::format("{} of {} bytes came, and hardly one more",
+                                                      filled_, request_.into.size());
+  return {
+      .status = Status(Code::kUnavailable, fmt::format("{}: {} for {:.0f} s", request_.to_string(),
+                                                       what, to_seconds(without))),
+      .may_pass = true,
+      .overloaded = true,
+      .fresh = true,
+      .unreached = !was_connected()};
 }
 
 HttpVerdict HttpTransfer::judge_failure(int result) const {

@@ -52,7 +52,6 @@ class HttpTransfer {
     const HttpLimits& limits;
     const HttpAccess& access;
     const HttpDialect& dialect;
-    Duration left;        // until the request's deadline
     bool beside = false;  // into memory of its own, because another one fills the request's
     bool fresh = false;   // on a new connection
     std::string etag;     // the object must still have; empty: any
@@ -67,7 +66,10 @@ class HttpTransfer {
   [[nodiscard]] HttpTask& task() const { return task_; }
   [[nodiscard]] Time started() const { return started_; }
   [[nodiscard]] bool is_beside() const { return beside_; }
-  [[nodiscard]] bool has_begun_to_answer() const { return filled_ > 0; }
+  [[nodiscard]] uint64_t filled() const { return filled_; }  // bytes of the data
+  // kProgressBytes have come since the last time.
+  [[nodiscard]] bool gets_on(Time now);
+  [[nodiscard]] Time got_on() const { return got_on_; }
   [[nodiscard]] const Buffer& own() const { return own_; }
   [[nodiscard]] const std::string& etag() const { return etag_; }
   // Of the whole object, where the answer says it.
@@ -76,6 +78,8 @@ class HttpTransfer {
 
   // `result`: libcurl's, of the transfer that has ended.
   [[nodiscard]] HttpVerdict judge(int result, const HttpPin* pin) const;
+  // Of one that has not ended and has no more time.
+  [[nodiscard]] HttpVerdict judge_overdue(Duration without) const;
 
  private:
   static size_t on_body(char* data, size_t size, size_t count, void* self);
@@ -99,6 +103,8 @@ class HttpTransfer {
   Buffer own_;
   std::span<std::byte> out_;  // the request's memory, or own_
   size_t filled_ = 0;
+  size_t filled_then_ = 0;   // at got_on_
+  Time got_on_{};            // the epoch: never
   bool size_known_ = false;  // and the body is of no interest
   std::string wrong_;        // why the body is not what was asked for
   bool no_ranges_ = false;
