@@ -4,8 +4,8 @@
 Rows of 784 values, u8 (widened and scaled to floats) and f32, in memory, full shuffle, batches of
 128. DataLoader over a Dataset of single rows, as its tutorial has it, with 0 and 2 worker processes,
 and given whole index batches (batch_size=None with a BatchSampler), which few do. Rows/s of wall
-time, medians of the rounds; loader_bench takes its turn in each round. Bound: >= 3x DataLoader (the
-faster of 0 and 2 workers), or exit code 1.
+time, of an epoch whose workers stand since the one before, medians of the rounds; loader_bench takes
+its turn in each round. Bound: >= 3x DataLoader (the faster of 0 and 2 workers), or exit code 1.
 
     bench/peers/dataloader.py [--rounds 5]
     bench/peers/dataloader.py --smoke     few rows, nothing is judged; without PyTorch a skip (77)

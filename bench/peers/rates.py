@@ -6,11 +6,14 @@ import time
 
 
 def rows_per_second(loader, expected, rows_of):
-    """Of one pass over `loader`; rows_of(batch) is how many rows a batch has."""
-    start = time.monotonic()
-    count = sum(rows_of(batch) for batch in loader)
-    assert count == expected, f"{count} rows, {expected} expected"
-    return count / (time.monotonic() - start)
+    """Of the second pass over `loader`: the first one starts its workers and warms what it keeps, as
+    ours is open and warm before its clock starts. rows_of(batch) is how many rows a batch has."""
+    for _ in range(2):
+        start = time.monotonic()
+        count = sum(rows_of(batch) for batch in loader)
+        seconds = time.monotonic() - start
+        assert count == expected, f"{count} rows, {expected} expected"
+    return count / seconds
 
 
 def ours(program, smoke, pattern):

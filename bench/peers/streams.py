@@ -6,7 +6,8 @@ Samples of 160 B, 3 KB and 100 KB (f32 values and a label), page cache warm. Bes
 DataLoader over a memory map given whole index batches, MosaicML Streaming and WebDataset, each with
 0 and 2 worker processes, the faster counting; and numpy's fancy indexing of as many rows as
 stream_bench has, all in memory, by batches of a permutation: nothing is read, verified or planned.
-Rows/s of wall time, medians of the rounds; stream_bench takes its turn in each round. Bounds: ahead
+Rows/s of wall time, each of the second epoch of one loader, so that no start of workers counts;
+medians of the rounds; stream_bench takes its turn in each round. Bounds: ahead
 in each (> 1x), 1.2x of numpy for 160 B and 3 KB, or exit code 1.
 
     bench/peers/streams.py [--rounds 5]
@@ -76,7 +77,8 @@ def mosaic(folder, rows, labels, batch, workers):
                 out.write({"x": row, "y": int(label)})
     streaming.base.util.clean_stale_shared_memory()
     dataset = streaming.StreamingDataset(local=str(path), shuffle=True, batch_size=batch)
-    return streaming.StreamingDataLoader(dataset, batch_size=batch, num_workers=workers)
+    return streaming.StreamingDataLoader(dataset, batch_size=batch, num_workers=workers,
+                                         persistent_workers=workers > 0)
 
 
 def web(folder, rows, labels, batch, workers):
@@ -93,21 +95,26 @@ def web(folder, rows, labels, batch, workers):
                .map(lambda sample: (numpy.frombuffer(sample["x.bin"], numpy.float32),
                                     int.from_bytes(sample["y.bin"], "little")))
                .batched(batch))
-    return webdataset.WebLoader(dataset, batch_size=None, num_workers=workers)
+    return webdataset.WebLoader(dataset, batch_size=None, num_workers=workers,
+                                persistent_workers=workers > 0)
 
 
 NUMPY = "numpy, rows in memory"
 PEERS = {"DataLoader, memory map": dataloader, "MosaicML Streaming": mosaic, "WebDataset": web}
 
 
-def fancy_indexing(width, count, batch):
-    """rows/s of one thread"""
-    random = numpy.random.default_rng(1)
-    rows, labels = random.random((count, width), numpy.float32), numpy.arange(count)
-    order = random.permutation(count)
-    batches = ((rows[order[first:first + batch]], labels[order[first:first + batch]])
-               for first in range(0, count, batch))
-    return rows_per_second(batches, count, rows_of)
+class FancyIndexing:
+    """Batches of rows in memory, in one order that is known before."""
+
+    def __init__(self, width, count, batch):
+        random = numpy.random.default_rng(1)
+        self.rows = random.random((count, width), numpy.float32)
+        self.labels = numpy.arange(count)
+        order = random.permutation(count)
+        self.batches = [order[first:first + batch] for first in range(0, count, batch)]
+
+    def __iter__(self):
+        return ((self.rows[batch], self.labels[batch]) for batch in self.batches)
 
 
 def rows_of(batch):
@@ -136,7 +143,8 @@ def measure(options, folder):
                 measured[shape].setdefault(name, []).append(max(speeds))
             width, _, batch = SHAPES[shape]
             count = IN_MEMORY[shape] // (1000 if options.smoke else 1)
-            measured[shape].setdefault(NUMPY, []).append(fancy_indexing(width, count, batch))
+            speed = rows_per_second(FancyIndexing(width, count, batch), count, rows_of)
+            measured[shape].setdefault(NUMPY, []).append(speed)
     return measured
 
 
