@@ -46,7 +46,9 @@ class ObjectStore:
         self.chances = chances
         self.counts = collections.Counter()
         self.objects = {}
-        self.random, self.lock = random.Random(seed), threading.Lock()
+        # Two: which answer has which fault follows from the seed and its number alone.
+        self.random, self.jitter = random.Random(seed), random.Random(seed + 1)
+        self.lock = threading.Lock()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.server.daemon_threads = True
         if tls is not None:
@@ -79,7 +81,7 @@ class ObjectStore:
 
     def pause(self):
         with self.lock:
-            jitter = self.random.random() * self.jitter_ms
+            jitter = self.jitter.random() * self.jitter_ms
         time.sleep((self.delay_ms + jitter) / 1000)
 
     def wait_for_link(self, count):
