@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <thread>
+#include <type_traits>
 
 #include "common/base/check.h"
 #include "common/base/hash.h"
@@ -16,15 +17,63 @@
 // reader   reads and verifies blocks into free slots
 // caller   copies rows, gives slots back
 namespace ballast::bench {
+namespace {
+
+constexpr uint64_t kTileBytes = 16u << 10;    // of a batch's rows: half of the first cache
+constexpr uint64_t kPieceBytes = 256u << 10;  // read and hashed at a time: in the second cache
+
+// Asks for a row that comes soon, so that it is in the cache then.
+void ask_for(const std::byte* row, uint64_t bytes) {
+  constexpr uint64_t kMost = 2048;  // the processor follows longer runs by itself
+  const uint64_t most = std::min(bytes, kMost);
+  for (uint64_t at = 0; at < most; at += 64) __builtin_prefetch(row + at);
+  __builtin_prefetch(row + most - 1);  // rows begin anywhere in a line
+}
+
+// One column of `count` rows: copy(row of the block, row of the batch), `width` values each. A
+// width of 13 or 26 is known to the compiler.
+template <typename Value, typename Places>
+void copy_column(const Places* places, uint32_t count, const std::vector<const std::byte*>& at,
+                 uint32_t width, float* out, uint32_t stride) {
+  constexpr uint32_t kAhead = 8;
+  const auto copy = [&](auto known) {
+    const uint32_t values = known() == 0 ? width : known();
+    const uint64_t bytes = values * sizeof(Value);
+    for (uint32_t i = 0; i < count; ++i) {
+      const auto& ahead = places[i + kAhead];  // the order has so many more at its end
+      ask_for(at[ahead.slot] + ahead.row * bytes, bytes);
+      const std::byte* row = at[places[i].slot] + places[i].row * bytes;
+      float* to = out + uint64_t{i} * stride;
+      if constexpr (std::is_same_v<Value, float>) {
+        std::memcpy(to, row, bytes);
+      } else {
+        const auto* from = reinterpret_cast<const Value*>(row);
+        for (uint32_t k = 0; k < values; ++k) to[k] = static_cast<float>(from[k]);
+      }
+    }
+  };
+  switch (width) {
+    case 1:
+      return copy(std::integral_constant<uint32_t, 1>());
+    case 13:
+      return copy(std::integral_constant<uint32_t, 13>());
+    case 26:
+      return copy(std::integral_constant<uint32_t, 26>());
+    default:
+      return copy(std::integral_constant<uint32_t, 0>());
+  }
+}
+
+}  // namespace
 
 BareStream::BareStream(const Dataset& dataset, const std::vector<uint64_t>& order, const Rows& rows)
-    : rows_(rows), labels_(new float[rows.batch]) {
+    : rows_(rows) {
   for (size_t i = 0; i < kBatches; ++i) {
     batches_.emplace_back(new float[size_t{rows.batch} * rows.width()]);
+    labels_.emplace_back(new float[rows.batch]);
   }
   open_blocks(dataset);
   plan(order);
-  for (Buffer& slot : slots_) free_.push_back(slot.data());
 }
 
 BareStream::~BareStream() {
@@ -38,8 +87,7 @@ void BareStream::open_blocks(const Dataset& dataset) {
     const ChunkReader chunk = ChunkReader::open(dataset, c).value();
     for (const BlockPlace& place : dataset.blocks_of(c)) {
       const BlockSpec& spec = chunk.footer().blocks[place.index_in_chunk];
-      Block block{files_.back(), place.stored.offset, place.stored.bytes, place.stored.xxh3, {}, 0,
-                  nullptr};
+      Block block{files_.back(), place.stored.offset, place.stored.bytes, place.stored.xxh3, {}, 0};
       for (const BufferSpec& buffer : spec.buffers) block.columns.push_back(buffer.offset);
       slot_bytes_ = std::max(slot_bytes_, block.bytes);
       first_rows_.push_back(place.first_row);
@@ -50,117 +98,136 @@ void BareStream::open_blocks(const Dataset& dataset) {
 
 // Where each row lies, when each block is needed, and as many slots as blocks live at a time.
 void BareStream::plan(const std::vector<uint64_t>& order) {
+  place_rows(order);
+  place_blocks();
+  for (Place& place : order_) place.slot = slot_of_[place.slot];
+  constexpr size_t kAhead = 8;  // of copy_column
+  for (size_t i = 0; i < kAhead; ++i) order_.push_back(order_.back());
+}
+
+// order_, with blocks for slots, and tiles_.
+void BareStream::place_rows(const std::vector<uint64_t>& order) {
+  const uint64_t width_bytes = rows_.width() * sizeof(float);
+  const auto tile_rows = static_cast<uint32_t>(std::max<uint64_t>(8, kTileBytes / width_bytes));
   std::vector<bool> used(blocks_.size());
-  std::vector<uint64_t> first_use;
   for (uint64_t row : order) {
+    const uint64_t number = order_.size();
+    const bool begins = number % rows_.batch % tile_rows == 0;
+    if (begins) tiles_.push_back({number, 0, 0, 0});
     const auto after = std::upper_bound(first_rows_.begin(), first_rows_.end(), row);
     const auto block = static_cast<uint32_t>(after - first_rows_.begin()) - 1;
-    if (!used[block]) {
-      first_uses_.push_back(block);
-      first_use.push_back(order_.size());
-    }
+    if (!used[block]) first_uses_.push_back(block);
     used[block] = true;
     order_.push_back({block, static_cast<uint32_t>(row - first_rows_[block])});
-    blocks_[block].last_use = order_.size() - 1;
-  }
-  std::vector<uint64_t> last_uses;
-  for (const Block& block : blocks_) last_uses.push_back(block.last_use);
-  std::sort(last_uses.begin(), last_uses.end());
-  size_t live_most = 0;
-  for (size_t i = 0; i < first_use.size(); ++i) {
-    const auto gone = std::lower_bound(last_uses.begin(), last_uses.end(), first_use[i]);
-    live_most = std::max(live_most, i + 1 - static_cast<size_t>(gone - last_uses.begin()));
-  }
-  for (size_t i = 0; i < live_most + kBlocksAhead; ++i) {
-    slots_.push_back(map_rows(slot_bytes_).value());
+    blocks_[block].last_use = number;
+    ++tiles_.back().count;
+    tiles_.back().blocks_read = static_cast<uint32_t>(first_uses_.size());
   }
 }
 
+// A block takes the slot of the one that was left so many blocks before: as many slots as blocks
+// live at a time, and those read ahead.
+void BareStream::place_blocks() {
+  std::vector<uint32_t> leaving = first_uses_;
+  std::sort(leaving.begin(), leaving.end(),
+            [this](uint32_t a, uint32_t b) { return blocks_[a].last_use < blocks_[b].last_use; });
+  uint32_t left = 0;
+  size_t live_most = 0;
+  for (Tile& tile : tiles_) {
+    live_most = std::max<size_t>(live_most, tile.blocks_read - left);
+    while (left < leaving.size() && blocks_[leaving[left]].last_use < tile.first + tile.count) {
+      ++left;
+    }
+    tile.blocks_left = left;
+  }
+  const size_t slots = std::min(live_most + kBlocksAhead, first_uses_.size());
+  for (size_t i = 0; i < slots; ++i) slots_.push_back(map_rows(slot_bytes_).value());
+  slot_of_.resize(blocks_.size());
+  for (size_t i = 0; i < first_uses_.size(); ++i) {
+    slot_of_[first_uses_[i]] = i < slots ? static_cast<uint32_t>(i) : slot_of_[leaving[i - slots]];
+  }
+  for (auto* at : {&floats_at_, &integers_at_, &labels_at_}) at->assign(slots, slots_[0].data());
+}
+
 void BareStream::read_blocks() {
-  for (uint32_t index : first_uses_) {
-    Block& block = blocks_[index];
-    std::byte* slot = nullptr;
+  for (uint32_t i = 0; i < first_uses_.size(); ++i) {
+    const Block& block = blocks_[first_uses_[i]];
+    std::byte* slot = slots_[slot_of_[first_uses_[i]]].data();
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return !free_.empty(); });
-      slot = free_.back();
-      free_.pop_back();
+      changed_.wait(lock, [&] { return i < slots_.size() + left_; });
     }
-    const ssize_t got = pread(block.file, slot, block.bytes, static_cast<off_t>(block.offset));
-    BALLAST_CHECK(got == static_cast<ssize_t>(block.bytes));
-    BALLAST_CHECK(xxh3(std::span<const std::byte>(slot, block.bytes)) == block.xxh3);
+    Hasher hasher;
+    for (uint64_t at = 0; at < block.bytes; at += kPieceBytes) {
+      const uint64_t bytes = std::min(kPieceBytes, block.bytes - at);
+      const ssize_t got =
+          pread(block.file, slot + at, bytes, static_cast<off_t>(block.offset + at));
+      BALLAST_CHECK(got == static_cast<ssize_t>(bytes));
+      hasher.add(std::span<const std::byte>(slot + at, bytes));
+    }
+    BALLAST_CHECK(hasher.digest() == block.xxh3);
     {
       std::lock_guard lock(mutex_);
-      block.memory = slot;
+      ++read_;
     }
     changed_.notify_one();
   }
 }
 
-std::byte* BareStream::wait_for(const Block& block) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return block.memory != nullptr; });
-  return block.memory;
+void BareStream::wait_for(const Tile& tile) {
+  if (known_ == tile.blocks_read) return;
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return read_ >= tile.blocks_read; });
+  }
+  for (; known_ < tile.blocks_read; ++known_) {
+    const Block& block = blocks_[first_uses_[known_]];
+    const uint32_t slot = slot_of_[first_uses_[known_]];
+    const std::byte* memory = slots_[slot].data();
+    floats_at_[slot] = memory + block.columns.front();
+    integers_at_[slot] = memory + block.columns[rows_.integers > 0 ? 1 : 0];
+    labels_at_[slot] = memory + block.columns.back();
+  }
 }
 
-void BareStream::give_back(Block& block) {
+void BareStream::give_back(const Tile& tile) {
   {
     std::lock_guard lock(mutex_);
-    free_.push_back(block.memory);
-    block.memory = nullptr;
+    left_ = tile.blocks_left;
   }
   changed_.notify_one();
 }
 
-void BareStream::epoch() {
+void BareStream::epoch(const EachBatch& each) {
+  read_ = left_ = known_ = 0;
   std::jthread reader([this] { read_blocks(); });
-  known_.assign(blocks_.size(), nullptr);
-  for (uint64_t first = 0; first < order_.size(); first += rows_.batch) {
-    const uint64_t count = std::min<uint64_t>(rows_.batch, order_.size() - first);
-    current_ = (current_ + 1) % kBatches;
-    for (uint64_t i = 0; i < count; ++i) {
-      constexpr uint64_t kAhead = 8;
-      if (first + i + kAhead < order_.size()) ask_for(order_[first + i + kAhead]);
-      copy_row(first + i, i);
-    }
+  uint32_t left = 0;
+  size_t current = 0;
+  uint32_t filled = 0;  // rows of the current batch
+  for (const Tile& tile : tiles_) {
+    float* features = batches_[current].get();
+    float* labels = labels_[current].get();
+    wait_for(tile);
+    copy_tile(tile, features + size_t{filled} * rows_.width(), labels + filled);
+    if (tile.blocks_left != left) give_back(tile);
+    left = tile.blocks_left;
+    filled += tile.count;
+    if (filled < rows_.batch && &tile != &tiles_.back()) continue;
+    each({features, size_t{filled} * rows_.width()}, {labels, filled});
+    current = (current + 1) % kBatches;
+    filled = 0;
   }
 }
 
-// A row that comes soon, so that it is in the cache then.
-void BareStream::ask_for(const Place& place) const {
-  const std::byte* memory = known_[place.block];
-  if (memory == nullptr) return;
-  const Block& block = blocks_[place.block];
-  const auto ask = [&](uint64_t at, uint64_t bytes) {
-    const std::byte* row = memory + at + place.row * bytes;
-    for (uint64_t line = 0; line < std::min<uint64_t>(bytes, 2048); line += 64) {
-      __builtin_prefetch(row + line);
-    }
-  };
-  ask(block.columns[0], rows_.floats * sizeof(float));
-  if (rows_.integers > 0) ask(block.columns[1], rows_.integers * sizeof(int32_t));
-}
-
-void BareStream::copy_row(uint64_t number, size_t i) {
-  const Place place = order_[number];
-  Block& block = blocks_[place.block];
-  if (known_[place.block] == nullptr) known_[place.block] = wait_for(block);
-  const std::byte* memory = known_[place.block];
-  float* out = batches_[current_].get() + i * rows_.width();
-  std::memcpy(out, memory + block.columns[0] + place.row * rows_.floats * sizeof(float),
-              rows_.floats * sizeof(float));
+void BareStream::copy_tile(const Tile& tile, float* out, float* labels) {
+  const Place* places = order_.data() + tile.first;
+  const uint32_t width = rows_.width();
+  copy_column<float>(places, tile.count, floats_at_, rows_.floats, out, width);
   if (rows_.integers > 0) {
-    const auto* ids = reinterpret_cast<const int32_t*>(memory + block.columns[1]) +
-                      size_t{place.row} * rows_.integers;
-    for (uint32_t k = 0; k < rows_.integers; ++k) {
-      out[rows_.floats + k] = static_cast<float>(ids[k]);
-    }
+    copy_column<int32_t>(places, tile.count, integers_at_, rows_.integers, out + rows_.floats,
+                         width);
   }
-  std::memcpy(&labels_[i], memory + block.columns.back() + place.row * sizeof(float),
-              sizeof(float));
-  if (block.last_use != number) return;
-  known_[place.block] = nullptr;
-  give_back(block);
+  copy_column<float>(places, tile.count, labels_at_, 1, labels, 1);
 }
 
 }  // namespace ballast::bench
