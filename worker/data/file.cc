@@ -191,10 +191,10 @@ Status replace_file(const std::string& folder, const std::string& name,
   const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor < 0) return write_error("create " + temporary);
   Status written = write_all(descriptor, bytes, "write " + temporary);
-  if (written.ok() && ::fsync(descriptor) < 0) written = system_error("fsync " + temporary);
+  if (written.ok() && ::fsync(descriptor) < 0) written = write_error("fsync " + temporary);
   ::close(descriptor);
   if (written.ok() && ::rename(temporary.c_str(), path.c_str()) < 0) {
-    written = system_error("rename " + temporary + " to " + path);
+    written = write_error("rename " + temporary + " to " + path);
   }
   if (!written.ok()) {
     ::unlink(temporary.c_str());

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "common/base/hash.h"
+#include "common/base/utf8.h"
 #include "common/wire/chunk/chunk_format.h"
 
 namespace ballast {
@@ -33,16 +34,7 @@ void put_text(std::span<std::byte> bytes, size_t offset, std::string_view text) 
 
 // Bytes from outside, fit for a message.
 std::string printable(std::span<const std::byte> bytes) {
-  std::string text;
-  for (std::byte byte : bytes) {
-    const char c = static_cast<char>(byte);
-    if (c >= ' ' && c <= '~' && c != '"' && c != '\\') {
-      text += c;
-    } else {
-      text += fmt::format("\\x{:02x}", static_cast<unsigned>(byte));
-    }
-  }
-  return text;
+  return escaped({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 bool same(std::span<const std::byte> bytes, std::string_view text) {
