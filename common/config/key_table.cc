@@ -62,9 +62,8 @@ Section data_section() {
               "what is done about classes of unlike size while training; weights: a row of class c "
               "weighs samples / (classes * samples of c), by the rates and counted before filters, "
               "so that every class weighs the same; oversample: an epoch has as many samples of "
-              "every class as of the "
-              "largest; undersample: as of the smallest; neither with a filter, unless it is of "
-              "data.label")
+              "every class as of the largest; undersample: as of the smallest; neither with a "
+              "filter, unless it is of data.label")
       .choice("order", &DataConfig::order,
               "full: the rows of an epoch in a new random order, held in memory; strip: streamed, "
               "each lane mixing `window` random blocks at a time; none: as stored, held in memory; "
