@@ -71,6 +71,8 @@ class BlockStore {
   void prefetch(uint64_t block);
   // A hint: the block will be asked for at `when` (Source::expect).
   void expect(uint64_t block, uint64_t when);
+  // A hint: uses up to `when` have been (Source::reached).
+  void reached(uint64_t when) { source_->reached(when); }
   // What keeping goes by: KeptBlocks, which says the same of each. Nothing happens without keeps().
   [[nodiscard]] bool keeps() const;
   void expect_uses(LaneId lane, std::span<const BlockUse> uses);

@@ -106,9 +106,10 @@ uint64_t sampling_bytes(const JobConfig& config) {
   return config.resolved.train_blocks * (kSamplingBytesPerBlock + classes * kSamplingBytesPerClass);
 }
 
-// What CacheFolder remembers of each block, in whichever set.
-uint64_t cache_list_bytes(const JobConfig& config) {
-  return product(config.resolved.train_blocks, CacheFolder::kBytesPerRange);
+// What CacheFolder remembers of each block, in whichever set: lanes ask for each of their pieces at
+// most twice an epoch, in three epochs (StreamRows), and each may begin with a part of a block.
+uint64_t cache_list_bytes(const JobConfig& config, uint64_t lanes) {
+  return product(sum(config.resolved.train_blocks, lanes), CacheFolder::kBytesPerRange);
 }
 
 bool has_remote_set(const DataConfig& data) {
@@ -183,7 +184,7 @@ LoaderMemory loader_memory(const JobConfig& config, const LaneSchedule& schedule
     LoaderMemory memory = memory_without_kept(config, schedule, ahead);
     memory.portions = portions;
     if (!config.data.cache.empty() && has_remote_set(config.data)) {
-      memory.cache_bytes = cache_list_bytes(config);
+      memory.cache_bytes = cache_list_bytes(config, schedule.lanes());
     }
     return memory;
   };
@@ -204,7 +205,7 @@ void choose_order(JobConfig& config) {
     alone.cluster.workers = 1;
     alone.data.threads = kLoaderThreadsMost;
     const LoaderMemory least = memory_without_kept(alone, schedule, StreamRows::kBlocksAheadLeast);
-    return sum(least.total(), cache_list_bytes(alone)) <= budget;
+    return sum(least.total(), cache_list_bytes(alone, schedule.lanes())) <= budget;
   };
   if (config.data.order == Order::kAuto) {
     config.data.order = Order::kFull;

@@ -15,6 +15,9 @@ constexpr size_t kOrdersKept = 3;
 uint64_t time_of(uint64_t epoch, uint64_t strip) {
   return (epoch << 32) + strip + 1;
 }
+uint64_t epoch_of(uint64_t time) {
+  return (time - 1) >> 32;
+}
 
 // What a lane asks for in an epoch: the pieces of its first strip, then the newest of each strip,
 // unless it has been held since the first.
@@ -45,7 +48,8 @@ StreamRows::StreamRows(std::shared_ptr<const Dataset> dataset, RowPlan plan,
       ahead_(ahead),
       seed_(seed),
       epochs_(epochs),
-      lanes_(lanes) {}
+      lanes_(lanes),
+      reached_(lanes, 0) {}
 
 auto StreamRows::order_of(uint64_t epoch) -> std::shared_ptr<const EpochOrder> {
   std::lock_guard lock(mutex_);
@@ -82,6 +86,8 @@ void StreamRows::forget(LaneId id) {
   lane.open = nullptr;
   lane.first_said = lane.epochs_said = 0;
   store_->forget_uses(id);
+  std::lock_guard guard(reached_mutex_);
+  reached_[id.value()] = 0;
 }
 
 // Waits for its blocks, and for whoever opens one of the lane.
@@ -104,6 +110,7 @@ Result<std::shared_ptr<const StreamRows::Strip>> StreamRows::open_strip(
     Lane& lane, LaneId id, uint64_t epoch, std::shared_ptr<const EpochOrder> order,
     uint64_t number) {
   if (store_->keeps()) say_uses(lane, id, epoch, number);
+  say_reached(id, time_of(epoch, number));
   std::shared_ptr<const Strip> before = std::exchange(lane.open, nullptr);
   auto strip = std::make_shared<Strip>();
   strip->epoch = epoch;
@@ -215,10 +222,27 @@ void StreamRows::tell_order(uint64_t epoch) {
   }
   const std::shared_ptr<const EpochOrder> order = order_of(epoch);
   for (uint32_t lane = 0; lane < lanes_.size(); ++lane) {
-    for (uint64_t piece = 0; piece < order->strips.piece_count(LaneId(lane)); ++piece) {
-      store_->expect(order->strips.piece(LaneId(lane), piece).block, ((epoch + 1) << 32) + piece);
+    for (const BlockUse& use : uses_of(order->strips, LaneId(lane), epoch)) {
+      store_->expect(use.block, use.when);
     }
   }
+}
+
+// What the slowest lane that is read here has behind it, others' lanes have too, or nearly: all go
+// on alike. A lane that is more than an epoch behind the fastest does not count, so that the uses
+// of three epochs are all that is remembered.
+void StreamRows::say_reached(LaneId id, uint64_t when) {
+  constexpr uint64_t kStripsBehind = 2;  // this one, which is asked for now, and one for the others
+  std::lock_guard lock(reached_mutex_);
+  reached_[id.value()] = when;
+  uint64_t slowest = when;
+  for (uint64_t lane : reached_) {
+    if (lane != 0) slowest = std::min(slowest, lane);
+  }
+  const uint64_t fastest = *std::ranges::max_element(reached_);
+  const uint64_t epoch = epoch_of(fastest);
+  slowest = std::max(slowest, epoch > 0 ? time_of(epoch - 1, 0) : 0);
+  store_->reached(slowest - std::min(slowest, kStripsBehind));
 }
 
 void StreamRows::gather_rows(const Strip& strip, uint64_t first, const RowRoom& room) const {

@@ -84,6 +84,7 @@ class StreamRows final : public RowSource {
   static void add_blocks(const Strip& strip, std::span<const StripSample> samples,
                          std::vector<uint64_t>& blocks);
   void tell_order(uint64_t epoch);
+  void say_reached(LaneId id, uint64_t when);
   void gather_rows(const Strip& strip, uint64_t first, const RowRoom& room) const;
 
   const std::shared_ptr<const Dataset> dataset_;
@@ -99,6 +100,10 @@ class StreamRows final : public RowSource {
   std::mutex mutex_;                                              // guards all below
   std::map<uint64_t, std::shared_ptr<const EpochOrder>> orders_;  // by epoch, the newest
   uint64_t epochs_told_ = 0;                                      // up to which the source knows
+
+  // Held while the store hears how far lanes are, so that it hears the latest last.
+  std::mutex reached_mutex_;
+  std::vector<uint64_t> reached_;  // guarded by it: by lane, when its strip began; 0: not read here
 };
 
 }  // namespace ballast

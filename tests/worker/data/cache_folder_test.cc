@@ -96,7 +96,10 @@ TEST_F(CacheFolderTest, DropsWhatIsNeededLatest) {
   const auto cache = open(2);
   for (uint64_t number : {1u, 2u, 3u}) cache->expect(block(number), number);  // this epoch
   for (uint64_t number : {1u, 2u, 3u}) cache->expect(block(number), 100 - number);
-  for (uint64_t number : {1u, 2u, 3u}) keep(*cache, number);  // next: 3, 2, 1
+  for (uint64_t number : {1u, 2u, 3u}) {  // next: 3, 2, 1
+    cache->reached(number);
+    keep(*cache, number);
+  }
 
   EXPECT_FALSE(cache->holds(block(1)));
   EXPECT_TRUE(cache->holds(block(2)));
@@ -107,11 +110,67 @@ TEST_F(CacheFolderTest, DoesNotKeepWhatIsNeededAfterAllThatItHas) {
   const auto cache = open(2);
   for (uint64_t number : {1u, 2u, 3u}) cache->expect(block(number), number);
   for (uint64_t number : {1u, 2u, 3u}) cache->expect(block(number), 100 + number);
-  for (uint64_t number : {1u, 2u, 3u}) keep(*cache, number);
+  for (uint64_t number : {1u, 2u, 3u}) {
+    cache->reached(number);
+    keep(*cache, number);
+  }
 
   EXPECT_TRUE(cache->holds(block(1)));
   EXPECT_FALSE(cache->holds(block(3)));
   EXPECT_EQ(cache->counters().evicted, 0u);
+}
+
+TEST_F(CacheFolderTest, ABlockThatIsReadTwiceDoesNotMakeOthersPast) {
+  const auto cache = open(2);
+  for (uint64_t when : {1u, 2u, 90u}) cache->expect(block(1), when);
+  for (uint64_t number : {5u, 6u, 7u}) cache->expect(block(number), 10 * number);
+  keep(*cache, 1);
+  for (uint64_t when : {1u, 2u}) {
+    EXPECT_TRUE(has(*cache, 1));
+    cache->reached(when);
+  }
+
+  for (uint64_t number : {5u, 6u, 7u}) keep(*cache, number);
+
+  EXPECT_TRUE(cache->holds(block(5)));
+  EXPECT_TRUE(cache->holds(block(6)));
+  EXPECT_FALSE(cache->holds(block(7))) << "it is needed latest";
+}
+
+TEST_F(CacheFolderTest, KnowsAllUsesOfABlockThatManyLanesRead) {
+  const auto cache = open(2);
+  for (uint64_t when : {10u, 11u, 12u, 110u, 111u}) cache->expect(block(1), when);
+  for (uint64_t number : {2u, 3u}) cache->expect(block(number), 20 * number);
+
+  for (uint64_t number : {1u, 2u, 3u}) keep(*cache, number);
+
+  EXPECT_TRUE(cache->holds(block(1))) << "it is needed at 10, not at 110";
+  EXPECT_FALSE(cache->holds(block(3)));
+}
+
+TEST_F(CacheFolderTest, DropsWhatIsNotNeededAgainAsSoonAsItsUseHasBeen) {
+  const auto cache = open(2);
+  for (uint64_t number : {1u, 2u, 3u}) cache->expect(block(number), number);
+  for (uint64_t number : {2u, 3u}) cache->expect(block(number), 100 + number);
+  for (uint64_t number : {1u, 2u}) keep(*cache, number);
+
+  cache->reached(2);
+  keep(*cache, 3);
+
+  EXPECT_FALSE(cache->holds(block(1)));
+  for (uint64_t number : {2u, 3u}) EXPECT_TRUE(cache->holds(block(number))) << number;
+}
+
+TEST_F(CacheFolderTest, NeedsAgainWhatHadBeenWhereAJobGoesBack) {
+  const auto cache = open(2);
+  for (uint64_t number : {1u, 2u, 3u}) cache->expect(block(number), 10 * number);
+  for (uint64_t number : {1u, 2u}) keep(*cache, number);
+  cache->reached(25);
+
+  cache->reached(5);
+  keep(*cache, 3);
+
+  for (uint64_t number : {1u, 2u}) EXPECT_TRUE(cache->holds(block(number))) << number;
 }
 
 TEST_F(CacheFolderTest, StaysWithinItsLimitWithSeveralProcesses) {

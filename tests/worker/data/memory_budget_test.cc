@@ -202,8 +202,9 @@ TEST(LoaderMemory, CountsTheListOfTheDiskCacheOnlyWhereThereIsOne) {
   job.data.mix = {{.train = "s3://bucket/more", .rate = 1}};
   const LoaderMemory memory = loader_memory(job, schedule_of(job));
 
-  EXPECT_EQ(memory.cache_bytes, 100 * CacheFolder::kBytesPerRange);
-  EXPECT_THAT(memory.to_string(), HasSubstr(" + list of the disk cache 59200 B"));
+  const uint64_t pieces = 100 + schedule_of(job).lanes();
+  EXPECT_EQ(memory.cache_bytes, pieces * CacheFolder::kBytesPerRange);
+  EXPECT_THAT(memory.to_string(), HasSubstr(" + list of the disk cache 69888 B"));
 }
 
 TEST(LoaderMemory, CountsWhatEachThreadDecodesWhileRowsAreReadIntoMemory) {

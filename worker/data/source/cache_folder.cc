@@ -164,10 +164,7 @@ void CacheFolder::drop(const std::string& name) {
   entries_.erase(found);
 }
 
-// It is read now: what was expected at this time has been.
 void CacheFolder::touch(const std::string& name) {
-  const uint64_t use = next_use(name);
-  if (use != kNever) now_ = std::max(now_, use);
   const auto found = entries_.find(name);
   if (found == entries_.end()) return;
   found->second.used = ++uses_;
@@ -175,15 +172,26 @@ void CacheFolder::touch(const std::string& name) {
 }
 
 void CacheFolder::expect(const CacheRange& range, uint64_t when) {
-  constexpr size_t kUsesKept = 2;  // this epoch's and the next one's
   if (!CacheRange::names_content(range.object)) return;
   const std::string name = range.file_name();
   std::lock_guard guard(mutex_);
   std::vector<uint64_t>& uses = expected_[name];
-  if (uses.size() == kUsesKept) uses.erase(uses.begin());
+  std::erase_if(uses, [this](uint64_t use) { return use <= now_; });
   uses.push_back(when);
   const auto found = entries_.find(name);
   if (found != entries_.end()) rank(name, found->second);
+}
+
+void CacheFolder::reached(uint64_t when) {
+  std::lock_guard guard(mutex_);
+  const bool goes_back = when < now_;
+  now_ = when;
+  std::vector<std::string> due;
+  for (const auto& [next, used, name] : ranks_) {
+    if (next > when && !goes_back) break;
+    due.push_back(name);
+  }
+  for (const std::string& name : due) rank(name, entries_.at(name));
 }
 
 bool CacheFolder::holds(const CacheRange& range) const {

@@ -14,6 +14,8 @@
 //
 // Who goes first when it is full: what is needed latest, as far as expect() said; what nobody spoke
 // of before that, the least recently used first. What is needed later than all others is not kept.
+// Which uses have been, reached() says. It does not follow from what is read: at its beginning a
+// lane reads blocks that it needs again at the end of the epoch, and other lanes read them too.
 //
 // What is read is not verified: whoever reads compares hashes, and calls forget(). Any thread.
 #pragma once
@@ -46,9 +48,9 @@ struct CacheCounters {
 
 class CacheFolder {
  public:
-  // What is remembered in memory of a range that is kept and expected: its name, of 57 characters,
-  // in three places, two uses, and a place in two tables and a tree.
-  static constexpr uint64_t kBytesPerRange = 3 * 80 + 32 + (80 + 8) + (128 + 8) + 96;
+  // Of a range that is kept and expected up to six times: its name, of 57 characters, in three
+  // places, its uses with room to grow, and a place in two tables and a tree.
+  static constexpr uint64_t kBytesPerRange = 3 * 80 + (2 * 6 * 8 + 16) + (80 + 8) + (128 + 8) + 96;
 
   // direct: reads go past the page cache. kInvalidInput: a folder of other things, no permission,
   // or a file system without O_TMPFILE.
@@ -64,8 +66,11 @@ class CacheFolder {
   void write(const CacheRange& range, std::span<const std::byte> bytes);
   // Drops what overlaps: it was damaged.
   void forget(const CacheRange& range);
-  // A range will be read at `when`, a number that only grows.
+  // A range will be read at `when`, beside what was said of it before.
   void expect(const CacheRange& range, uint64_t when);
+  // Uses up to `when` have been, and no later ones: it may go back. The next expect() of a range
+  // forgets those that have been.
+  void reached(uint64_t when);
 
   // Now: another process may remove it, or have kept it.
   [[nodiscard]] bool holds(const CacheRange& range) const;
@@ -117,8 +122,8 @@ class CacheFolder {
   std::set<std::string> damaged_;   // to be removed then, and not read before
   std::unordered_map<std::string, Entry> entries_;
   std::set<Rank> ranks_;
-  std::unordered_map<std::string, std::vector<uint64_t>> expected_;  // by name, the last two
-  uint64_t now_ = 0;  // the latest of all uses that have been
+  std::unordered_map<std::string, std::vector<uint64_t>> expected_;  // by name
+  uint64_t now_ = 0;                                                 // reached()
   uint64_t uses_ = 0;
   bool given_up_ = false;
   bool said_no_space_ = false;

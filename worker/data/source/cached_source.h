@@ -26,6 +26,7 @@ class CachedSource final : public Source {
   Result<uint64_t> size_of(const std::string& object) override;
   void forget(const std::string& object, uint64_t offset, uint64_t bytes) override;
   void expect(const std::string& object, uint64_t offset, uint64_t bytes, uint64_t when) override;
+  void reached(uint64_t when) override { folder_->reached(when); }
   [[nodiscard]] bool is_remote() const override { return true; }
   [[nodiscard]] std::string name_of(const std::string& object) const override;
   [[nodiscard]] CacheCounters counters() const { return folder_->counters(); }

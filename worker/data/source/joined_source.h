@@ -25,6 +25,9 @@ class JoinedSource final : public Source {
   Result<uint64_t> size_of(const std::string& object) override;
   void forget(const std::string& object, uint64_t offset, uint64_t bytes) override;
   void expect(const std::string& object, uint64_t offset, uint64_t bytes, uint64_t when) override;
+  void reached(uint64_t when) override {
+    for (const auto& part : parts_) part->reached(when);
+  }
   // One of them is.
   [[nodiscard]] bool is_remote() const override { return is_remote_; }
   [[nodiscard]] std::string name_of(const std::string& object) const override;

@@ -39,10 +39,13 @@ class Source {
 
   // What was read there is damaged: a source that keeps what it has read drops it. Any thread.
   virtual void forget(const std::string& /*object*/, uint64_t /*offset*/, uint64_t /*bytes*/) {}
-  // A hint for one that keeps what it has read: this will be asked for at `when`, a number that
-  // grows with every read of the job. Any thread.
+  // A hint for one that keeps what it has read: this will be asked for at `when`, on a scale that
+  // the job's reads go along. Any thread.
   virtual void expect(const std::string& /*object*/, uint64_t /*offset*/, uint64_t /*bytes*/,
                       uint64_t /*when*/) {}
+  // What was expected at `when` or before has been asked for, or will not be; of what was expected
+  // later nothing has, as far as the caller knows. Any thread.
+  virtual void reached(uint64_t /*when*/) {}
 
   // Bytes come over a network: what arrived damaged may arrive whole the next time.
   [[nodiscard]] virtual bool is_remote() const = 0;
