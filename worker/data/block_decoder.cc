@@ -65,7 +65,7 @@ class BlockDecoder::Room {
 BlockDecoder::BlockDecoder(const Dataset& dataset, const RowPlan& plan)
     : dataset_(dataset), columns_(plan.columns) {
   for (uint64_t block = 0; block < dataset.block_count(); ++block) {
-    const BlockPlace& place = dataset.block(block);
+    const BlockPlace place = dataset.block(block);
     const uint64_t decoded = decoded_bytes(dataset.layout_of(place.chunk), place.stored.rows);
     slot_bytes_ = std::max(slot_bytes_, sum(place.stored.bytes, decoded));
   }

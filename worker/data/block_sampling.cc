@@ -70,15 +70,15 @@ struct SamplesBelow {
 
 Result<BlockSampling> BlockSampling::open(const DataConfig& data, uint64_t seed,
                                           const Dataset& dataset) {
-  std::vector<std::vector<LabelCount>> labels(dataset.block_count());
+  std::vector<std::vector<LabelCount>> labels;
   if (data.samples_classes()) {
     BALLAST_ASSIGN(labels, count_classes(data, dataset));
   }
   std::vector<CountedBlock> blocks;
   blocks.reserve(dataset.block_count());
   for (uint64_t block = 0; block < dataset.block_count(); ++block) {
-    blocks.push_back(
-        {dataset.part_of(block), dataset.block(block).stored.rows, std::move(labels[block])});
+    blocks.push_back({dataset.part_of(block), dataset.block(block).stored.rows, {}});
+    if (!labels.empty()) blocks.back().labels = std::move(labels[block]);
   }
   return make(train_sets(data), data.balance, seed, blocks);
 }

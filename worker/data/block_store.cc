@@ -162,18 +162,17 @@ void BlockStore::Core::give_back(uint64_t index, std::shared_ptr<Block> block) {
 void BlockStore::Core::fetch(uint64_t index, std::shared_ptr<std::byte> memory, bool in_slot) {
   std::erase_if(entries, [](const auto& entry) { return entry.second.gone(); });
   entries[index].number = next_number++;
-  const BlockPlace& place = dataset->block(index);
   ++counters.fetched;
-  counters.bytes += place.stored.bytes;
   auto block = std::make_shared<Block>();
-  block->place_ = &place;
+  block->place_ = dataset->block(index);
+  counters.bytes += block->place_.stored.bytes;
   block->memory_ = std::move(memory);
   block->in_slot_ = in_slot;
   read(index, std::move(block), 1);
 }
 
 void BlockStore::Core::read(uint64_t index, std::shared_ptr<Block> block, uint32_t attempt) {
-  const BlockPlace& place = *block->place_;
+  const BlockPlace& place = block->place_;
   const std::span into(block->memory_.get(), place.stored.bytes);
   // Lets go of the block as it settles: what is left of `done` afterwards must not keep it alive.
   auto done = [core = shared_from_this(), index, block, attempt](Status read) mutable {
@@ -221,7 +220,7 @@ Status BlockStore::Core::verify_hash(const Block& block) const {
 // On a thread of the source. Also decodes the block.
 Status BlockStore::Core::verify_values(uint64_t index, Block& block) {
   const std::span slot(block.memory_.get(), decoder.slot_bytes());
-  BALLAST_ASSIGN(block.columns_, decoder.decode(*block.place_, slot));
+  BALLAST_ASSIGN(block.columns_, decoder.decode(block.place_, slot));
   {
     std::lock_guard lock(mutex);
     if (values_checked[index]) return {};
@@ -312,7 +311,7 @@ void BlockStore::forget_uses(LaneId lane) {
 
 void BlockStore::expect(uint64_t block, uint64_t when) {
   if (!source_->is_remote()) return;  // nothing is kept of a folder
-  const BlockPlace& place = core_->dataset->block(block);
+  const BlockPlace place = core_->dataset->block(block);
   source_->expect(core_->dataset->chunk_name(place.chunk), place.stored.offset, place.stored.bytes,
                   when);
 }

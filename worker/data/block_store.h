@@ -32,13 +32,13 @@ namespace ballast {
 // One block, verified. Immutable.
 class Block {
  public:
-  [[nodiscard]] const BlockPlace& place() const { return *place_; }
+  [[nodiscard]] const BlockPlace& place() const { return place_; }
   // Row 0 of a column of the plan, held_row_bytes() from one to the next.
   [[nodiscard]] const std::byte* column(size_t index) const { return columns_[index].rows; }
 
  private:
   friend class BlockStore;
-  const BlockPlace* place_ = nullptr;
+  BlockPlace place_;
   std::vector<HeldColumn> columns_;  // of the plan
   std::shared_ptr<std::byte> memory_;
   bool in_slot_ = false;  // else memory beside the slots

@@ -76,12 +76,10 @@ Result<ChunkReader> ChunkReader::open(const Dataset& dataset, uint32_t chunk) {
   reader.columns_ = dataset.columns();
   reader.view_ = layout.view;
   reader.tables_ = layout.tables;
-  const auto blocks = dataset.blocks_of(chunk);
-  const bool same = std::equal(blocks.begin(), blocks.end(), reader.footer_.blocks.begin(),
-                               reader.footer_.blocks.end(), [](const auto& a, const auto& b) {
-                                 return a.stored.offset == b.offset && a.stored.bytes == b.bytes &&
-                                        a.stored.rows == b.rows;
-                               });
+  const bool same = std::ranges::equal(
+      dataset.blocks_of(chunk), reader.footer_.blocks, [](const auto& a, const auto& b) {
+        return a.stored.offset == b.offset && a.stored.bytes == b.bytes && a.stored.rows == b.rows;
+      });
   if (!same) return Status(Code::kDataLoss, path + ": its blocks are not those of the manifest");
   return reader;
 }

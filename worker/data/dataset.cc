@@ -45,9 +45,10 @@ Result<std::shared_ptr<const Dataset>> Dataset::open(const std::string& location
   const Result<Object> file = Object::open(source, std::string(kManifestName));
   if (!file.ok() && file.status().code() == Code::kNotFound) return no_manifest(location, *source);
   if (!file.ok()) return file.status();
-  BALLAST_ASSIGN(const SealedPart part, read_sealed(*file, kManifestMagic, "manifest"));
+  BALLAST_ASSIGN(SealedPart part, read_sealed(*file, kManifestMagic, "manifest"));
   const std::string where = fmt::format("manifest {} at byte {}", file->path(), part.offset);
   BALLAST_ASSIGN(Manifest manifest, decode_manifest(part.bytes, where));
+  part.bytes = {};  // as long as the list of blocks that was read from it
   return std::shared_ptr<const Dataset>(
       new Dataset(location, std::move(source), std::move(manifest), part.xxh3));
 }
@@ -87,13 +88,13 @@ Dataset::Dataset(std::string location, std::shared_ptr<Source> source, Manifest 
       source_(std::move(source)),
       manifest_(std::move(manifest)),
       manifest_xxh3_(manifest_xxh3) {
+  first_rows_.reserve(block_count());
   for (const ManifestBlock& block : manifest_.blocks) {
-    while (first_blocks_.size() <= block.chunk) first_blocks_.push_back(places_.size());
-    const auto index = static_cast<uint32_t>(places_.size() - first_blocks_[block.chunk]);
-    places_.push_back({block.chunk, index, rows_, block});
+    while (first_blocks_.size() <= block.chunk) first_blocks_.push_back(first_rows_.size());
+    first_rows_.push_back(rows_);
     rows_ += block.rows;
   }
-  while (first_blocks_.size() <= manifest_.chunks.size()) first_blocks_.push_back(places_.size());
+  while (first_blocks_.size() <= manifest_.chunks.size()) first_blocks_.push_back(block_count());
   parts_ = {{folder_, manifest_.label, rows_, 0, 0}};
   layouts_ = manifest_.layouts;
   chunk_layouts_ = manifest_.chunk_layouts;
@@ -133,18 +134,17 @@ Result<size_t> Dataset::find_column(std::string_view name) const {
                             hint.empty() ? ";" : hint, fmt::join(names, ", ")));
 }
 
-std::span<const BlockPlace> Dataset::blocks_of(uint32_t chunk) const {
-  const uint64_t first = first_blocks_[chunk];
-  return std::span(places_).subspan(first, first_blocks_[chunk + 1] - first);
+BlockPlace Dataset::block(uint64_t index) const {
+  const ManifestBlock& stored = manifest_.blocks[index];
+  const auto in_chunk = static_cast<uint32_t>(index - first_blocks_[stored.chunk]);
+  return {stored.chunk, in_chunk, first_rows_[index], stored};
 }
 
 RowPlace Dataset::place(uint64_t row) const {
   BALLAST_CHECK(row < rows_);
-  const auto after = std::upper_bound(
-      places_.begin(), places_.end(), row,
-      [](uint64_t wanted, const BlockPlace& block) { return wanted < block.first_row; });
-  const auto block = static_cast<uint64_t>(after - places_.begin()) - 1;
-  return {block, row - places_[block].first_row};
+  const auto after = std::ranges::upper_bound(first_rows_, row);
+  const auto block = static_cast<uint64_t>(after - first_rows_.begin()) - 1;
+  return {block, row - first_rows_[block]};
 }
 
 std::string Dataset::chunk_name(uint32_t chunk) const {
@@ -162,8 +162,7 @@ std::string Dataset::chunk_path(uint32_t chunk) const {
 
 std::string Dataset::row_name(uint64_t row) const {
   const RowPlace found = place(row);
-  const BlockPlace& block = places_[found.block];
-  return fmt::format("{}, row {}", block_name(block), found.row_in_block);
+  return fmt::format("{}, row {}", block_name(block(found.block)), found.row_in_block);
 }
 
 std::string Dataset::block_name(const BlockPlace& block) const {

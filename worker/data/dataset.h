@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <span>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,10 +69,15 @@ class Dataset {
   // sets were joined that do not agree on it; names the folders of both.
   [[nodiscard]] Result<size_t> find_column(std::string_view name) const;
 
-  [[nodiscard]] uint64_t block_count() const { return places_.size(); }
-  [[nodiscard]] const BlockPlace& block(uint64_t index) const { return places_[index]; }
+  // What is held of each block: what the manifest says of it, and its first row.
+  static constexpr uint64_t kBytesPerBlock = sizeof(ManifestBlock) + sizeof(uint64_t);
+  [[nodiscard]] uint64_t block_count() const { return manifest_.blocks.size(); }
+  [[nodiscard]] BlockPlace block(uint64_t index) const;
   // The blocks of one chunk, in order.
-  [[nodiscard]] std::span<const BlockPlace> blocks_of(uint32_t chunk) const;
+  [[nodiscard]] auto blocks_of(uint32_t chunk) const {
+    return std::views::iota(first_blocks_[chunk], first_blocks_[chunk + 1]) |
+           std::views::transform([this](uint64_t index) { return block(index); });
+  }
   [[nodiscard]] RowPlace place(uint64_t row) const;
   // Its object in source(), "00ab...blc", of sets that were joined "1/00ab...blc"; and as messages
   // name it, with the folder before it.
@@ -98,7 +103,7 @@ class Dataset {
   Manifest manifest_;
   uint64_t manifest_xxh3_;
   uint64_t rows_ = 0;
-  std::vector<BlockPlace> places_;
+  std::vector<uint64_t> first_rows_;    // one a block
   std::vector<uint64_t> first_blocks_;  // one a chunk, and the end
   std::vector<ChunkLayout> layouts_;
   std::vector<uint32_t> chunk_layouts_;  // one a chunk

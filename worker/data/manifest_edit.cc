@@ -171,6 +171,7 @@ Result<Manifest> joined(Manifest base, const Manifest& added) {
     for (uint32_t layout : spelled_out.chunk_layouts) base.chunk_layouts.push_back(places[layout]);
   }
   base.chunks.insert(base.chunks.end(), added.chunks.begin(), added.chunks.end());
+  base.blocks.reserve(base.blocks.size() + added.blocks.size());
   for (ManifestBlock block : added.blocks) {
     block.chunk += first_chunk;
     base.blocks.push_back(block);

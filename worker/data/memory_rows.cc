@@ -27,7 +27,7 @@ Status MemoryRows::sort_rows() {
   const size_t label = plan().label.input;
   by_class_.resize(data.rows());
   for (uint64_t block = 0; block < data.block_count(); ++block) {
-    const BlockPlace& place = data.block(block);
+    const BlockPlace place = data.block(block);
     BALLAST_ASSIGN(
         const std::vector<uint32_t> sorted,
         sampling_.rows_by_class(block, plan().columns[label].spec, table_->column_of(place, label),
@@ -64,7 +64,7 @@ void MemoryRows::take(const SampledEpoch& epoch, std::span<uint64_t> places,
                       std::span<uint32_t> passes) const {
   for (size_t i = 0; i < places.size(); ++i) {
     const SampledEpoch::Place at = epoch.place_of(places[i]);
-    const BlockPlace& block = dataset()->block(at.block);
+    const BlockPlace block = dataset()->block(at.block);
     std::span<const uint32_t> by_class;
     if (!by_class_.empty()) {
       by_class = std::span(by_class_).subspan(block.first_row, block.stored.rows);

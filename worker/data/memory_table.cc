@@ -45,7 +45,7 @@ uint64_t MemoryTable::load_bytes(const Dataset& dataset, const RowPlan& plan) {
       plan.columns, [](const ColumnPlan& column) { return column.spec.variable; });
   uint64_t most = 0;
   for (uint64_t index = 0; index < dataset.block_count(); ++index) {
-    const BlockPlace& block = dataset.block(index);
+    const BlockPlace block = dataset.block(index);
     if (!dataset.layout_of(block.chunk).tables) continue;  // its columns are read where they stay
     const uint64_t offsets = lists ? (block.stored.rows + 1) * sizeof(uint64_t) : 0;
     const uint64_t rows = lists ? block.stored.rows * sizeof(ListRow) : 0;

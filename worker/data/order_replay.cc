@@ -130,7 +130,7 @@ Result<std::vector<uint64_t>> OrderReplay::rows_of_piece(LaneId lane, uint64_t i
 
 Result<std::vector<uint32_t>> OrderReplay::rows_by_class(uint64_t index) const {
   if (!sampling_.by_class()) return std::vector<uint32_t>();
-  const BlockPlace& block = dataset_->block(index);
+  const BlockPlace block = dataset_->block(index);
   BALLAST_ASSIGN(const size_t column, dataset_->find_column(label_));
   BALLAST_ASSIGN(const ChunkReader chunk, ChunkReader::open(*dataset_, block.chunk));
   BALLAST_ASSIGN(const ColumnBlock labels, chunk.read_values(block.index_in_chunk, column));

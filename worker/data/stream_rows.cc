@@ -25,6 +25,7 @@ std::vector<BlockUse> uses_of(const StripOrder& order, LaneId lane, uint64_t epo
   std::vector<BlockUse> uses;
   const uint64_t pieces = order.piece_count(lane);
   if (pieces == 0) return uses;
+  uses.reserve(order.window(lane) + pieces);
   for (const Share& share : order.shares(lane, 0)) {
     uses.push_back({order.piece(lane, share.piece).block, time_of(epoch, 0)});
   }

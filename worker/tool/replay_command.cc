@@ -103,7 +103,7 @@ void print_table(const Dataset& dataset, const std::vector<StepRows>& lanes, std
   for (const auto& [lane, rows] : lanes) {
     for (size_t i = 0; i < rows.size(); ++i) {
       const RowPlace place = dataset.place(rows[i]);
-      const BlockPlace& block = dataset.block(place.block);
+      const BlockPlace block = dataset.block(place.block);
       out << fmt::format("{:>5} {:>6} {:>12}  {:<20} {:>6} {:>12}\n", lane.value(), i, rows[i],
                          dataset.chunk_name(block.chunk), block.index_in_chunk, place.row_in_block);
     }

@@ -187,13 +187,14 @@ Result<ChunkFooter> decode_chunk_footer(std::span<const std::byte> bytes, uint64
   if (footer_offset < kBlockAlignment) {
     return damaged(where, fmt::format("a footer at byte {} or later expected", kBlockAlignment));
   }
-  const Buffer aligned = Buffer::copy_of(bytes);
+  const Buffer aligned = aligned_bytes(bytes);
   BALLAST_ASSIGN(const fb::ChunkFooter* stored, verified_root<fb::ChunkFooter>(aligned, where));
   BALLAST_RETURN_IF_ERROR(check_major(stored->major(), where));
   ChunkFooter footer;
   footer.minor = stored->minor();
   BALLAST_ASSIGN(footer.columns, decode_columns(*stored->columns(), where));
   uint64_t next = kBlockAlignment;
+  footer.blocks.reserve(stored->blocks()->size());
   for (const fb::Block* block : *stored->blocks()) {
     const std::string which = fmt::format("{}, block {}", where, footer.blocks.size());
     BALLAST_ASSIGN(BlockSpec spec,

@@ -140,7 +140,7 @@ std::vector<std::byte> encode(const Manifest& manifest) {
 }
 
 Result<Manifest> decode_manifest(std::span<const std::byte> bytes, const std::string& where) {
-  const Buffer aligned = Buffer::copy_of(bytes);
+  const Buffer aligned = aligned_bytes(bytes);
   BALLAST_ASSIGN(const fb::Manifest* stored, verified_root<fb::Manifest>(aligned, where));
   BALLAST_RETURN_IF_ERROR(check_major(stored->major(), where));
   Manifest manifest;
@@ -148,9 +148,11 @@ Result<Manifest> decode_manifest(std::span<const std::byte> bytes, const std::st
   BALLAST_ASSIGN(manifest.columns, decode_columns(*stored->columns(), where));
   if (stored->label() != nullptr) manifest.label = stored->label()->str();
   BALLAST_RETURN_IF_ERROR(check_aligned(stored->chunks(), stored->blocks(), where));
+  manifest.chunks.reserve(stored->chunks()->size());
   for (const fb::ManifestChunk* chunk : *stored->chunks()) {
     manifest.chunks.push_back({chunk->footer_xxh3(), chunk->bytes(), chunk->rows()});
   }
+  manifest.blocks.reserve(stored->blocks()->size());
   for (const fb::ManifestBlock* block : *stored->blocks()) {
     manifest.blocks.push_back(
         {block->offset(), block->bytes(), block->xxh3(), block->chunk(), block->rows()});

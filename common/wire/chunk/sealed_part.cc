@@ -36,6 +36,12 @@ bool multiply(uint64_t a, uint64_t b, uint64_t& product) {
   return true;
 }
 
+Buffer aligned_bytes(std::span<const std::byte> bytes) {
+  constexpr uintptr_t kMost = alignof(std::max_align_t);  // no record needs more
+  if (reinterpret_cast<uintptr_t>(bytes.data()) % kMost != 0) return Buffer::copy_of(bytes);
+  return Buffer::adopt(const_cast<std::byte*>(bytes.data()), bytes.size(), nullptr);
+}
+
 Status damaged(const std::string& where, const std::string& what) {
   return Status(Code::kDataLoss, where + ": " + what);
 }

@@ -40,7 +40,10 @@ Result<std::vector<ColumnSpec>> decode_columns(const StoredColumns& stored,
                                        uint64_t expected_offset, uint64_t end,
                                        const std::string& which);
 
-// Structure is verified by FlatBuffers on an aligned copy; nothing is read before.
+// The bytes themselves where they are aligned, as in a vector that begins with them; else a copy.
+[[nodiscard]] Buffer aligned_bytes(std::span<const std::byte> bytes);
+
+// Structure is verified by FlatBuffers on aligned bytes; nothing is read before.
 template <typename Root>
 Result<const Root*> verified_root(const Buffer& bytes, const std::string& where) {
   flatbuffers::Verifier verifier(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());

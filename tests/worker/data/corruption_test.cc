@@ -52,7 +52,7 @@ class CorruptionTest : public DataFixture {
 };
 
 TEST_F(CorruptionTest, NamesTheColumnBlockAndByteOfAFlippedBit) {
-  const BlockPlace& block = dataset_->block(1);
+  const BlockPlace block = dataset_->block(1);
   flip_bit(chunk_, block.stored.offset + 100);
 
   const Status status = load();

@@ -227,7 +227,7 @@ TEST_F(KeepingStoreTest, FindsAsManyBlocksAsBeladysRule) {
       for (size_t at = 0; at < asked.size(); ++at) {
         store->passed(kFirst, at);
         const auto block = store->get(asked[at]).value();
-        ASSERT_EQ(&block->place(), &dataset_->block(asked[at]));
+        ASSERT_EQ(block->place().first_row, dataset_->block(asked[at]).first_row);
         model.ask(at);
       }
 
@@ -292,7 +292,7 @@ TEST_F(KeepingStoreTest, FindsForSeveralLanesAsManyBlocksAsBeladysRule) {
           model.drop(lane);
           held[number] = store->get(block).value();
           model.ask(lane, block);
-          ASSERT_EQ(&held[number]->place(), &dataset_->block(block));
+          ASSERT_EQ(held[number]->place().first_row, dataset_->block(block).first_row);
           ASSERT_EQ(store->counters().fetched, model.fetched) << "time " << at;
         }
       }
@@ -315,7 +315,7 @@ TEST_F(KeepingStoreTest, NeverHasMoreThanItsSlotsForSeveralReadersAtOnce) {
       store->passed(LaneId(number), at);
       if (at + 1 < uses.size()) store->prefetch(uses[at + 1].block);
       const auto block = store->get(uses[at].block).value();
-      ASSERT_EQ(&block->place(), &dataset_->block(uses[at].block));
+      ASSERT_EQ(block->place().first_row, dataset_->block(uses[at].block).first_row);
       ASSERT_EQ(*block->column(0), static_cast<std::byte>(uses[at].block * 50 * 7 % 256));
     }
   };

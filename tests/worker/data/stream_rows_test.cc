@@ -358,7 +358,7 @@ TEST_F(StreamRowsTest, GoesOnWithMoreLanesThanItHasMemoryPlanned) {
 
 TEST_F(StreamRowsTest, NamesADamagedBlockAndIsThereForTheNextRead) {
   const auto whole = open_filled_dataset(folder_).value();
-  const BlockPlace& damaged = whole->block(9);
+  const BlockPlace damaged = whole->block(9);
   const std::string chunk = whole->chunk_path(damaged.chunk);
   flip_bit(chunk, damaged.stored.offset + 17);
   const auto stream = open();

@@ -86,7 +86,7 @@ TEST_F(ReplayCommand, PrintsWhereTheRowsOfAStepAre) {
   EXPECT_THAT(out_.str(), HasSubstr("# step 7, in epoch 1 of 1: 7 rows of 1 lane, order strip\n"));
   for (size_t i = 0; i < rows.size(); ++i) {
     const RowPlace place = dataset_->place(rows[i]);
-    const BlockPlace& block = dataset_->block(place.block);
+    const BlockPlace block = dataset_->block(place.block);
     char line[200];
     snprintf(line, sizeof line, "    2 %6zu %12zu  %-20s %6u %12zu\n", i, size_t{rows[i]},
              dataset_->chunk_name(block.chunk).c_str(), block.index_in_chunk,
