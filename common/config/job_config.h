@@ -242,6 +242,7 @@ struct ResolvedConfig {
   uint64_t train_row_bytes = 0;  // of the columns used, as stored: what a loader keeps of a row
   uint64_t test_row_bytes = 0;
   uint64_t train_blocks = 0;
+  uint64_t test_blocks = 0;
   uint64_t train_block_rows = 0;     // of the block with most rows
   uint64_t train_block_samples = 0;  // that an epoch takes of one block, at most; 0: its rows
   uint64_t train_block_bytes = 0;    // of the largest block

@@ -485,6 +485,8 @@ Section resolved_section() {
       .integer("train_blocks", &ResolvedConfig::train_blocks, {0, 9e18}, "blocks",
                "of the training sets")
       .fixes_result(false)
+      .integer("test_blocks", &ResolvedConfig::test_blocks, {0, 9e18}, "blocks", "of data.test")
+      .fixes_result(false)
       .integer("train_block_rows", &ResolvedConfig::train_block_rows, {0, 9e18}, "rows",
                "of its block with most rows")
       .fixes_result(false)

@@ -63,6 +63,10 @@ class BlockStore {
                                                   uint32_t slots_to_keep = 0);
   ~BlockStore();
 
+  // What is remembered of a block in a slot: itself, the places of its columns (of four), who
+  // holds it, and where it is kept.
+  static constexpr uint64_t kBytesPerSlot =
+      sizeof(Block) + 24 + (4 * sizeof(HeldColumn) + 16) + 48 + KeptBlocks::kBytesPerKept;
   // The bytes of one slot.
   [[nodiscard]] static uint64_t slot_bytes(const Dataset& dataset, const RowPlan& plan);
 

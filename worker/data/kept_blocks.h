@@ -33,9 +33,11 @@ struct BlockUse {
 class KeptBlocks {
  public:
   static constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
-  // What is remembered for each block of the data set: the head of a list, four uses (of a
-  // lane in two epochs, with room for those that have been), and a place in each of two trees.
-  static constexpr uint64_t kBytesPerBlock = 24 + 4 * 16 + 2 * 72;
+  // What is remembered for each block of the data set: a list of four uses (of a lane in two
+  // epochs, with room for those that have been).
+  static constexpr uint64_t kBytesPerBlock = 24 + 4 * 16 + 16;
+  // And for each that is kept: a place in each of two trees.
+  static constexpr uint64_t kBytesPerKept = 80 + 64;
 
   struct Kept {
     std::shared_ptr<Block> block;

@@ -6,6 +6,8 @@
 #include <limits>
 
 #include "worker/data/batch_shape.h"
+#include "worker/data/block_store.h"
+#include "worker/data/dataset.h"
 #include "worker/data/each_chunk.h"
 #include "worker/data/kept_blocks.h"
 #include "worker/data/source/cache_folder.h"
@@ -42,8 +44,8 @@ uint64_t LoaderMemory::total() const {
   uint64_t all = 0;
   for (const uint64_t bytes :
        {product(train_rows, train_row_bytes), decode_bytes,
-        product(sum(blocks, kept_blocks), block_bytes), order_bytes, cache_bytes, portions.total(),
-        product(test_rows, test_row_bytes), product(batch_bytes, batches)}) {
+        product(sum(blocks, kept_blocks), block_bytes), order_bytes, list_bytes, cache_bytes,
+        portions.total(), product(test_rows, test_row_bytes), product(batch_bytes, batches)}) {
     all = sum(all, bytes);
   }
   return all;
@@ -58,6 +60,7 @@ std::string LoaderMemory::to_string() const {
                                 ? fmt::format("{} rows x {} B + their samples {} B", train_rows,
                                               train_row_bytes, order_bytes)
                                 : fmt::format("{} rows x {} B", train_rows, train_row_bytes);
+  const std::string list = list_bytes > 0 ? fmt::format(" + list of blocks {} B", list_bytes) : "";
   const std::string decoding =
       decode_bytes > 0 ? fmt::format(" + decoding {} B", decode_bytes) : "";
   const std::string cache =
@@ -66,9 +69,10 @@ std::string LoaderMemory::to_string() const {
                               ? fmt::format(" + {} portions of feeders x {} B", portions.portions,
                                             portions.portion_bytes)
                               : "";
-  return fmt::format("train {}{}{}{} + test {} rows x {} B + {} batches x {} B = {} B ({:.1f} MiB)",
-                     train, decoding, cache, fed, test_rows, test_row_bytes, batches, batch_bytes,
-                     total(), static_cast<double>(total()) / static_cast<double>(kMib));
+  return fmt::format(
+      "train {}{}{}{}{} + test {} rows x {} B + {} batches x {} B = {} B ({:.1f} MiB)", train, list,
+      decoding, cache, fed, test_rows, test_row_bytes, batches, batch_bytes, total(),
+      static_cast<double>(total()) / static_cast<double>(kMib));
 }
 
 Status LoaderMemory::check(uint64_t memory_mib) const {
@@ -83,6 +87,8 @@ Status LoaderMemory::check(uint64_t memory_mib) const {
                       ? "use fewer train.lanes, a smaller train.batch, or no cluster.feeders"
                   : besides > product(memory_mib, kMib)
                       ? "take fewer test rows or a smaller train.batch"
+                  : sum(list_bytes, order_bytes) > product(memory_mib, kMib) / 2
+                      ? "take data converted again with a larger --block-kib: its blocks are many"
                   : blocks > 0 ? "use fewer lanes or data.threads, a smaller data.window, smaller "
                                  "rates, or data converted again "
                                  "with a smaller --block-kib"
@@ -96,6 +102,15 @@ constexpr uint64_t kOrderBytesPerBlock = 3 * 20;
 // What BlockSampling keeps for a block, and for each class in it, beside those epochs of it.
 constexpr uint64_t kSamplingBytesPerBlock = 12 + 3 * 12;
 constexpr uint64_t kSamplingBytesPerClass = 16 + 3 * 12;
+
+// What Dataset and BlockSampling hold of each block, however small it is. Joined sets are open one
+// by one while their list is made.
+uint64_t list_bytes(const JobConfig& config) {
+  const uint64_t lists = config.data.mix.empty() ? 1 : 2;
+  const uint64_t train_bytes = lists * Dataset::kBytesPerBlock + sizeof(uint32_t) /* rows */;
+  return sum(product(config.resolved.train_blocks, train_bytes),
+             product(config.resolved.test_blocks, Dataset::kBytesPerBlock));
+}
 
 uint64_t sampling_bytes(const JobConfig& config) {
   if (!config.data.resamples()) return 0;
@@ -136,6 +151,7 @@ void add_stream(const JobConfig& config, uint64_t lanes, uint32_t ahead, LoaderM
       config.data.samples_classes() ? resolved.train_block_rows * sizeof(uint32_t) : 0;
   memory.order_bytes = lanes_here * (permuted + samples + by_class) +
                        readers_behind * (resolved.block_samples() * row_bytes + samples) +
+                       memory.blocks * BlockStore::kBytesPerSlot +
                        resolved.train_blocks * kOrderBytesPerBlock + sampling_bytes(config);
 }
 
@@ -145,10 +161,12 @@ void add_kept(const JobConfig& config, LoaderMemory& memory) {
   const uint64_t taken =
       sum(memory.total(), product(config.resolved.train_blocks, KeptBlocks::kBytesPerBlock));
   if (taken >= budget || memory.block_bytes == 0) return;
+  const uint64_t slot_bytes = memory.block_bytes + BlockStore::kBytesPerSlot;
   memory.kept_blocks =
-      std::min((budget - taken) / memory.block_bytes, config.resolved.train_blocks - memory.blocks);
+      std::min((budget - taken) / slot_bytes, config.resolved.train_blocks - memory.blocks);
   if (memory.kept_blocks == 0) return;
-  memory.order_bytes += config.resolved.train_blocks * KeptBlocks::kBytesPerBlock;
+  memory.order_bytes += config.resolved.train_blocks * KeptBlocks::kBytesPerBlock +
+                        memory.kept_blocks * BlockStore::kBytesPerSlot;
 }
 
 LoaderMemory memory_without_kept(const JobConfig& config, const LaneSchedule& schedule,
@@ -169,6 +187,7 @@ LoaderMemory memory_without_kept(const JobConfig& config, const LaneSchedule& sc
     if (config.data.samples_classes()) memory.train_row_bytes += sizeof(uint32_t);  // by class
     memory.order_bytes = sampling_bytes(config);
   }
+  memory.list_bytes = list_bytes(config);
   memory.test_rows = resolved.test_rows;
   memory.test_row_bytes = resolved.test_row_bytes;
   memory.batch_bytes = BatchShape{rows, resolved.input_width, resolved.label_width}.bytes();

@@ -62,6 +62,7 @@ Status resolve_test(JobConfig& config, const RowPlan& train, const Access& acces
   BALLAST_ASSIGN(const RowPlan test_plan, plan_rows(*test, config.data));
   BALLAST_RETURN_IF_ERROR(check_same_widths(config.data, train, test_plan));
   config.resolved.test_rows = test->rows();
+  config.resolved.test_blocks = test->block_count();
   config.resolved.test_row_bytes = MemoryTable::row_bytes(*test, test_plan);
   config.resolved.test_manifest_xxh3 = hex64(test->manifest_xxh3());
   return {};

@@ -242,7 +242,7 @@ wire::FeedAnswer Feeder::make(Ask& ask) {
 LoaderMemory feeder_rows_memory(const JobConfig& job) {
   JobConfig alone = job;
   alone.cluster.workers = std::max(1u, job.cluster.feeders);  // lanes are shared alike
-  alone.resolved.test_rows = 0;
+  alone.resolved.test_rows = alone.resolved.test_blocks = 0;
   LoaderMemory memory = loader_memory(alone, schedule_of(job), feeder_portions(job));
   memory.batches = 0;
   return memory;

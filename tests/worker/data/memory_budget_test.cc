@@ -193,6 +193,49 @@ TEST(ChooseOrder, DoesNotDependOnACacheOnFeedersOrOnWhereTheDataLies) {
   EXPECT_LE(needed_bytes(far), 60u << 20) << "the cache's list has room";
 }
 
+TEST(LoaderMemory, CountsTheListOfBlocksOfBothSetsInEveryOrder) {
+  JobConfig job = large_job();
+  job.resolved.test_blocks = 10;
+  for (const Order order : {Order::kFull, Order::kNone, Order::kStrip}) {
+    job.data.order = order;
+    const LoaderMemory memory = loader_memory(job, schedule_of(job));
+
+    EXPECT_EQ(memory.list_bytes, 100u * (40 + 4) + 10u * 40);
+    EXPECT_THAT(memory.to_string(), HasSubstr(" + list of blocks 4800 B"));
+  }
+  job.data.mix = {{.train = "more", .rate = 1}};
+  EXPECT_EQ(loader_memory(job, schedule_of(job)).list_bytes, 100u * (80 + 4) + 10u * 40)
+      << "of each set, and of all";
+}
+
+TEST(ChooseOrder, LeavesRoomForTheListOfBlocks) {
+  JobConfig job = large_job();
+  job.cluster.workers = 1;
+  job.data.memory_mib = 60;
+  choose_order(job);
+  JobConfig listed = large_job();
+  listed.cluster.workers = 1;
+  listed.data.memory_mib = 60;
+  listed.resolved.test_blocks = 500'000;  // 19 MiB
+  choose_order(listed);
+
+  EXPECT_LT(listed.data.window, job.data.window);
+  listed.data.threads = kLoaderThreadsMost;
+  EXPECT_LE(needed_bytes(listed), 60u << 20);
+}
+
+TEST(LoaderMemory, SaysWhenTheBlocksAreTooMany) {
+  JobConfig job = large_job();
+  job.data.order = Order::kStrip;
+  job.data.window = 2;
+  job.resolved.train_blocks = 1'000'000;
+  job.resolved.train_block_bytes = 4096;
+  job.data.memory_mib = 60;
+
+  EXPECT_THAT(loader_memory(job, schedule_of(job)).check(job.data.memory_mib).to_string(),
+              AllOf(HasSubstr(" + list of blocks 44000000 B"), HasSubstr("larger --block-kib")));
+}
+
 TEST(LoaderMemory, CountsTheListOfTheDiskCacheOnlyWhereThereIsOne) {
   JobConfig job = large_job();
   job.data.order = Order::kFull;

@@ -107,6 +107,16 @@ TEST(MemorySum, OfAWorkerHoldsBothDataSetsAsTheyAreStored) {
   EXPECT_EQ(user_bytes(sum, "test rows"), 7u * 105);
 }
 
+TEST(MemorySum, HasTheListOfBlocksOfAWorkerAndOfAFeederWhichHasNoTestSet) {
+  JobConfig job = one_layer_job();
+  job.cluster.feeders = 1;
+  job.resolved.train_blocks = 1000;
+  job.resolved.test_blocks = 100;
+
+  EXPECT_EQ(user_bytes(worker_memory(job), "list of blocks"), 1000u * 44 + 100u * 40);
+  EXPECT_EQ(user_bytes(feeder_memory(job), "list of blocks"), 1000u * 44);
+}
+
 TEST(MemorySum, OfAWorkerHoldsTheBatchesOfItsLoaders) {
   JobConfig job = one_layer_job();
   const MemorySum sync = worker_memory(job);
