@@ -13,8 +13,6 @@
 namespace ballast {
 namespace {
 
-// A lane that nobody asked for so long went to another feeder: its blocks are given back.
-constexpr Duration kIdleLane = 10s;
 constexpr Duration kLookAround = 1s;
 
 }  // namespace
@@ -48,7 +46,8 @@ void Feeder::run(Transport& transport) {
     makers.emplace_back([this] { make_portions(); });
   }
   for (bool ended = false; !ended;) {
-    std::optional<TransportEvent> event = transport.receive(monotonic_now() + kLookAround);
+    std::optional<TransportEvent> event =
+        transport.receive(monotonic_now() + std::min(kLookAround, setup_.idle_lane));
     const Time now = monotonic_now();
     if (event) take(*event, now);
     send_done();
@@ -161,16 +160,24 @@ void Feeder::send_done() {
 }
 
 void Feeder::forget_idle_lanes(Time now) {
-  if (now - forgot_at_ < kLookAround) return;
+  if (now - forgot_at_ < std::min(kLookAround, setup_.idle_lane)) return;
   forgot_at_ = now;
   for (auto lane = asked_at_.begin(); lane != asked_at_.end();) {
-    if (now - lane->second < kIdleLane) {
+    if (now - lane->second < setup_.idle_lane || is_worked_on(lane->first)) {
       ++lane;
       continue;
     }
     rows_.forget(lane->first);
     lane = asked_at_.erase(lane);
   }
+}
+
+// A maker may wait for a network with the lane in its hands, and this thread must not wait for it.
+// No other begins: asks come from this thread.
+bool Feeder::is_worked_on(LaneId lane) const {
+  std::lock_guard lock(mutex_);
+  return lanes_at_work_.contains(lane) ||
+         std::ranges::any_of(asks_, [&](const Ask& ask) { return ask.run.lane == lane; });
 }
 
 bool Feeder::is_alone(Time now) const {

@@ -35,6 +35,8 @@ struct FeederSetup {
   uint32_t threads = 1;
   uint32_t portions_per_worker = 16;
   uint64_t spare_bytes = 0;  // of memory for portions, kept for the next ones
+  // A lane that nobody asked for so long went to another feeder: its blocks are given back.
+  Duration idle_lane = 10s;
   // Ends when the workers it had are all gone for so long: the job is over.
   Duration alone_most = 60s;
 };
@@ -77,6 +79,7 @@ class Feeder {
   void answer(const Peer& to, const wire::RowRun& run, wire::FeedCode code, std::string reason);
   void send_done();
   void forget_idle_lanes(Time now);
+  [[nodiscard]] bool is_worked_on(LaneId lane) const;
   [[nodiscard]] bool is_alone(Time now) const;
 
   void make_portions();
