@@ -3,8 +3,11 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <initializer_list>
+
+#include "common/base/check.h"
 
 namespace ballast {
 
@@ -50,5 +53,28 @@ class Random {
  private:
   std::array<uint64_t, 4> state_;
 };
+
+inline uint64_t Random::next() {
+  const uint64_t result = std::rotl(state_[1] * 5, 7) * 9;
+  const uint64_t shifted = state_[1] << 17;
+  state_[2] ^= state_[0];
+  state_[3] ^= state_[1];
+  state_[1] ^= state_[2];
+  state_[0] ^= state_[3];
+  state_[2] ^= shifted;
+  state_[3] = std::rotl(state_[3], 45);
+  return result;
+}
+
+// What lies below 2^64 mod bound is drawn again. That is less than bound: hardly ever divided for.
+inline uint64_t Random::below(uint64_t bound) {
+  BALLAST_CHECK(bound > 0);
+  while (true) {
+    __extension__ using Wide = unsigned __int128;
+    const Wide product = static_cast<Wide>(next()) * bound;
+    const auto low = static_cast<uint64_t>(product);
+    if (low >= bound || low >= (0 - bound) % bound) return static_cast<uint64_t>(product >> 64);
+  }
+}
 
 }  // namespace ballast
