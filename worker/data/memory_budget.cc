@@ -146,7 +146,7 @@ void add_stream(const JobConfig& config, uint64_t lanes, uint32_t ahead, LoaderM
   // A row of each sample; where rows are resampled how often it was taken, too.
   const uint64_t row_bytes = sizeof(uint32_t) * (config.data.resamples() ? 2 : 1);
   const uint64_t permuted = pieces * resolved.block_samples() * row_bytes;
-  const uint64_t samples = resolved.block_samples() * sizeof(StripSample);
+  const uint64_t samples = resolved.block_samples() * (sizeof(uint32_t) + row_bytes);
   const uint64_t by_class =
       config.data.samples_classes() ? resolved.train_block_rows * sizeof(uint32_t) : 0;
   memory.order_bytes = lanes_here * (permuted + samples + by_class) +

@@ -93,10 +93,11 @@ std::vector<HeldColumn> MemoryTable::held_columns(const BlockPlace& block) const
 }
 
 void MemoryTable::read(const RowPasses& passes, const RowRoom& room) const {
-  const auto find = [&](size_t column, std::span<const std::byte*> places) {
+  const auto find = [&](size_t column, size_t first, std::span<const std::byte*> places) {
     const uint64_t row_bytes = held_row_bytes(columns_[column].plan.spec);
     const std::byte* stored = columns_[column].memory.data();
-    for (size_t i = 0; i < places.size(); ++i) places[i] = stored + room.ids[i] * row_bytes;
+    const uint64_t* ids = room.ids.data() + first;
+    for (size_t i = 0; i < places.size(); ++i) places[i] = stored + ids[i] * row_bytes;
   };
   gather_rows(plan_, passes, find, room);
 }

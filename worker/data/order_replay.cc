@@ -103,13 +103,12 @@ Status OrderReplay::enter_strip(LaneId lane, uint64_t strip) {
     }
   }
   pieces_ = std::move(kept);
-  std::vector<StripSample> samples(order_->strip_begin(lane, strip + 1) -
-                                   order_->strip_begin(lane, strip));
-  order_->permute_strip(lane, strip, samples);
   strip_rows_.clear();
-  for (const StripSample& sample : samples) {
-    strip_rows_.push_back(pieces_.at(shares[sample.share].piece)[sample.place]);
+  for (const Share& share : shares) {
+    const auto begin = pieces_.at(share.piece).begin() + share.first;
+    strip_rows_.insert(strip_rows_.end(), begin, begin + share.count);
   }
+  order_->permute_strip(lane, strip, std::span(strip_rows_));
   strip_ = strip;
   return {};
 }

@@ -141,11 +141,37 @@ Result<std::shared_ptr<const StreamRows::Strip>> StreamRows::open_strip(
     }
     strip->shares.push_back(held.get());
   }
-  strip->samples.resize(strips.strip_begin(id, number + 1) - strips.strip_begin(id, number));
-  strips.permute_strip(id, number, strip->samples);
+  order_samples(*strip, id, shares);
   look_ahead(*strip, id);
   lane.open = strip;
   return lane.open;
+}
+
+// Of a strip whose pieces are there: which rows they are, in which order, where their columns
+// begin.
+void StreamRows::order_samples(Strip& strip, LaneId id, std::span<const Share> shares) const {
+  const StripOrder& strips = strip.order->strips;
+  strip.samples.reserve(strips.strip_begin(id, strip.number + 1) -
+                        strips.strip_begin(id, strip.number));
+  for (uint32_t number = 0; number < shares.size(); ++number) {
+    const Share& share = shares[number];
+    const HeldPiece& piece = *strip.shares[number];
+    strip.first_rows.push_back(piece.block->place().first_row);
+    for (uint32_t i = share.first; i < share.first + share.count; ++i) {
+      strip.samples.push_back({number, piece.rows[i]});
+    }
+    if (!piece.passes.empty()) {
+      const auto begin = piece.passes.begin() + share.first;
+      strip.passes.insert(strip.passes.end(), begin, begin + share.count);
+    }
+  }
+  strips.permute_strip(id, strip.number, std::span(strip.samples));
+  if (!strip.passes.empty()) strips.permute_strip(id, strip.number, std::span(strip.passes));
+  for (size_t column = 0; column < plan_.columns.size(); ++column) {
+    for (const HeldPiece* piece : strip.shares) {
+      strip.columns.push_back(piece->block->column(column));
+    }
+  }
 }
 
 // lane.mutex held. What the lane will ask for in this epoch and the next, once, and how far it is.
@@ -204,10 +230,10 @@ void StreamRows::look_ahead(const Strip& strip, LaneId id) {
 }
 
 // A flag a share, not a look a row: a strip has few of them.
-void StreamRows::add_blocks(const Strip& strip, std::span<const StripSample> samples,
+void StreamRows::add_blocks(const Strip& strip, std::span<const Sample> samples,
                             std::vector<uint64_t>& blocks) {
   std::vector<uint8_t> used(strip.shares.size(), 0);
-  for (const StripSample& sample : samples) used[sample.share] = 1;
+  for (const Sample& sample : samples) used[sample.share] = 1;
   for (size_t share = 0; share < used.size(); ++share) {
     if (used[share]) blocks.push_back(strip.shares[share]->block_number);
   }
@@ -249,25 +275,23 @@ void StreamRows::say_reached(LaneId id, uint64_t when) {
 void StreamRows::gather_rows(const Strip& strip, uint64_t first, const RowRoom& room) const {
   const size_t count = room.ids.size();
   const std::span samples(strip.samples.data() + first, count);
-  std::vector<uint32_t> rows(count);  // in their blocks
   for (size_t i = 0; i < count; ++i) {
-    const HeldPiece& piece = *strip.shares[samples[i].share];
-    rows[i] = piece.rows[samples[i].place];
-    room.ids[i] = piece.block->place().first_row + rows[i];
-  }
-  std::vector<uint32_t> passes(sampling_.each_row_once() ? 0 : count);
-  for (size_t i = 0; i < passes.size(); ++i) {
-    passes[i] = strip.shares[samples[i].share]->passes[samples[i].place];
+    room.ids[i] = strip.first_rows[samples[i].share] + samples[i].row;
   }
   if (room.blocks != nullptr) add_blocks(strip, samples, *room.blocks);
-  const auto find = [&](size_t column, std::span<const std::byte*> out) {
+  const size_t shares = strip.shares.size();
+  const auto find = [&](size_t column, size_t begin, std::span<const std::byte*> out) {
     const uint64_t row_bytes = held_row_bytes(plan_.columns[column].spec);
-    for (size_t i = 0; i < count; ++i) {
-      out[i] = strip.shares[samples[i].share]->block->column(column) + rows[i] * row_bytes;
+    const std::byte* const* columns = strip.columns.data() + column * shares;
+    for (size_t i = 0; i < out.size(); ++i) {
+      const Sample& sample = samples[begin + i];
+      out[i] = columns[sample.share] + sample.row * row_bytes;
     }
   };
-  ballast::gather_rows(plan_, passes.empty() ? RowPasses(strip.epoch) : RowPasses(passes), find,
-                       room);
+  const RowPasses passes = strip.passes.empty()
+                               ? RowPasses(strip.epoch)
+                               : RowPasses(std::span(strip.passes).subspan(first, count));
+  ballast::gather_rows(plan_, passes, find, room);
 }
 
 }  // namespace ballast

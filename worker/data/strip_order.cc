@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "common/base/check.h"
-#include "common/base/random.h"
-
 namespace ballast {
 namespace {
 
@@ -13,16 +10,6 @@ namespace {
 constexpr uint64_t kBlockStream = 0x626c6f636b73;  // "blocks"
 constexpr uint64_t kPieceStream = 0x7069656365;    // "piece"
 constexpr uint64_t kStripStream = 0x7374726970;    // "strip"
-
-// Fisher and Yates: all places at once, in cache, for less than a keyed permutation (order.h)
-// takes.
-template <typename T>
-void shuffle(std::span<T> values, uint64_t key) {
-  Random random(key);
-  for (size_t left = values.size(); left > 1; --left) {
-    std::swap(values[left - 1], values[random.below(left)]);
-  }
-}
 
 }  // namespace
 
@@ -142,16 +129,8 @@ void StripOrder::permute_piece(LaneId lane, uint64_t index, std::span<uint32_t> 
   shuffle(rows, hash_numbers({seed_, kPieceStream, epoch_, lane.value(), index}));
 }
 
-void StripOrder::permute_strip(LaneId lane, uint64_t strip, std::span<StripSample> samples) const {
-  size_t next = 0;
-  uint32_t number = 0;
-  for (const Share& share : shares(lane, strip)) {
-    BALLAST_CHECK(next + share.count <= samples.size());
-    for (uint32_t i = 0; i < share.count; ++i) samples[next++] = {number, share.first + i};
-    ++number;
-  }
-  BALLAST_CHECK(next == samples.size());
-  shuffle(samples, hash_numbers({seed_, kStripStream, epoch_, lane.value(), strip}));
+uint64_t StripOrder::strip_key(LaneId lane, uint64_t strip) const {
+  return hash_numbers({seed_, kStripStream, epoch_, lane.value(), strip});
 }
 
 uint64_t StripOrder::extra_reads() const {

@@ -19,9 +19,12 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "common/base/check.h"
 #include "common/base/ids.h"
+#include "common/base/random.h"
 
 namespace ballast {
 
@@ -37,12 +40,6 @@ struct Share {
   uint64_t piece = 0;  // of the lane
   uint32_t first = 0;
   uint32_t count = 0;
-};
-
-// One sample of a strip: the row that permute_piece() put at `place`, of the piece of this share.
-struct StripSample {
-  uint32_t share = 0;  // index into shares()
-  uint32_t place = 0;
 };
 
 class StripOrder {
@@ -68,8 +65,13 @@ class StripOrder {
   // The rows of a piece, from its first row, in the order its shares are cut from. Once a piece:
   // the W strips that use it look rows up in it. `rows` has Piece::rows places.
   void permute_piece(LaneId lane, uint64_t index, std::span<uint32_t> rows) const;
-  // The strip's samples in their order. `samples` has strip_begin(s + 1) - strip_begin(s) places.
-  void permute_strip(LaneId lane, uint64_t strip, std::span<StripSample> samples) const;
+  // From the order of shares() to that of the strip: a value for each of its samples, as many as
+  // strip_begin(s + 1) - strip_begin(s).
+  template <typename T>
+  void permute_strip(LaneId lane, uint64_t strip, std::span<T> samples) const {
+    BALLAST_CHECK(samples.size() == strip_begin(lane, strip + 1) - strip_begin(lane, strip));
+    shuffle(samples, strip_key(lane, strip));
+  }
 
   // Blocks read more often than once in the epoch, in blocks.
   [[nodiscard]] uint64_t extra_reads() const;
@@ -83,6 +85,16 @@ class StripOrder {
     std::vector<uint64_t> strips;  // strip_begin of each, and the end
   };
 
+  // Fisher and Yates: all places at once, in cache, for less than a keyed permutation (order.h)
+  // takes.
+  template <typename T>
+  static void shuffle(std::span<T> values, uint64_t key) {
+    Random random(key);
+    for (size_t left = values.size(); left > 1; --left) {
+      std::swap(values[left - 1], values[random.below(left)]);
+    }
+  }
+  [[nodiscard]] uint64_t strip_key(LaneId lane, uint64_t strip) const;
   void cut_lane(Lane& lane);
   [[nodiscard]] const Lane& at(LaneId lane) const;
   [[nodiscard]] Piece piece(const Lane& lane, uint64_t index) const;

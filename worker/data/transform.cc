@@ -1,209 +1,154 @@
 #include "worker/data/transform.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <cstring>
 #include <limits>
-#include <type_traits>
 
 #include "worker/data/column_values.h"
-#include "worker/data/list_rows.h"
+#include "worker/data/gather_values.h"
 
 namespace ballast {
 
 namespace {
 
-template <typename Value>
-void convert_row(const Value* __restrict in, float* __restrict out, uint64_t width) {
-  for (uint64_t k = 0; k < width; ++k) out[k] = as_float(in[k]);
-}
-void convert_row(const float* __restrict in, float* __restrict out, uint64_t width) {
-  std::memcpy(out, in, width * sizeof(float));
-}
+// Rows of a batch that are gathered together.
+struct Part {
+  size_t first = 0;
+  size_t count = 0;
+};
 
-template <typename Value>
-void scale_row(const Value* __restrict in, float* __restrict out, uint64_t width, float center,
-               float factor, float shift) {
-  for (uint64_t k = 0; k < width; ++k) out[k] = (as_float(in[k]) - center) * factor + shift;
-}
-
-template <typename Value>
-void scale_row(const Value* __restrict in, float* __restrict out, uint64_t width,
-               const float* __restrict center, const float* __restrict factor,
-               const float* __restrict shift) {
-  for (uint64_t k = 0; k < width; ++k) {
-    out[k] = (as_float(in[k]) - center[k]) * factor[k] + shift[k];
+// visit(part) for parts of `whole` with kTileBytes of rows each, or one row.
+template <typename Visit>
+void for_tiles(const Part& whole, uint64_t row_bytes, Visit visit) {
+  const uint64_t most = std::max<uint64_t>(1, kTileBytes / std::max<uint64_t>(1, row_bytes));
+  for (size_t done = 0; done < whole.count; done += most) {
+    visit(Part{whole.first + done, std::min<size_t>(most, whole.count - done)});
   }
 }
 
-// Rows are far apart: ask for one early enough that it is there when its turn comes.
-void prefetch_row(const std::byte* row, uint64_t bytes) {
-  constexpr uint64_t kLine = 64;
-  constexpr uint64_t kBytesMax = 2048;  // the hardware follows a longer run by itself
-  for (uint64_t at = 0; at < std::min(bytes, kBytesMax); at += kLine) __builtin_prefetch(row + at);
-}
-
-using Places = std::span<const std::byte* const>;
-
-// Calls convert(row, out) for every row, asking for the rows to come.
-template <typename Value, typename Convert>
-void for_rows(uint64_t row_bytes, Places rows, float* out, uint64_t stride, Convert convert) {
-  constexpr size_t kAhead = 4;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (i + kAhead < rows.size()) prefetch_row(rows[i + kAhead], row_bytes);
-    convert(reinterpret_cast<const Value*>(rows[i]), out + i * stride);
-  }
-}
-
-template <typename Value>
-void gather_scaled(const ColumnSpec& spec, const ValuePlan& plan, Places rows, float* out,
-                   uint64_t stride) {
-  const uint64_t bytes = spec.row_bytes();
-  const uint64_t width = spec.width();
-  if (plan.plain) {
-    for_rows<Value>(bytes, rows, out, stride,
-                    [=](const Value* in, float* row) { convert_row(in, row, width); });
-  } else if (plan.factor.size() == 1) {
-    const float center = plan.center[0], factor = plan.factor[0], shift = plan.shift[0];
-    for_rows<Value>(bytes, rows, out, stride, [=](const Value* in, float* row) {
-      scale_row(in, row, width, center, factor, shift);
-    });
-  } else {
-    const float *center = plan.center.data(), *factor = plan.factor.data(),
-                *shift = plan.shift.data();
-    for_rows<Value>(bytes, rows, out, stride, [=](const Value* in, float* row) {
-      scale_row(in, row, width, center, factor, shift);
-    });
-  }
-}
-
-template <typename Integer>
-void gather_one_hot(uint32_t classes, Places rows, float* out, uint64_t stride) {
-  for (size_t i = 0; i < rows.size(); ++i) {
-    float* row = out + i * stride;
-    std::fill_n(row, classes, 0.0f);
-    row[static_cast<uint64_t>(load_value<Integer>(rows[i], 0))] = 1.0f;  // checked when read
-  }
-}
-
-template <typename Integer>
-void gather_multi_hot(uint32_t classes, Places rows, float* out, uint64_t stride) {
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const auto list = load_value<ListRow>(rows[i], 0);
-    float* row = out + i * stride;
-    std::fill_n(row, classes, 0.0f);
-    for (uint64_t k = 0; k < list.count; ++k) {  // in [0, classes): checked when read
-      row[static_cast<uint64_t>(load_value<Integer>(list.first, k))] += 1.0f;
-    }
-  }
-}
-
-// Lists of a row are equally long: checked when read.
-template <typename Integer>
-void gather_sums(uint32_t classes, Places rows, const ColumnSpec& value_spec, Places value_rows,
-                 float* out, uint64_t stride) {
-  with_type(value_spec.type, [&](auto kind) {
-    using Value = decltype(kind);
-    for (size_t i = 0; i < rows.size(); ++i) {
-      const auto ids = load_value<ListRow>(rows[i], 0);
-      const auto values = load_value<ListRow>(value_rows[i], 0);
-      float* row = out + i * stride;
-      std::fill_n(row, classes, 0.0f);
-      for (uint64_t k = 0; k < ids.count; ++k) {  // in [0, classes): checked when read
-        row[static_cast<uint64_t>(load_value<Integer>(ids.first, k))] +=
-            as_float(load_value<Value>(values.first, k));
-      }
-    }
-  });
-}
-
-// The first values of each list, then `fill`, as many as `width`. visit(value) makes what is kept.
-template <typename Value, typename Kept, typename Visit>
-void pad_list(const std::byte* held, uint64_t item_width, Kept fill, uint64_t width, Kept* row,
-              Visit visit) {
-  const auto list = load_value<ListRow>(held, 0);
-  const uint64_t there = std::min<uint64_t>(list.count * item_width, width);
-  for (uint64_t k = 0; k < there; ++k) row[k] = visit(load_value<Value>(list.first, k));
-  std::fill(row + there, row + width, fill);
-}
-
-template <typename Value>
-void gather_padded(const ColumnSpec& spec, const ValuePlan& plan, Places rows, float* out,
-                   uint64_t stride) {
-  const size_t last = plan.factor.size() - 1;  // one value, or one for each
-  for (size_t i = 0; i < rows.size(); ++i) {
-    float* row = out + i * stride;
-    pad_list<Value>(rows[i], spec.width(), static_cast<float>(plan.fill), plan.value_width, row,
-                    [](Value value) { return as_float(value); });
-    if (plan.plain) continue;
-    for (size_t k = 0; k < plan.value_width; ++k) {
-      const size_t v = std::min(k, last);
-      row[k] = (row[k] - plan.center[v]) * plan.factor[v] + plan.shift[v];
-    }
-  }
-}
-
-// One pass from the stored values.
-void gather_once(const ColumnSpec& spec, const ValuePlan& plan, Places rows, float* out,
-                 uint64_t stride) {
-  with_type(spec.type, [&](auto kind) {
-    using Value = decltype(kind);
-    if constexpr (std::is_integral_v<Value>) {
-      if (plan.classes > 0 && spec.variable) {
-        return gather_multi_hot<Value>(plan.classes, rows, out, stride);
-      }
-      if (plan.classes > 0) return gather_one_hot<Value>(plan.classes, rows, out, stride);
-    }
-    if (spec.variable) return gather_padded<Value>(spec, plan, rows, out, stride);
-    gather_scaled<Value>(spec, plan, rows, out, stride);
-  });
-}
-
-void load_ints(const ColumnSpec& spec, const ValuePlan& plan, Places rows, int64_t* ints) {
-  with_type(spec.type, [&](auto kind) {
-    using Value = decltype(kind);
-    if constexpr (std::is_integral_v<Value>) {
-      const uint64_t width = plan.value_width;
-      const auto whole = [](Value value) { return static_cast<int64_t>(value); };
-      for (size_t r = 0; r < rows.size(); ++r) {
-        int64_t* row = ints + r * width;
-        if (spec.variable) {
-          pad_list<Value>(rows[r], spec.width(), static_cast<int64_t>(plan.fill), width, row,
-                          whole);
-          continue;
-        }
-        for (uint64_t k = 0; k < width; ++k) row[k] = whole(load_value<Value>(rows[r], k));
-      }
-    }
-  });
-}
-
-// Gathers one batch, column after column.
+// Gathers one batch, tile after tile and within one column after column: the next column finds the
+// tile's rows in the first cache.
 class Gatherer {
  public:
   Gatherer(const RowPlan& plan, const RowPasses& passes, const FindPlaces& find,
            const RowRoom& room)
-      : plan_(plan), passes_(passes), find_(find), room_(room), places_(room.ids.size()) {}
+      : plan_(plan), passes_(passes), find_(find), room_(room) {
+    for (const ValuePlan& value : plan.features) features_.push_back(scratch_of(value));
+    if (plan.has_label()) label_ = scratch_of(plan.label);
+  }
 
-  void values(const ValuePlan& value, float* out, uint64_t stride) {
-    if (value.added) return sums(value, out, stride);
-    if (!value.staged()) {
-      find_(value.input, places_);
-      return gather_once(plan_.columns[value.input].spec, value, places_, out, stride);
+  void batch() {
+    const uint64_t row_bytes = (uint64_t{plan_.width} + plan_.label.width) * sizeof(float);
+    for_tiles({0, room_.ids.size()}, row_bytes, [this](const Part& tile) { gather(tile); });
+    weights();
+  }
+
+ private:
+  // Of one value and its crossed ones.
+  struct Scratch {
+    std::vector<int64_t> ints;
+    std::vector<float> floats;  // of a crossed value: it has no room in the batch
+    std::vector<float> spare;
+    std::vector<Scratch> crossed;
+  };
+
+  static uint64_t stage_row_bytes(const ValuePlan& value) {
+    return uint64_t{value.value_width} * sizeof(int64_t);
+  }
+
+  Scratch scratch_of(const ValuePlan& value) const {
+    Scratch scratch;
+    if (!value.staged()) return scratch;
+    size_t rows = 0;
+    for_tiles({0, room_.ids.size()}, stage_row_bytes(value),
+              [&](const Part& tile) { rows = std::max(rows, tile.count); });
+    fit(scratch, value, rows);
+    return scratch;
+  }
+
+  static void fit(Scratch& scratch, const ValuePlan& value, size_t rows) {
+    scratch.ints.resize(rows * value.value_width);
+    scratch.spare.resize(value.value_width);
+    for (const ValuePlan& part : value.crossed) {
+      Scratch& crossed = scratch.crossed.emplace_back();
+      fit(crossed, part, rows);
+      crossed.floats.resize(rows * part.value_width);
     }
-    const size_t rows = room_.ids.size();
-    const uint64_t row_bytes = uint64_t{value.value_width} * sizeof(int64_t);
-    const auto tile_rows = static_cast<size_t>(std::max<uint64_t>(1, kTileBytes / row_bytes));
-    Scratch scratch = scratch_of(value, std::min(rows, tile_rows));
-    for (size_t first = 0; first < rows; first += tile_rows) {
-      const size_t count = std::min(tile_rows, rows - first);
-      run(value, scratch, first, count, out + first * stride, stride);
+  }
+
+  void gather(const Part& tile) {
+    float* out = room_.features + tile.first * plan_.width;
+    for (size_t i = 0; i < plan_.features.size(); ++i) {
+      values(plan_.features[i], features_[i], tile, out, plan_.width);
+      out += plan_.features[i].width;
     }
+    const uint32_t stride = plan_.label.width;
+    if (plan_.has_label()) {
+      values(plan_.label, label_, tile, room_.labels + tile.first * stride, stride);
+    }
+  }
+
+  void values(const ValuePlan& value, Scratch& scratch, const Part& tile, float* out,
+              uint64_t stride) {
+    const ColumnSpec& spec = plan_.columns[value.input].spec;
+    if (value.added) {
+      gather_sums(spec, value, places(value.input, tile, places_), plan_.columns[*value.added].spec,
+                  places(*value.added, tile, added_), out, stride);
+    } else if (!value.staged()) {
+      gather_values(spec, value, places(value.input, tile, places_), out, stride);
+    } else {
+      for_tiles(tile, stage_row_bytes(value), [&](const Part& part) {
+        run(value, scratch, part, out + (part.first - tile.first) * stride, stride);
+      });
+    }
+  }
+
+  // Leaves the part's values in `out`, or in scratch.ints if the chain ends with whole numbers.
+  void run(const ValuePlan& value, Scratch& scratch, const Part& part, float* out,
+           uint64_t stride) {
+    const Tile tile{.rows = part.count,
+                    .width = value.value_width,
+                    .ints = scratch.ints.data(),
+                    .out = out,
+                    .stride = stride,
+                    .spare = scratch.spare.data(),
+                    .ids = room_.ids.data() + part.first,
+                    .epoch = passes_.all,
+                    .passes = passes_.each.empty() ? nullptr : passes_.each.data() + part.first};
+    if (!value.crossed.empty()) {
+      cross(value, scratch, part);
+    } else {
+      const Places rows = places(value.input, part, places_);
+      const ColumnSpec& spec = plan_.columns[value.input].spec;
+      value.from_ints ? gather_integers(spec, value, rows, tile.ints)
+                      : gather_values(spec, value, rows, out, stride);
+    }
+    for (const Stage& stage : value.stages) stage(tile);
+  }
+
+  void cross(const ValuePlan& value, Scratch& scratch, const Part& tile) {
+    for (size_t i = 0; i < value.crossed.size(); ++i) {
+      Scratch& part = scratch.crossed[i];
+      run(value.crossed[i], part, tile, part.floats.data(), 1);
+    }
+    std::vector<int64_t> numbers(value.crossed.size());
+    for (size_t row = 0; row < tile.count; ++row) {
+      for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = scratch.crossed[i].ints[row];
+      scratch.ints[row] = hash_bucket(numbers, value.cross_seed, value.cross_buckets);
+    }
+  }
+
+  // In `room`, until it is used again.
+  Places places(size_t column, const Part& part, std::vector<const std::byte*>& room) const {
+    const size_t next = std::min(room_.ids.size() - part.first - part.count, kRowsAhead);
+    if (room.size() < part.count + next) room.resize(part.count + next);
+    const std::span all(room.data(), part.count + next);
+    find_(column, part.first, all);
+    return {all.first(part.count), all};
   }
 
   void weights() {
     std::fill_n(room_.weights, room_.ids.size(), 1.0f);
+    if (!plan_.weighs()) return;
     if (!plan_.weight.empty()) {
       each_double(plan_.weight[0], [&](size_t row, double value) {
         room_.weights[row] = static_cast<float>(value);
@@ -230,88 +175,18 @@ class Gatherer {
     }
   }
 
- private:
-  // Of one value and its crossed ones.
-  struct Scratch {
-    std::vector<const std::byte*> places;  // of the whole batch
-    std::vector<int64_t> ints;
-    std::vector<float> floats;  // of a crossed value: it has no room in the batch
-    std::vector<float> spare;
-    std::vector<Scratch> crossed;
-  };
-
-  void sums(const ValuePlan& value, float* out, uint64_t stride) {
-    std::vector<const std::byte*> added(room_.ids.size());
-    find_(value.input, places_);
-    find_(*value.added, added);
-    with_type(plan_.columns[value.input].spec.type, [&](auto kind) {
-      using Id = decltype(kind);
-      if constexpr (std::is_integral_v<Id>) {
-        gather_sums<Id>(value.classes, places_, plan_.columns[*value.added].spec, added, out,
-                        stride);
-      }
-    });
-  }
-
-  Scratch scratch_of(const ValuePlan& value, size_t tile_rows) {
-    Scratch scratch;
-    scratch.ints.resize(tile_rows * value.value_width);
-    scratch.spare.resize(value.value_width);
-    for (const ValuePlan& part : value.crossed) {
-      scratch.crossed.push_back(scratch_of(part, tile_rows));
-      scratch.crossed.back().floats.resize(tile_rows * part.value_width);
-    }
-    if (value.crossed.empty()) {
-      scratch.places.resize(room_.ids.size());
-      find_(value.input, scratch.places);
-    }
-    return scratch;
-  }
-
-  // Leaves the tile's values in `out`, or in scratch.ints if the chain ends with whole numbers.
-  void run(const ValuePlan& value, Scratch& scratch, size_t first, size_t count, float* out,
-           uint64_t stride) {
-    const Tile tile{.rows = count,
-                    .width = value.value_width,
-                    .ints = scratch.ints.data(),
-                    .out = out,
-                    .stride = stride,
-                    .spare = scratch.spare.data(),
-                    .ids = room_.ids.data() + first,
-                    .epoch = passes_.all,
-                    .passes = passes_.each.empty() ? nullptr : passes_.each.data() + first};
-    if (!value.crossed.empty()) {
-      cross(value, scratch, first, count);
-    } else {
-      const Places rows = Places(scratch.places).subspan(first, count);
-      const ColumnSpec& spec = plan_.columns[value.input].spec;
-      value.from_ints ? load_ints(spec, value, rows, tile.ints)
-                      : gather_once(spec, value, rows, out, stride);
-    }
-    for (const Stage& stage : value.stages) stage(tile);
-  }
-
-  void cross(const ValuePlan& value, Scratch& scratch, size_t first, size_t count) {
-    for (size_t i = 0; i < value.crossed.size(); ++i) {
-      Scratch& part = scratch.crossed[i];
-      run(value.crossed[i], part, first, count, part.floats.data(), 1);
-    }
-    std::vector<int64_t> numbers(value.crossed.size());
-    for (size_t row = 0; row < count; ++row) {
-      for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = scratch.crossed[i].ints[row];
-      scratch.ints[row] = hash_bucket(numbers, value.cross_seed, value.cross_buckets);
-    }
-  }
-
   // visit(row, value) for every row of a column with one value a row.
   template <typename Visit>
   void each_double(size_t column, Visit visit) {
-    find_(column, places_);
-    with_type(plan_.columns[column].spec.type, [&](auto kind) {
-      using Value = decltype(kind);
-      for (size_t row = 0; row < places_.size(); ++row) {
-        visit(row, as_double(load_value<Value>(places_[row], 0)));
-      }
+    const ColumnSpec& spec = plan_.columns[column].spec;
+    for_tiles({0, room_.ids.size()}, sizeof(void*), [&](const Part& part) {
+      const Places rows = places(column, part, places_);
+      with_type(spec.type, [&](auto kind) {
+        using Value = decltype(kind);
+        for (size_t i = 0; i < part.count; ++i) {
+          visit(part.first + i, as_double(load_value<Value>(rows[i], 0)));
+        }
+      });
     });
   }
 
@@ -342,21 +217,17 @@ class Gatherer {
   const RowPasses& passes_;
   const FindPlaces& find_;
   const RowRoom& room_;
+  std::vector<Scratch> features_;  // by value
+  Scratch label_;
   std::vector<const std::byte*> places_;
+  std::vector<const std::byte*> added_;
 };
 
 }  // namespace
 
 void gather_rows(const RowPlan& plan, const RowPasses& passes, const FindPlaces& find,
                  const RowRoom& room) {
-  Gatherer gatherer(plan, passes, find, room);
-  float* out = room.features;
-  for (const ValuePlan& value : plan.features) {
-    gatherer.values(value, out, plan.width);
-    out += value.width;
-  }
-  if (plan.has_label()) gatherer.values(plan.label, room.labels, plan.label.width);
-  gatherer.weights();
+  Gatherer(plan, passes, find, room).batch();
 }
 
 }  // namespace ballast

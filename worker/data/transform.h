@@ -132,8 +132,10 @@ struct RowPasses {
   std::span<const uint32_t> each;  // empty: `all`
 };
 
-// Sets places[i] to where row i of the batch is held (list_rows.h) of RowPlan::columns[column].
-using FindPlaces = std::function<void(size_t column, std::span<const std::byte*> places)>;
+// Sets places[i] to where row `first` + i of the batch is held (list_rows.h), of
+// RowPlan::columns[column].
+using FindPlaces =
+    std::function<void(size_t column, size_t first, std::span<const std::byte*> places)>;
 
 // Fills features, labels and weights of the rows that room.ids names. A row that a filter leaves
 // out has the label 0, so that labels a model cannot have may be filtered away. Weights below the

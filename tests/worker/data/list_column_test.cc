@@ -81,9 +81,11 @@ TEST_F(ListColumnTest, GivesTheSameRowsFromMemoryAndFromStreamedBlocksInAnyCodec
       const std::shared_ptr<const Block> block = store->get(b).value();
       const uint64_t count = block->place().stored.rows;
       TakenRows rows(count, plan);
-      const auto find = [&](size_t column, std::span<const std::byte*> places) {
+      const auto find = [&](size_t column, size_t first, std::span<const std::byte*> places) {
         const uint64_t bytes = held_row_bytes(plan.columns[column].spec);
-        for (uint64_t r = 0; r < count; ++r) places[r] = block->column(column) + r * bytes;
+        for (uint64_t r = 0; r < places.size(); ++r) {
+          places[r] = block->column(column) + (first + r) * bytes;
+        }
       };
       gather_rows(plan, 0, find, rows.room());
       streamed.insert(streamed.end(), rows.features.begin(), rows.features.end());
@@ -261,9 +263,9 @@ class SparseRowsTest : public DataFixture {
     for (uint64_t b = 0; b < dataset->block_count(); ++b) {
       BALLAST_ASSIGN(const std::shared_ptr<const Block> block, store->get(b));
       TakenRows rows(block->place().stored.rows, plan);
-      const auto find = [&](size_t column, std::span<const std::byte*> places) {
+      const auto find = [&](size_t column, size_t first, std::span<const std::byte*> places) {
         for (uint64_t r = 0; r < places.size(); ++r) {
-          places[r] = block->column(column) + r * sizeof(ListRow);
+          places[r] = block->column(column) + (first + r) * sizeof(ListRow);
         }
       };
       gather_rows(plan, 0, find, rows.room());

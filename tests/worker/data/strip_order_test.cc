@@ -29,20 +29,16 @@ std::vector<uint32_t> ragged_blocks(uint64_t count, uint32_t rows_max, uint64_t 
 
 // The rows of one strip, in order.
 std::vector<BlockRow> strip_of(const StripOrder& order, LaneId lane, uint64_t strip) {
-  const std::vector<Share> shares = order.shares(lane, strip);
-  std::vector<std::vector<uint32_t>> permuted;
-  for (const Share& share : shares) {
-    permuted.emplace_back(order.piece(lane, share.piece).rows);
-    order.permute_piece(lane, share.piece, permuted.back());
-  }
-  std::vector<StripSample> samples(order.strip_begin(lane, strip + 1) -
-                                   order.strip_begin(lane, strip));
-  order.permute_strip(lane, strip, samples);
   std::vector<BlockRow> rows;
-  for (const StripSample& sample : samples) {
-    const Piece piece = order.piece(lane, shares[sample.share].piece);
-    rows.emplace_back(piece.block, piece.first_row + permuted[sample.share][sample.place]);
+  for (const Share& share : order.shares(lane, strip)) {
+    const Piece piece = order.piece(lane, share.piece);
+    std::vector<uint32_t> permuted(piece.rows);
+    order.permute_piece(lane, share.piece, permuted);
+    for (uint32_t i = 0; i < share.count; ++i) {
+      rows.emplace_back(piece.block, piece.first_row + permuted[share.first + i]);
+    }
   }
+  order.permute_strip(lane, strip, std::span(rows));
   return rows;
 }
 
