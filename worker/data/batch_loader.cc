@@ -49,6 +49,7 @@ struct BatchLoader::Core {
   [[nodiscard]] std::shared_ptr<Slot> next_queued() const;  // mutex held
   void fill(const std::shared_ptr<Slot>& slot, std::unique_lock<std::mutex>& lock);
   Result<Batch> gather(const BatchRequest& request);
+  [[nodiscard]] bool at_hand(const BatchRequest& request) const;
   [[nodiscard]] bool counts_blocks(Clock clock, uint32_t lane_rows) const;
   void count_blocks(std::vector<uint64_t>& blocks);
   Status read_share(LaneId lane, Clock clock, const RowRoom& room, std::vector<uint64_t>& blocks);
@@ -172,6 +173,14 @@ void BatchLoader::Core::count(const Batch& batch) {
 
 Buffer BatchLoader::Core::take_buffer(uint64_t bytes) {
   return bytes <= pool.buffer_bytes() ? pool.take() : Buffer::allocate(bytes);
+}
+
+bool BatchLoader::Core::at_hand(const BatchRequest& request) const {
+  return std::ranges::all_of(request.lanes, [&](LaneId lane) {
+    return rows->at_hand(schedule.epoch_of(request.clock), lane,
+                         schedule.first_position(request.clock),
+                         schedule.samples_of(lane, request.clock));
+  });
 }
 
 // Short batches have few blocks because they are short.
@@ -309,9 +318,9 @@ Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
   // waited for, the caller's core has nothing else to do. A sleep a batch cost a third more
   // processor time (rows of 784 floats, batch 128: 450 ns a row and not 340,
   // bench/micro/loader_bench). Not where that might wait for a disk.
-  for (auto next = core_->next_queued();
-       core_->rows->in_memory() && next && slot->state == Core::Slot::State::kWorking;
-       next = core_->next_queued()) {
+  while (slot->state == Core::Slot::State::kWorking) {
+    const std::shared_ptr<Core::Slot> next = core_->next_queued();
+    if (next == nullptr || !core_->at_hand(next->request)) break;
     core_->fill(next, lock);
   }
   // No deadline: whoever is at the slot copies rows or waits for a source that ends every read

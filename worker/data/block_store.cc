@@ -47,6 +47,7 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
   Result<std::shared_ptr<std::byte>> own_memory();
   std::shared_ptr<const Block> oldest_unclaimed();
   [[nodiscard]] bool reads_for_nobody() const;
+  [[nodiscard]] bool at_hand(uint64_t block) const;
   bool take_kept(uint64_t block);
   std::shared_ptr<const Block> lend(uint64_t index, std::shared_ptr<Block> block);
   void give_back(uint64_t index, std::shared_ptr<Block> block);
@@ -119,6 +120,13 @@ bool BlockStore::Core::reads_for_nobody() const {
     on_its_way |= !entry.settled && entry.waiting == 0;
   }
   return on_its_way && !closed;
+}
+
+// mutex held.
+bool BlockStore::Core::at_hand(uint64_t block) const {
+  const auto known = entries.find(block);
+  return kept.contains(block) || (known != entries.end() && known->second.settled &&
+                                  known->second.failure.ok() && !known->second.gone());
 }
 
 // ---------------------------------------------------------------- keeping
@@ -287,6 +295,11 @@ void BlockStore::prefetch(uint64_t block) {
   }
 }
 
+bool BlockStore::at_hand(uint64_t block) const {
+  std::lock_guard lock(core_->mutex);
+  return core_->at_hand(block);
+}
+
 bool BlockStore::keeps() const {
   return core_->keeps;
 }
@@ -324,9 +337,7 @@ Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
     core_->entries.erase(known);
     known = core_->entries.end();
   }
-  const bool here = core_->kept.contains(block) || (known != core_->entries.end() &&
-                                                    known->second.settled && !known->second.gone());
-  ++(here ? core_->counters.ready : core_->counters.waited);
+  ++(core_->at_hand(block) ? core_->counters.ready : core_->counters.waited);
   std::shared_ptr<std::byte> own;
   while (known == core_->entries.end() || known->second.gone()) {
     if (core_->take_kept(block)) {

@@ -84,6 +84,8 @@ class BlockStore {
   void forget_uses(LaneId lane);
   // kDataLoss: damaged; kInvalidInput: a value that training cannot use: chunk, block, row, column.
   Result<std::shared_ptr<const Block>> get(uint64_t block);
+  // get() would not wait for the source.
+  [[nodiscard]] bool at_hand(uint64_t block) const;
 
   // Whoever waits in get(), or comes later, gets kStopped.
   void close();

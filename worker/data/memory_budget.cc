@@ -136,8 +136,8 @@ void add_stream(const JobConfig& config, uint64_t lanes, uint32_t ahead, LoaderM
   const ResolvedConfig& resolved = config.resolved;
   const uint64_t lanes_here = (lanes + config.cluster.workers - 1) / config.cluster.workers;
   // Lanes that mix the same block share it; a lane's run is cut at its ends within a block. Every
-  // loader thread but one may still read the strip before.
-  const uint64_t readers_behind = std::max(1u, config.data.threads) - 1;
+  // loader thread, and whoever takes batches (it helps), but one may still read the strip before.
+  const uint64_t readers_behind = std::max(1u, config.data.threads);
   memory.blocks_ahead = ahead;
   memory.blocks = std::min(lanes_here * (uint64_t{config.data.window} + ahead) + readers_behind,
                            resolved.train_blocks);

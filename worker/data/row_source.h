@@ -34,8 +34,13 @@ class RowSource {
   virtual void forget(LaneId lane) = 0;
   // The loader ends: reads that wait end with kStopped, and later ones too.
   virtual void stop() = 0;
-  // read() does not wait for a disk.
+  // read() never waits for a disk.
   [[nodiscard]] virtual bool in_memory() const = 0;
+  // read() of so many of the lane's samples would not wait now, for a disk or for another reader.
+  [[nodiscard]] virtual bool at_hand(uint64_t /*epoch*/, LaneId /*lane*/, uint64_t /*first*/,
+                                     uint64_t /*count*/) {
+    return in_memory();
+  }
   [[nodiscard]] virtual BlockReads block_reads() const { return {}; }
 
   [[nodiscard]] virtual const RowPlan& plan() const = 0;

@@ -91,6 +91,19 @@ void StreamRows::forget(LaneId id) {
   reached_[id.value()] = 0;
 }
 
+bool StreamRows::at_hand(uint64_t epoch, LaneId id, uint64_t first, uint64_t count) {
+  Lane& lane = lanes_[id.value()];
+  const std::unique_lock lock(lane.mutex, std::try_to_lock);
+  if (!lock.owns_lock() || lane.open == nullptr || lane.open->epoch != epoch) return false;
+  const StripOrder& strips = lane.open->order->strips;
+  const uint64_t next = lane.open->number + 1;
+  if (first < strips.strip_begin(id, next - 1)) return false;
+  if (first + count <= strips.strip_begin(id, next)) return true;
+  // Of the next strip the lane lacks the newest piece alone, unless it holds all pieces anyway.
+  return next < strips.piece_count(id) && first + count <= strips.strip_begin(id, next + 1) &&
+         (lane.open->pieces.contains(next) || store_->at_hand(strips.piece(id, next).block));
+}
+
 // Waits for its blocks, and for whoever opens one of the lane.
 Result<std::shared_ptr<const StreamRows::Strip>> StreamRows::strip_at(LaneId id, uint64_t epoch,
                                                                       uint64_t position) {

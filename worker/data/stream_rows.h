@@ -29,6 +29,7 @@ class StreamRows final : public RowSource {
   void forget(LaneId lane) override;
   void stop() override { store_->close(); }
   [[nodiscard]] bool in_memory() const override { return false; }
+  [[nodiscard]] bool at_hand(uint64_t epoch, LaneId lane, uint64_t first, uint64_t count) override;
   [[nodiscard]] BlockReads block_reads() const override {
     const BlockCounters counted = counters();
     return {counted.fetched, counted.found};
