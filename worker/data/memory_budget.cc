@@ -10,7 +10,7 @@
 #include "worker/data/dataset.h"
 #include "worker/data/each_chunk.h"
 #include "worker/data/kept_blocks.h"
-#include "worker/data/source/cache_folder.h"
+#include "worker/data/source/cache_ranks.h"
 #include "worker/data/source/source.h"
 #include "worker/data/stream_rows.h"
 
@@ -124,7 +124,7 @@ uint64_t sampling_bytes(const JobConfig& config) {
 // What CacheFolder remembers of each block, in whichever set: lanes ask for each of their pieces at
 // most twice an epoch, in three epochs (StreamRows), and each may begin with a part of a block.
 uint64_t cache_list_bytes(const JobConfig& config, uint64_t lanes) {
-  return product(sum(config.resolved.train_blocks, lanes), CacheFolder::kBytesPerRange);
+  return product(sum(config.resolved.train_blocks, lanes), CacheRanks::kBytesPerRange);
 }
 
 bool has_remote_set(const DataConfig& data) {

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "worker/data/source/cache_folder.h"
+#include "worker/data/source/cache_ranks.h"
 
 namespace ballast {
 namespace {
@@ -246,7 +246,7 @@ TEST(LoaderMemory, CountsTheListOfTheDiskCacheOnlyWhereThereIsOne) {
   const LoaderMemory memory = loader_memory(job, schedule_of(job));
 
   const uint64_t pieces = 100 + schedule_of(job).lanes();
-  EXPECT_EQ(memory.cache_bytes, pieces * CacheFolder::kBytesPerRange);
+  EXPECT_EQ(memory.cache_bytes, pieces * CacheRanks::kBytesPerRange);
   EXPECT_THAT(memory.to_string(), HasSubstr(" + list of the disk cache 69888 B"));
 }
 

@@ -21,7 +21,6 @@ namespace ballast {
 namespace {
 
 constexpr uint64_t kPage = 4096;
-constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
 constexpr uint64_t kReserveBytes = uint64_t{1} << 30;  // left free on the disk, or
 constexpr uint64_t kReserveShare = 20;                 // a twentieth of it, if that is less
 constexpr size_t kNamelessMost = 16;                   // 64 MiB of the largest blocks
@@ -108,9 +107,7 @@ Status CacheFolder::list(uint64_t& total, std::string& other) {
   const int listed = ::openat(folder_fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* directory = listed < 0 ? nullptr : ::fdopendir(listed);
   if (directory == nullptr) return refused(folder_, std::strerror(errno));
-  std::unordered_map<std::string, Entry> before;
-  before.swap(entries_);
-  ranks_.clear();
+  std::vector<std::pair<std::string, uint64_t>> kept;
   total = 0;
   while (const dirent* item = ::readdir(directory)) {
     const std::string name = item->d_name;
@@ -120,78 +117,21 @@ Status CacheFolder::list(uint64_t& total, std::string& other) {
       other = name;
       continue;
     }
-    const auto known = before.find(name);
-    Entry& entry = entries_[name];
-    entry.bytes = range->on_disk();
-    entry.used = known == before.end() ? 0 : known->second.used;
-    rank(name, entry);
-    total += entry.bytes;
+    kept.emplace_back(name, range->on_disk());
+    total += range->on_disk();
   }
   ::closedir(directory);
+  ranks_.set_kept(kept);
   return {};
 }
 
 // ---------------------------------------------------------------- what is known
 
-// mutex_ held, as in all of this part.
-uint64_t CacheFolder::next_use(const std::string& name) const {
-  const auto found = expected_.find(name);
-  if (found == expected_.end()) return kNever;
-  uint64_t next = kNever;
-  for (uint64_t when : found->second) {
-    if (when > now_) next = std::min(next, when);
-  }
-  return next;
-}
-
-void CacheFolder::rank(const std::string& name, Entry& entry) {
-  ranks_.erase(entry.rank);
-  entry.rank = {next_use(name), kNever - entry.used, name};
-  ranks_.insert(entry.rank);
-}
-
-void CacheFolder::add(const std::string& name, uint64_t bytes) {
-  Entry& entry = entries_[name];
-  entry.bytes = bytes;
-  entry.used = ++uses_;
-  rank(name, entry);
-}
-
-void CacheFolder::drop(const std::string& name) {
-  const auto found = entries_.find(name);
-  if (found == entries_.end()) return;
-  ranks_.erase(found->second.rank);
-  entries_.erase(found);
-}
-
-void CacheFolder::touch(const std::string& name) {
-  const auto found = entries_.find(name);
-  if (found == entries_.end()) return;
-  found->second.used = ++uses_;
-  rank(name, found->second);
-}
-
 void CacheFolder::expect(const CacheRange& range, uint64_t when) {
   if (!CacheRange::names_content(range.object)) return;
-  const std::string name = range.file_name();
   std::lock_guard guard(mutex_);
-  std::vector<uint64_t>& uses = expected_[name];
-  std::erase_if(uses, [this](uint64_t use) { return use <= now_; });
-  uses.push_back(when);
-  const auto found = entries_.find(name);
-  if (found != entries_.end()) rank(name, found->second);
-}
-
-void CacheFolder::reached(uint64_t when) {
-  std::lock_guard guard(mutex_);
-  const bool goes_back = when < now_;
-  now_ = when;
-  std::vector<std::string> due;
-  for (const auto& [next, used, name] : ranks_) {
-    if (next > when && !goes_back) break;
-    due.push_back(name);
-  }
-  for (const std::string& name : due) rank(name, entries_.at(name));
+  ranks_.reached(reached_);
+  ranks_.expect(range.file_name(), when);
 }
 
 bool CacheFolder::holds(const CacheRange& range) const {
@@ -225,15 +165,15 @@ bool CacheFolder::read(const CacheRange& range, std::span<std::byte> into) {
   if (descriptor >= 0) ::close(descriptor);
   std::lock_guard guard(mutex_);
   settle();
-  touch(name);
+  ranks_.touch(name);
   if (good && damaged_.contains(name)) return false;
   if (good) {
-    if (!entries_.contains(name)) add(name, range.on_disk());  // another process kept it
+    if (!ranks_.contains(name)) ranks_.add(name, range.on_disk());  // another process kept it
     ++counters_.hits;
     return true;
   }
   if (descriptor < 0) {  // another process has removed it
-    drop(name);
+    ranks_.drop(name);
     return false;
   }
   damaged_.insert(name);  // cut short
@@ -243,7 +183,7 @@ bool CacheFolder::read(const CacheRange& range, std::span<std::byte> into) {
 
 void CacheFolder::forget(const CacheRange& range) {
   std::lock_guard guard(mutex_);
-  for (const auto& [name, entry] : entries_) {
+  for (const std::string& name : ranks_.names()) {
     if (!CacheRange::parse(name)->overlaps(range) || !damaged_.insert(name).second) continue;
     ++counters_.forgotten;
   }
@@ -256,8 +196,9 @@ void CacheFolder::write(const CacheRange& range, std::span<const std::byte> byte
   const std::string name = range.file_name();
   {
     std::lock_guard guard(mutex_);
+    ranks_.reached(reached_);
     settle();
-    touch(name);
+    ranks_.touch(name);
     if (!is_wanted(name, range.on_disk())) {
       ++counters_.not_kept;
       return;
@@ -273,11 +214,9 @@ void CacheFolder::write(const CacheRange& range, std::span<const std::byte> byte
 // mutex_ held.
 bool CacheFolder::is_wanted(const std::string& name, uint64_t bytes) {
   const bool full = marker_.total() + bytes > bytes_max_;
-  const bool later =
-      !ranks_.empty() && next_use(name) != kNever && std::get<0>(*ranks_.rbegin()) < next_use(name);
   const bool waits = std::any_of(nameless_.begin(), nameless_.end(),
                                  [&name](const Nameless& file) { return file.name == name; });
-  return !given_up_ && bytes <= bytes_max_ && !(full && later) && !waits &&
+  return !given_up_ && bytes <= bytes_max_ && !(full && ranks_.all_before(name)) && !waits &&
          nameless_.size() < kNamelessMost && has_space(bytes);
 }
 
@@ -321,7 +260,7 @@ void CacheFolder::remove_damaged(uint64_t& total) {
       total -= std::min(total, CacheRange::parse(name)->on_disk());
       marker_.set_total(total);
     }
-    drop(name);
+    ranks_.drop(name);
   }
 }
 
@@ -336,11 +275,11 @@ void CacheFolder::publish(const Nameless& file, uint64_t& total) {
   if (::linkat(AT_FDCWD, path.c_str(), folder_fd_, file.name.c_str(), AT_SYMLINK_FOLLOW) == 0) {
     total += file.bytes;
     ++counters_.kept;
-    return add(file.name, file.bytes);
+    return ranks_.add(file.name, file.bytes);
   }
   const int error = errno;
   marker_.set_total(total);
-  if (error == EEXIST) return add(file.name, file.bytes);  // another process was quicker
+  if (error == EEXIST) return ranks_.add(file.name, file.bytes);  // another process was quicker
   give_up("name a file", error);
 }
 
@@ -353,16 +292,14 @@ bool CacheFolder::make_room(const std::string& name, uint64_t bytes, uint64_t& t
       count_anew(total);  // files of other processes are not known yet
       continue;
     }
-    const auto& [needed, used, victim] = *ranks_.rbegin();
-    if (needed != kNever && needed < next_use(name)) return false;
-    const std::string victim_name = victim;
-    const uint64_t victim_bytes = entries_[victim_name].bytes;
-    if (::unlinkat(folder_fd_, victim_name.c_str(), 0) == 0) {
-      total -= std::min(total, victim_bytes);
+    if (ranks_.all_before(name)) return false;
+    const std::string victim = ranks_.first_to_go();
+    if (::unlinkat(folder_fd_, victim.c_str(), 0) == 0) {
+      total -= std::min(total, ranks_.bytes_of(victim));
       marker_.set_total(total);
       ++counters_.evicted;
     }
-    drop(victim_name);
+    ranks_.drop(victim);
   }
   return true;
 }

@@ -12,29 +12,27 @@
 // call that finds the marker free names them all. What is more than that is not kept. Rejected: a
 // wait with a deadline, which flock() has not; sums in mapped memory, where a full disk is SIGBUS.
 //
-// Who goes first when it is full: what is needed latest, as far as expect() said; what nobody spoke
-// of before that, the least recently used first. What is needed later than all others is not kept.
+// Who goes first when it is full: cache_ranks.h.
 // Which uses have been, reached() says. It does not follow from what is read: at its beginning a
 // lane reads blocks that it needs again at the end of the epoch, and other lanes read them too.
 //
 // What is read is not verified: whoever reads compares hashes, and calls forget(). Any thread.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <span>
 #include <string>
-#include <tuple>
-#include <unordered_map>
 #include <vector>
 
 #include "common/base/status.h"
 #include "worker/data/source/cache_marker.h"
 #include "worker/data/source/cache_range.h"
+#include "worker/data/source/cache_ranks.h"
 
 namespace ballast {
 
@@ -48,10 +46,6 @@ struct CacheCounters {
 
 class CacheFolder {
  public:
-  // Of a range that is kept and expected up to six times: its name, of 57 characters, in three
-  // places, its uses with room to grow, and a place in two tables and a tree.
-  static constexpr uint64_t kBytesPerRange = 3 * 80 + (2 * 6 * 8 + 16) + (80 + 8) + (128 + 8) + 96;
-
   // direct: reads go past the page cache. kInvalidInput: a folder of other things, no permission,
   // or a file system without O_TMPFILE.
   static Result<std::unique_ptr<CacheFolder>> open(const std::string& folder, uint64_t bytes_max,
@@ -69,21 +63,14 @@ class CacheFolder {
   // A range will be read at `when`, beside what was said of it before.
   void expect(const CacheRange& range, uint64_t when);
   // Uses up to `when` have been, and no later ones: it may go back. The next expect() of a range
-  // forgets those that have been.
-  void reached(uint64_t when);
+  // forgets those that have been. Waits for nobody.
+  void reached(uint64_t when) { reached_ = when; }
 
   // Now: another process may remove it, or have kept it.
   [[nodiscard]] bool holds(const CacheRange& range) const;
   [[nodiscard]] CacheCounters counters() const;
 
  private:
-  // Needed latest last; among those nobody spoke of, the least recently used last.
-  using Rank = std::tuple<uint64_t, uint64_t, std::string>;
-  struct Entry {
-    uint64_t bytes = 0;  // on the disk
-    uint64_t used = 0;   // in the order of uses
-    Rank rank;
-  };
   // A whole file that nobody can find yet.
   struct Nameless {
     int descriptor;
@@ -96,11 +83,6 @@ class CacheFolder {
   Status begin();
   // What is there now: the sum of what is kept, and a file that is something else.
   Status list(uint64_t& total, std::string& other);
-  void add(const std::string& name, uint64_t bytes);
-  void drop(const std::string& name);
-  void touch(const std::string& name);
-  void rank(const std::string& name, Entry& entry);
-  [[nodiscard]] uint64_t next_use(const std::string& name) const;
   void settle();
   void remove_damaged(uint64_t& total);
   void count_anew(uint64_t& total);
@@ -115,16 +97,13 @@ class CacheFolder {
   const uint64_t bytes_max_;
   const bool direct_;
   const int folder_fd_;
+  std::atomic<uint64_t> reached_ = 0;
   mutable std::mutex mutex_;  // guards all below, and is held while the marker is locked
   CacheMarker marker_;
   bool count_due_ = false;          // nobody counted when it was opened
   std::vector<Nameless> nameless_;  // they wait for the marker
   std::set<std::string> damaged_;   // to be removed then, and not read before
-  std::unordered_map<std::string, Entry> entries_;
-  std::set<Rank> ranks_;
-  std::unordered_map<std::string, std::vector<uint64_t>> expected_;  // by name
-  uint64_t now_ = 0;                                                 // reached()
-  uint64_t uses_ = 0;
+  CacheRanks ranks_;
   bool given_up_ = false;
   bool said_no_space_ = false;
   CacheCounters counters_;
