@@ -19,6 +19,7 @@
 namespace ballast::bench {
 namespace {
 
+constexpr uint32_t kRowsAhead = 8;            // that copy_column asks for
 constexpr uint64_t kTileBytes = 16u << 10;    // of a batch's rows: half of the first cache
 constexpr uint64_t kPieceBytes = 256u << 10;  // read and hashed at a time: in the second cache
 
@@ -31,16 +32,15 @@ void ask_for(const std::byte* row, uint64_t bytes) {
 }
 
 // One column of `count` rows: copy(row of the block, row of the batch), `width` values each. A
-// width of 13 or 26 is known to the compiler.
+// width of 1, 13 or 26 is known to the compiler.
 template <typename Value, typename Places>
 void copy_column(const Places* places, uint32_t count, const std::vector<const std::byte*>& at,
                  uint32_t width, float* out, uint32_t stride) {
-  constexpr uint32_t kAhead = 8;
   const auto copy = [&](auto known) {
     const uint32_t values = known() == 0 ? width : known();
     const uint64_t bytes = values * sizeof(Value);
     for (uint32_t i = 0; i < count; ++i) {
-      const auto& ahead = places[i + kAhead];  // the order has so many more at its end
+      const auto& ahead = places[i + kRowsAhead];  // the order has so many more at its end
       ask_for(at[ahead.slot] + ahead.row * bytes, bytes);
       const std::byte* row = at[places[i].slot] + places[i].row * bytes;
       float* to = out + uint64_t{i} * stride;
@@ -101,8 +101,7 @@ void BareStream::plan(const std::vector<uint64_t>& order) {
   place_rows(order);
   place_blocks();
   for (Place& place : order_) place.slot = slot_of_[place.slot];
-  constexpr size_t kAhead = 8;  // of copy_column
-  for (size_t i = 0; i < kAhead; ++i) order_.push_back(order_.back());
+  for (size_t i = 0; i < kRowsAhead; ++i) order_.push_back(order_.back());
 }
 
 // order_, with blocks for slots, and tiles_.

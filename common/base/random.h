@@ -66,7 +66,9 @@ inline uint64_t Random::next() {
   return result;
 }
 
-// What lies below 2^64 mod bound is drawn again. That is less than bound: hardly ever divided for.
+// A product whose low half lies below 2^64 mod bound is drawn again (Lemire, "Fast random integer
+// generation in an interval", 2019). That number is below bound: a low half that is not needs no
+// division.
 inline uint64_t Random::below(uint64_t bound) {
   BALLAST_CHECK(bound > 0);
   while (true) {

@@ -243,6 +243,7 @@ struct ResolvedConfig {
   uint64_t test_row_bytes = 0;
   uint64_t train_blocks = 0;
   uint64_t test_blocks = 0;
+  uint32_t train_columns = 0;        // that are read
   uint64_t train_block_rows = 0;     // of the block with most rows
   uint64_t train_block_samples = 0;  // that an epoch takes of one block, at most; 0: its rows
   uint64_t train_block_bytes = 0;    // of the largest block

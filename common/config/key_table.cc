@@ -487,6 +487,9 @@ Section resolved_section() {
       .fixes_result(false)
       .integer("test_blocks", &ResolvedConfig::test_blocks, {0, 9e18}, "blocks", "of data.test")
       .fixes_result(false)
+      .integer("train_columns", &ResolvedConfig::train_columns, {0, 4e9}, "columns",
+               "of the training sets that are read")
+      .fixes_result(false)
       .integer("train_block_rows", &ResolvedConfig::train_block_rows, {0, 9e18}, "rows",
                "of its block with most rows")
       .fixes_result(false)

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "common/base/hash.h"
 #include "worker/data/codec/codec.h"
 #include "worker/data/column_values.h"
 #include "worker/data/list_rows.h"
@@ -86,6 +87,15 @@ uint64_t BlockDecoder::decoded_bytes(const ChunkLayout& layout, uint64_t rows) c
   return bytes;
 }
 
+Status BlockDecoder::verify(const BlockPlace& place, std::span<const std::byte> stored) const {
+  const uint64_t found = xxh3(stored);
+  if (found == place.stored.xxh3) return {};
+  return Status(Code::kDataLoss,
+                fmt::format("block {} of {} at byte {}: xxh3 {} expected, {} found",
+                            place.index_in_chunk, dataset_.chunk_path(place.chunk),
+                            place.stored.offset, hex64(place.stored.xxh3), hex64(found)));
+}
+
 Result<std::vector<HeldColumn>> BlockDecoder::decode(const BlockPlace& place,
                                                      std::span<std::byte> slot) const {
   const std::string where = dataset_.block_name(place);
@@ -105,6 +115,7 @@ Result<std::vector<HeldColumn>> BlockDecoder::decode(const BlockPlace& place,
   }
   Room room(slot.subspan(place.stored.bytes));  // blocks are whole pages, so this is aligned
   std::vector<HeldColumn> held;
+  held.reserve(columns_.size());
   for (const ColumnPlan& column : columns_) {
     BALLAST_ASSIGN(HeldColumn decoded, decode_column(column, place, buffers, stored, room));
     held.push_back(decoded);

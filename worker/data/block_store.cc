@@ -1,17 +1,13 @@
 #include "worker/data/block_store.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <optional>
 #include <utility>
 
-#include "common/base/buffer.h"
 #include "common/base/check.h"
-#include "common/base/hash.h"
 #include "common/base/log.h"
+#include "worker/data/block_slots.h"
 #include "worker/data/check_values.h"
-#include "worker/data/row_memory.h"
 
 namespace ballast {
 
@@ -44,31 +40,31 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
         kept(keep ? dataset->block_count() : 0) {}
 
   std::shared_ptr<std::byte> slot_memory(uint64_t needed);
-  Result<std::shared_ptr<std::byte>> own_memory();
-  std::shared_ptr<const Block> oldest_unclaimed();
+  std::shared_ptr<std::byte> forsaken_memory();
+  std::shared_ptr<Block> oldest_unclaimed(uint64_t before);
   [[nodiscard]] bool reads_for_nobody() const;
   [[nodiscard]] bool at_hand(uint64_t block) const;
   bool take_kept(uint64_t block);
   std::shared_ptr<const Block> lend(uint64_t index, std::shared_ptr<Block> block);
   void give_back(uint64_t index, std::shared_ptr<Block> block);
+  Status ask_for(uint64_t block, std::unique_lock<std::mutex>& lock);
+  Result<std::shared_ptr<const Block>> wait_for(uint64_t block, std::unique_lock<std::mutex>& lock);
+  void count_over_budget();
   void fetch(uint64_t block, std::shared_ptr<std::byte> memory, bool in_slot);
   void settle(uint64_t block, std::shared_ptr<Block> fetched, Status outcome);
   void read(uint64_t block, std::shared_ptr<Block> into, uint32_t attempt);
-  [[nodiscard]] Status verify_hash(const Block& block) const;
   [[nodiscard]] Status verify_values(uint64_t index, Block& block);
-  [[nodiscard]] Status check_all_values(const Block& block) const;
 
   const std::shared_ptr<const Dataset> dataset;
   Source& source;  // the store's: there while anything is read
   const RowPlan plan;
   const BlockDecoder decoder;
   const bool keeps;
-  Buffer arena;
+  std::shared_ptr<BlockSlots> slots;
 
   std::mutex mutex;  // guards all below
   bool closed = false;
   std::condition_variable settled;
-  std::vector<std::byte*> free_slots;
   std::map<uint64_t, Entry> entries;
   uint64_t next_number = 0;
   std::vector<bool> values_checked;  // by block: from then on its hash vouches for its values
@@ -80,33 +76,29 @@ struct BlockStore::Core : std::enable_shared_from_this<BlockStore::Core> {
 
 // mutex held. Null: every slot is taken by what is held, or needed sooner than what it is for.
 std::shared_ptr<std::byte> BlockStore::Core::slot_memory(uint64_t needed) {
-  if (free_slots.empty()) {
-    std::optional<KeptBlocks::Kept> given_up = kept.give_up(needed);
-    return given_up ? std::move(given_up->block->memory_) : nullptr;
-  }
-  std::byte* slot = free_slots.back();
-  free_slots.pop_back();
-  return {slot, [core = shared_from_this()](std::byte* given_back) {
-            std::lock_guard lock(core->mutex);
-            core->free_slots.push_back(given_back);
-          }};
+  std::shared_ptr<std::byte> slot = slots->take();
+  if (slot != nullptr) return slot;
+  std::optional<KeptBlocks::Kept> given_up = kept.give_up(needed);
+  return given_up ? std::move(given_up->block->memory_) : nullptr;
 }
 
-Result<std::shared_ptr<std::byte>> BlockStore::Core::own_memory() {
-  BALLAST_ASSIGN(Buffer pages, map_rows(decoder.slot_bytes()));
-  const auto owner = std::make_shared<Buffer>(std::move(pages));
-  return std::shared_ptr<std::byte>(owner, owner->data());
+// mutex held. Of a block that was fetched for somebody who did not come: as many others as there
+// are slots were asked for since. Null: there is none.
+std::shared_ptr<std::byte> BlockStore::Core::forsaken_memory() {
+  const uint64_t most = slots->count();
+  const std::shared_ptr<Block> block = oldest_unclaimed(next_number - std::min(next_number, most));
+  return block != nullptr && block->in_slot_ ? std::move(block->memory_) : nullptr;
 }
 
-// mutex held. Out of the entries; to be dropped without the mutex.
-std::shared_ptr<const Block> BlockStore::Core::oldest_unclaimed() {
+// mutex held. Of those asked for before number `before`; out of the entries.
+std::shared_ptr<Block> BlockStore::Core::oldest_unclaimed(uint64_t before) {
   auto oldest = entries.end();
   for (auto entry = entries.begin(); entry != entries.end(); ++entry) {
-    if (entry->second.unclaimed == nullptr) continue;
+    if (entry->second.unclaimed == nullptr || entry->second.number >= before) continue;
     if (oldest == entries.end() || entry->second.number < oldest->second.number) oldest = entry;
   }
   if (oldest == entries.end()) return nullptr;
-  std::shared_ptr<const Block> block = std::move(oldest->second.unclaimed);
+  std::shared_ptr<Block> block = std::move(oldest->second.unclaimed);
   entries.erase(oldest);
   return block;
 }
@@ -154,8 +146,7 @@ std::shared_ptr<const Block> BlockStore::Core::lend(uint64_t index, std::shared_
           }};
 }
 
-// A block that is not kept is dropped behind the mutex, since its slot goes back under it. Whoever
-// asked for it between the last one's drop and now had it fetched again: one is enough.
+// Whoever asked for it between the last one's drop and now had it fetched again: one is enough.
 void BlockStore::Core::give_back(uint64_t index, std::shared_ptr<Block> block) {
   std::lock_guard lock(mutex);
   const auto known = entries.find(index);
@@ -165,6 +156,77 @@ void BlockStore::Core::give_back(uint64_t index, std::shared_ptr<Block> block) {
 }
 
 // ---------------------------------------------------------------- fetching
+
+// The block is among the entries then. Lets go of the mutex meanwhile.
+Status BlockStore::Core::ask_for(uint64_t block, std::unique_lock<std::mutex>& lock) {
+  // Fetched ahead for somebody who did not come: what failed then may work now.
+  const auto before = entries.find(block);
+  if (before != entries.end() && !before->second.failure.ok()) entries.erase(before);
+  std::shared_ptr<std::byte> own;
+  for (;;) {
+    const auto known = entries.find(block);
+    if (known != entries.end() && !known->second.gone()) return {};
+    if (take_kept(block)) return {};
+    std::shared_ptr<std::byte> memory = slot_memory(0);
+    const bool in_slot = memory != nullptr;
+    if (!in_slot && reads_for_nobody()) {
+      // Its memory is ours as soon as it is there. No deadline: the source ends every read.
+      settled.wait(lock, [&] { return !reads_for_nobody(); });
+      if (closed) return Status(Code::kStopped, "the loader ends");
+      continue;
+    }
+    if (!in_slot && own == nullptr) {
+      std::shared_ptr<Block> given_up = oldest_unclaimed(next_number);
+      lock.unlock();
+      if (given_up == nullptr) {
+        BALLAST_ASSIGN(own, slots->take_beside());
+      }
+      given_up.reset();
+      lock.lock();
+      continue;  // meanwhile the block may have come, or a slot, or somebody may have taken it
+    }
+    if (!in_slot) {
+      memory = std::move(own);
+      count_over_budget();
+    }
+    fetch(block, std::move(memory), in_slot);
+  }
+}
+
+// mutex held.
+void BlockStore::Core::count_over_budget() {
+  if (counters.over_budget++ > 0) return;
+  log::warn(
+      "more blocks are in use than planned, because lanes came from other workers: "
+      "the loader takes more than its share of data.memory_mib");
+}
+
+// Of a block among the entries. Null: it was given up for another between being settled and now.
+Result<std::shared_ptr<const Block>> BlockStore::Core::wait_for(
+    uint64_t block, std::unique_lock<std::mutex>& lock) {
+  auto known = entries.find(block);
+  ++known->second.waiting;
+  const uint64_t number = known->second.number;
+  // No deadline: the source ends every read, in bytes or in an error, and settle() then wakes.
+  settled.wait(lock, [&] {
+    known = entries.find(block);
+    return closed || known == entries.end() || known->second.settled;
+  });
+  if (known != entries.end() && known->second.number == number) --known->second.waiting;
+  if (closed) return Status(Code::kStopped, "the loader ends");
+  if (known == entries.end()) return std::shared_ptr<const Block>();
+  if (!known->second.failure.ok()) {
+    Status failure = known->second.failure;
+    entries.erase(known);
+    return failure;
+  }
+  std::shared_ptr<const Block> held = known->second.claimed.lock();
+  if (held == nullptr && known->second.unclaimed != nullptr) {
+    held = lend(block, std::move(known->second.unclaimed));
+    known->second.claimed = held;
+  }
+  return held;
+}
 
 // mutex held.
 void BlockStore::Core::fetch(uint64_t index, std::shared_ptr<std::byte> memory, bool in_slot) {
@@ -185,7 +247,8 @@ void BlockStore::Core::read(uint64_t index, std::shared_ptr<Block> block, uint32
   // Lets go of the block as it settles: what is left of `done` afterwards must not keep it alive.
   auto done = [core = shared_from_this(), index, block, attempt](Status read) mutable {
     if (!read.ok()) return core->settle(index, std::move(block), std::move(read));
-    Status outcome = core->verify_hash(*block);
+    const std::span<const std::byte> stored(block->memory_.get(), block->place().stored.bytes);
+    Status outcome = core->decoder.verify(block->place(), stored);
     if (!outcome.ok() && core->source.is_remote() && attempt < kReadsOfDamagedMax) {
       core->source.forget(core->dataset->chunk_name(block->place().chunk),
                           block->place().stored.offset, block->place().stored.bytes);
@@ -215,16 +278,6 @@ void BlockStore::Core::settle(uint64_t index, std::shared_ptr<Block> block, Stat
   settled.notify_all();
 }
 
-Status BlockStore::Core::verify_hash(const Block& block) const {
-  const BlockPlace& place = block.place();
-  const uint64_t found = xxh3(std::span<const std::byte>(block.memory_.get(), place.stored.bytes));
-  if (found == place.stored.xxh3) return {};
-  return Status(Code::kDataLoss,
-                fmt::format("block {} of {} at byte {}: xxh3 {} expected, {} found",
-                            place.index_in_chunk, dataset->chunk_path(place.chunk),
-                            place.stored.offset, hex64(place.stored.xxh3), hex64(found)));
-}
-
 // On a thread of the source. Also decodes the block.
 Status BlockStore::Core::verify_values(uint64_t index, Block& block) {
   const std::span slot(block.memory_.get(), decoder.slot_bytes());
@@ -233,18 +286,10 @@ Status BlockStore::Core::verify_values(uint64_t index, Block& block) {
     std::lock_guard lock(mutex);
     if (values_checked[index]) return {};
   }
-  BALLAST_RETURN_IF_ERROR(check_all_values(block));
+  BALLAST_RETURN_IF_ERROR(check_block(*dataset, plan, block.place(), block.columns_));
   std::lock_guard lock(mutex);
   values_checked[index] = true;
   return {};
-}
-
-Status BlockStore::Core::check_all_values(const Block& block) const {
-  size_t i = 0;
-  for (const ColumnPlan& column : plan.columns) {
-    BALLAST_RETURN_IF_ERROR(check_values(*dataset, column, block.place(), block.columns_[i++]));
-  }
-  return check_pairs(*dataset, plan, block.place(), block.columns_);
 }
 
 // ---------------------------------------------------------------- store
@@ -258,16 +303,8 @@ Result<std::unique_ptr<BlockStore>> BlockStore::open(std::shared_ptr<const Datas
                                                      std::unique_ptr<Source> source, uint32_t slots,
                                                      uint32_t slots_to_keep) {
   auto core = std::make_shared<Core>(std::move(dataset), plan, *source, slots_to_keep > 0);
-  const uint64_t size = core->decoder.slot_bytes();
-  const uint64_t all = uint64_t{slots} + slots_to_keep;
-  constexpr uint64_t kMost = uint64_t{1} << 62;
-  if (size > kMost / std::max<uint64_t>(all, 1)) {
-    return Status(Code::kExhausted, fmt::format("no memory for {} blocks of {} bytes", all, size));
-  }
-  BALLAST_ASSIGN(core->arena, map_rows(size * all));
-  for (uint64_t slot = all; slot-- > 0;) {
-    core->free_slots.push_back(core->arena.data() + size * slot);
-  }
+  BALLAST_ASSIGN(core->slots,
+                 BlockSlots::open(uint64_t{slots} + slots_to_keep, core->decoder.slot_bytes()));
   return std::unique_ptr<BlockStore>(new BlockStore(std::move(core), std::move(source)));
 }
 
@@ -290,9 +327,9 @@ void BlockStore::prefetch(uint64_t block) {
   if (known != core_->entries.end() && !known->second.gone()) return;
   if (core_->kept.contains(block)) return;  // it is needed soon: others go before it
   const uint64_t needed = core_->keeps ? core_->kept.next_use(block) : 0;
-  if (std::shared_ptr<std::byte> slot = core_->slot_memory(needed)) {
-    core_->fetch(block, std::move(slot), true);
-  }
+  std::shared_ptr<std::byte> slot = core_->slot_memory(needed);
+  if (slot == nullptr) slot = core_->forsaken_memory();
+  if (slot != nullptr) core_->fetch(block, std::move(slot), true);
 }
 
 bool BlockStore::at_hand(uint64_t block) const {
@@ -331,76 +368,12 @@ void BlockStore::expect(uint64_t block, uint64_t when) {
 
 Result<std::shared_ptr<const Block>> BlockStore::get(uint64_t block) {
   std::unique_lock lock(core_->mutex);
-  auto known = core_->entries.find(block);
-  // Fetched ahead for somebody who did not come: what failed then may work now.
-  if (known != core_->entries.end() && !known->second.failure.ok()) {
-    core_->entries.erase(known);
-    known = core_->entries.end();
-  }
   ++(core_->at_hand(block) ? core_->counters.ready : core_->counters.waited);
-  std::shared_ptr<std::byte> own;
-  while (known == core_->entries.end() || known->second.gone()) {
-    if (core_->take_kept(block)) {
-      known = core_->entries.find(block);
-      break;
-    }
-    std::shared_ptr<std::byte> memory = core_->slot_memory(0);
-    const bool in_slot = memory != nullptr;
-    if (memory == nullptr && core_->reads_for_nobody()) {
-      // Its memory is ours as soon as it is there. No deadline: the source ends every read.
-      core_->settled.wait(lock, [&] { return !core_->reads_for_nobody(); });
-      if (core_->closed) return Status(Code::kStopped, "the loader ends");
-      known = core_->entries.find(block);
-      continue;
-    }
-    if (memory == nullptr && own == nullptr) {
-      std::shared_ptr<const Block> given_up = core_->oldest_unclaimed();
-      lock.unlock();
-      if (given_up == nullptr) {
-        BALLAST_ASSIGN(own, core_->own_memory());
-      }
-      given_up.reset();
-      lock.lock();
-      known = core_->entries.find(block);
-      continue;  // meanwhile the block may have come, or a slot, or somebody may have taken it
-    }
-    if (memory == nullptr) {
-      memory = std::move(own);
-      if (core_->counters.over_budget++ == 0) {
-        log::warn(
-            "more blocks are in use than planned, because lanes came from other workers: "
-            "the loader takes more than its share of data.memory_mib");
-      }
-    }
-    core_->fetch(block, std::move(memory), in_slot);
-    known = core_->entries.find(block);
+  for (;;) {
+    BALLAST_RETURN_IF_ERROR(core_->ask_for(block, lock));
+    BALLAST_ASSIGN(std::shared_ptr<const Block> held, core_->wait_for(block, lock));
+    if (held != nullptr) return held;
   }
-  // No deadline: the source ends every read, in bytes or in an error, and settle() then wakes.
-  ++known->second.waiting;
-  const uint64_t number = known->second.number;
-  core_->settled.wait(lock, [&] {
-    known = core_->entries.find(block);
-    return core_->closed || known == core_->entries.end() || known->second.settled;
-  });
-  if (known != core_->entries.end() && known->second.number == number) --known->second.waiting;
-  if (core_->closed) return Status(Code::kStopped, "the loader ends");
-  if (known == core_->entries.end()) {  // given up for another between being settled and now
-    lock.unlock();
-    return get(block);
-  }
-  if (!known->second.failure.ok()) {
-    Status failure = known->second.failure;
-    core_->entries.erase(known);
-    return failure;
-  }
-  std::shared_ptr<const Block> held = known->second.claimed.lock();
-  if (held == nullptr && known->second.unclaimed == nullptr) {
-    lock.unlock();
-    return get(block);
-  }
-  if (held == nullptr) held = core_->lend(block, std::move(known->second.unclaimed));
-  known->second.claimed = held;
-  return held;
 }
 
 void BlockStore::close() {

@@ -63,10 +63,12 @@ class BlockStore {
                                                   uint32_t slots_to_keep = 0);
   ~BlockStore();
 
-  // What is remembered of a block in a slot: itself, the places of its columns (of four), who
-  // holds it, and where it is kept.
-  static constexpr uint64_t kBytesPerSlot =
-      sizeof(Block) + 24 + (4 * sizeof(HeldColumn) + 16) + 48 + KeptBlocks::kBytesPerKept;
+  // What is remembered of a block in a slot: itself and who holds it, the places of its columns,
+  // its memory's owner, and where it is kept; each piece with 16 or 24 bytes of the heap.
+  static constexpr uint64_t bytes_per_slot(uint64_t columns) {
+    return (sizeof(Block) + 24) + (columns * sizeof(HeldColumn) + 16) + 48 +
+           KeptBlocks::kBytesPerKept;
+  }
   // The bytes of one slot.
   [[nodiscard]] static uint64_t slot_bytes(const Dataset& dataset, const RowPlan& plan);
 

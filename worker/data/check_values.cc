@@ -48,6 +48,14 @@ Status check_values(const Dataset& dataset, const ColumnPlan& plan, const BlockP
                             place.value, expected, value_text(plan.spec.type, held.values, index)));
 }
 
+Status check_block(const Dataset& dataset, const RowPlan& plan, const BlockPlace& block,
+                   std::span<const HeldColumn> held) {
+  for (size_t i = 0; i < held.size(); ++i) {
+    BALLAST_RETURN_IF_ERROR(check_values(dataset, plan.columns[i], block, held[i]));
+  }
+  return check_pairs(dataset, plan, block, held);
+}
+
 Status check_pairs(const Dataset& dataset, const RowPlan& plan, const BlockPlace& block,
                    std::span<const HeldColumn> held) {
   for (const ListPair& pair : plan.pairs) {

@@ -15,6 +15,10 @@ namespace ballast {
 [[nodiscard]] Status check_values(const Dataset& dataset, const ColumnPlan& plan,
                                   const BlockPlace& block, const HeldColumn& held);
 
+// held: all columns of the plan. kInvalidInput: what either of those around this finds.
+[[nodiscard]] Status check_block(const Dataset& dataset, const RowPlan& plan,
+                                 const BlockPlace& block, std::span<const HeldColumn> held);
+
 // held: all columns of the plan. kInvalidInput: the two lists of a pair (RowPlan::pairs) are not
 // equally long; names chunk, block, row and both columns.
 [[nodiscard]] Status check_pairs(const Dataset& dataset, const RowPlan& plan,

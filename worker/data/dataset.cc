@@ -48,7 +48,7 @@ Result<std::shared_ptr<const Dataset>> Dataset::open(const std::string& location
   BALLAST_ASSIGN(SealedPart part, read_sealed(*file, kManifestMagic, "manifest"));
   const std::string where = fmt::format("manifest {} at byte {}", file->path(), part.offset);
   BALLAST_ASSIGN(Manifest manifest, decode_manifest(part.bytes, where));
-  part.bytes = {};  // as long as the list of blocks that was read from it
+  part.bytes = std::vector<std::byte>();  // as long as the list of blocks read from it
   return std::shared_ptr<const Dataset>(
       new Dataset(location, std::move(source), std::move(manifest), part.xxh3));
 }
@@ -138,6 +138,14 @@ BlockPlace Dataset::block(uint64_t index) const {
   const ManifestBlock& stored = manifest_.blocks[index];
   const auto in_chunk = static_cast<uint32_t>(index - first_blocks_[stored.chunk]);
   return {stored.chunk, in_chunk, first_rows_[index], stored};
+}
+
+std::vector<BlockPlace> Dataset::blocks_of(uint32_t chunk) const {
+  std::vector<BlockPlace> blocks;
+  for (uint64_t index = first_blocks_[chunk]; index < first_blocks_[chunk + 1]; ++index) {
+    blocks.push_back(block(index));
+  }
+  return blocks;
 }
 
 RowPlace Dataset::place(uint64_t row) const {

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <ranges>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -74,10 +73,7 @@ class Dataset {
   [[nodiscard]] uint64_t block_count() const { return manifest_.blocks.size(); }
   [[nodiscard]] BlockPlace block(uint64_t index) const;
   // The blocks of one chunk, in order.
-  [[nodiscard]] auto blocks_of(uint32_t chunk) const {
-    return std::views::iota(first_blocks_[chunk], first_blocks_[chunk + 1]) |
-           std::views::transform([this](uint64_t index) { return block(index); });
-  }
+  [[nodiscard]] std::vector<BlockPlace> blocks_of(uint32_t chunk) const;
   [[nodiscard]] RowPlace place(uint64_t row) const;
   // Its object in source(), "00ab...blc", of sets that were joined "1/00ab...blc"; and as messages
   // name it, with the folder before it.

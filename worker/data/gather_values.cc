@@ -56,7 +56,7 @@ void for_rows(uint64_t row_bytes, const Places& rows, float* out, uint64_t strid
 }
 
 // Widths that the compiler knows need neither loops nor calls: one value, and the columns of click
-// logs (Criteo). Rows of 13 f32, 26 i32 and a label gather XX times as fast (stream_bench).
+// logs (Criteo; bench/micro/stream_bench has such rows).
 template <typename Visit>
 void with_width(uint64_t width, Visit visit) {
   switch (width) {

@@ -10,7 +10,8 @@
 
 namespace ballast {
 
-// Asked for so many rows before their turn: rows of a batch lie anywhere in their blocks.
+// Asked for so many rows before their turn: rows of a batch lie anywhere in their blocks
+// (bench/micro/stream_bench).
 inline constexpr size_t kRowsAhead = 8;
 
 // Where the rows of a tile are held (list_rows.h) and, behind them, those that come next.
@@ -22,8 +23,9 @@ struct Places {
   const std::byte* operator[](size_t i) const { return rows[i]; }
 };
 
-// All: the values of row i go to out[i * stride], as many as plan.width, or plan.value_width where
-// stages follow. Values were checked as their block was read (check_values.h).
+// The first two: the values of row i go to out[i * stride], as many as plan.width, or
+// plan.value_width where stages follow. Values were checked as their block was read
+// (check_values.h).
 
 // `rows` hold values of `spec`, and plan.added is not set.
 void gather_values(const ColumnSpec& spec, const ValuePlan& plan, const Places& rows, float* out,

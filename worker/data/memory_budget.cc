@@ -87,7 +87,7 @@ Status LoaderMemory::check(uint64_t memory_mib) const {
                       ? "use fewer train.lanes, a smaller train.batch, or no cluster.feeders"
                   : besides > product(memory_mib, kMib)
                       ? "take fewer test rows or a smaller train.batch"
-                  : sum(list_bytes, order_bytes) > product(memory_mib, kMib) / 2
+                  : sum(list_bytes, numbers_of_blocks) > product(memory_mib, kMib) / 2
                       ? "take data converted again with a larger --block-kib: its blocks are many"
                   : blocks > 0 ? "use fewer lanes or data.threads, a smaller data.window, smaller "
                                  "rates, or data converted again "
@@ -149,24 +149,30 @@ void add_stream(const JobConfig& config, uint64_t lanes, uint32_t ahead, LoaderM
   const uint64_t samples = resolved.block_samples() * (sizeof(uint32_t) + row_bytes);
   const uint64_t by_class =
       config.data.samples_classes() ? resolved.train_block_rows * sizeof(uint32_t) : 0;
-  memory.order_bytes = lanes_here * (permuted + samples + by_class) +
-                       readers_behind * (resolved.block_samples() * row_bytes + samples) +
-                       memory.blocks * BlockStore::kBytesPerSlot +
-                       resolved.train_blocks * kOrderBytesPerBlock + sampling_bytes(config);
+  memory.numbers_of_blocks = resolved.train_blocks * kOrderBytesPerBlock + sampling_bytes(config);
+  const uint64_t places = pieces * resolved.train_columns * sizeof(void*);  // of columns
+  memory.order_bytes = lanes_here * (permuted + samples + places + by_class) +
+                       readers_behind * (resolved.block_samples() * row_bytes + samples + places) +
+                       memory.blocks * BlockStore::bytes_per_slot(resolved.train_columns) +
+                       memory.numbers_of_blocks;
 }
 
 // Blocks into what is left, and what is remembered to choose them.
 void add_kept(const JobConfig& config, LoaderMemory& memory) {
+  const ResolvedConfig& resolved = config.resolved;
   const uint64_t budget = product(config.data.memory_mib, kMib);
   const uint64_t taken =
-      sum(memory.total(), product(config.resolved.train_blocks, KeptBlocks::kBytesPerBlock));
+      sum(memory.total(), product(resolved.train_blocks, KeptBlocks::kBytesPerBlock));
   if (taken >= budget || memory.block_bytes == 0) return;
-  const uint64_t slot_bytes = memory.block_bytes + BlockStore::kBytesPerSlot;
+  const uint64_t slot_bytes =
+      memory.block_bytes + BlockStore::bytes_per_slot(resolved.train_columns);
   memory.kept_blocks =
-      std::min((budget - taken) / slot_bytes, config.resolved.train_blocks - memory.blocks);
+      std::min((budget - taken) / slot_bytes, resolved.train_blocks - memory.blocks);
   if (memory.kept_blocks == 0) return;
-  memory.order_bytes += config.resolved.train_blocks * KeptBlocks::kBytesPerBlock +
-                        memory.kept_blocks * BlockStore::kBytesPerSlot;
+  const uint64_t numbers = resolved.train_blocks * KeptBlocks::kBytesPerBlock;
+  memory.numbers_of_blocks += numbers;
+  memory.order_bytes +=
+      numbers + memory.kept_blocks * BlockStore::bytes_per_slot(resolved.train_columns);
 }
 
 LoaderMemory memory_without_kept(const JobConfig& config, const LaneSchedule& schedule,

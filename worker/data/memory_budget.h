@@ -33,10 +33,12 @@ struct LoaderMemory {
   uint32_t blocks_ahead = 0;  // of these for each lane: StreamRows::kBlocksAhead, or the least
   uint64_t kept_blocks = 0;   // that nobody holds, in what the budget leaves
   uint64_t block_bytes = 0;
-  uint64_t order_bytes = 0;  // permutations of those, and a few numbers for each block of the set
-  uint64_t list_bytes = 0;   // where each block of both sets is stored, and its rows
-  uint64_t cache_bytes = 0;  // when data.cache will be asked for which block
-  PortionMemory portions;    // beside the rows that are read here
+  // Permutations of those, what is remembered of each slot, and a few numbers for each block.
+  uint64_t order_bytes = 0;
+  uint64_t list_bytes = 0;         // where each block of both sets is stored, and its rows
+  uint64_t numbers_of_blocks = 0;  // of order_bytes, the bytes that grow with the data's blocks
+  uint64_t cache_bytes = 0;        // when data.cache will be asked for which block
+  PortionMemory portions;          // beside the rows that are read here
   uint64_t test_rows = 0;
   uint64_t test_row_bytes = 0;
   uint64_t batch_bytes = 0;  // one pooled batch of the largest step

@@ -29,6 +29,7 @@ class PrefetchPlan {
   // another worker without a word: a worker does its lowest lanes first. The lanes that went.
   std::vector<LaneId> took(std::span<const LaneId> lanes, Clock clock);
 
+  [[nodiscard]] bool follows(LaneId lane) const { return next_.contains(lane); }
   [[nodiscard]] size_t lane_count() const { return next_.size(); }
   // The requests of the next `steps` steps, soonest first.
   [[nodiscard]] std::vector<BatchRequest> upcoming(uint32_t steps) const;

@@ -92,6 +92,7 @@ void measure_train(const Dataset& train, const RowPlan& plan, ResolvedConfig& re
   resolved.label_width = plan.label.width;
   resolved.train_row_bytes = MemoryTable::row_bytes(train, plan);
   resolved.train_blocks = train.block_count();
+  resolved.train_columns = static_cast<uint32_t>(plan.columns.size());
   resolved.train_block_rows = 0;
   for (const ManifestBlock& block : train.manifest().blocks) {
     resolved.train_block_rows = std::max<uint64_t>(resolved.train_block_rows, block.rows);

@@ -36,7 +36,10 @@ class RowSource {
   virtual void stop() = 0;
   // read() never waits for a disk.
   [[nodiscard]] virtual bool in_memory() const = 0;
-  // read() of so many of the lane's samples would not wait now, for a disk or for another reader.
+  // Who reads a lane in another place undoes what is held for the first: better one after another.
+  [[nodiscard]] virtual bool one_place_a_lane() const { return false; }
+  // read() of so many of the lane's samples would not wait now, for a disk or for another reader. A
+  // hint that never waits itself: the loader asks with its mutex held. Any thread.
   [[nodiscard]] virtual bool at_hand(uint64_t /*epoch*/, LaneId /*lane*/, uint64_t /*first*/,
                                      uint64_t /*count*/) {
     return in_memory();

@@ -67,7 +67,8 @@ auto StreamRows::order_of(uint64_t epoch) -> std::shared_ptr<const EpochOrder> {
 Status StreamRows::read(uint64_t epoch, LaneId id, uint64_t first, const RowRoom& room) {
   RowRoom left = room;
   while (!left.ids.empty()) {
-    BALLAST_ASSIGN(const std::shared_ptr<const Strip> strip, strip_at(id, epoch, first));
+    BALLAST_ASSIGN(const std::shared_ptr<const Strip> strip,
+                   strip_for(id, epoch, first, left.ids.size()));
     const uint64_t begin = strip->order->strips.strip_begin(id, strip->number);
     const uint64_t count =
         std::min<uint64_t>(left.ids.size(), begin + strip->samples.size() - first);
@@ -91,28 +92,34 @@ void StreamRows::forget(LaneId id) {
   reached_[id.value()] = 0;
 }
 
+// Of the open strip; or of the next one, if its new block is there and whoever reads the rows
+// before these has begun: the strip that was open would have to be opened again for him.
 bool StreamRows::at_hand(uint64_t epoch, LaneId id, uint64_t first, uint64_t count) {
   Lane& lane = lanes_[id.value()];
   const std::unique_lock lock(lane.mutex, std::try_to_lock);
   if (!lock.owns_lock() || lane.open == nullptr || lane.open->epoch != epoch) return false;
   const StripOrder& strips = lane.open->order->strips;
-  const uint64_t next = lane.open->number + 1;
-  if (first < strips.strip_begin(id, next - 1)) return false;
-  if (first + count <= strips.strip_begin(id, next)) return true;
-  // Of the next strip the lane lacks the newest piece alone, unless it holds all pieces anyway.
+  const uint64_t strip = lane.open->number;
+  if (first < strips.strip_begin(id, strip)) return false;
+  if (first + count <= strips.strip_begin(id, strip + 1)) return true;
+  const uint64_t next = strip + 1;
   return next < strips.piece_count(id) && first + count <= strips.strip_begin(id, next + 1) &&
+         lane.read_to >= first &&
          (lane.open->pieces.contains(next) || store_->at_hand(strips.piece(id, next).block));
 }
 
-// Waits for its blocks, and for whoever opens one of the lane.
-Result<std::shared_ptr<const StreamRows::Strip>> StreamRows::strip_at(LaneId id, uint64_t epoch,
-                                                                      uint64_t position) {
+// The strip of the lane's sample `first`, for so many from there, or as many as it has. Waits for
+// its blocks, and for whoever opens one of the lane.
+Result<std::shared_ptr<const StreamRows::Strip>> StreamRows::strip_for(LaneId id, uint64_t epoch,
+                                                                       uint64_t first,
+                                                                       uint64_t count) {
   BALLAST_CHECK(id.value() < lanes_.size());
   Lane& lane = lanes_[id.value()];
   std::lock_guard lock(lane.mutex);
   std::shared_ptr<const EpochOrder> order =
       lane.open != nullptr && lane.open->epoch == epoch ? lane.open->order : order_of(epoch);
-  const uint64_t number = order->strips.strip_of(id, position);
+  const uint64_t number = order->strips.strip_of(id, first);
+  lane.read_to = std::min(first + count, order->strips.strip_begin(id, number + 1));
   if (lane.open != nullptr && lane.open->epoch == epoch && lane.open->number == number) {
     return lane.open;
   }
@@ -132,6 +139,7 @@ Result<std::shared_ptr<const StreamRows::Strip>> StreamRows::open_strip(
   strip->order = std::move(order);
   const StripOrder& strips = strip->order->strips;
   const bool same_epoch = before != nullptr && before->epoch == epoch;
+  if (before != nullptr && before->epoch > epoch) tell_again_from(epoch);
   if (!same_epoch) {
     tell_order(epoch);
     if (epoch + 1 < epochs_) tell_order(epoch + 1);
@@ -189,7 +197,8 @@ void StreamRows::order_samples(Strip& strip, LaneId id, std::span<const Share> s
 
 // lane.mutex held. What the lane will ask for in this epoch and the next, once, and how far it is.
 void StreamRows::say_uses(Lane& lane, LaneId id, uint64_t epoch, uint64_t strip) {
-  if (epoch < lane.first_said || epoch > lane.epochs_said) {
+  // Of what it said the store forgets what has been, two epochs later: who goes back says it again.
+  if (epoch < lane.first_said || epoch > lane.epochs_said || epoch + 2 < lane.epochs_said) {
     store_->forget_uses(id);
     lane.first_said = lane.epochs_said = epoch;
   }
@@ -266,6 +275,12 @@ void StreamRows::tell_order(uint64_t epoch) {
       store_->expect(use.block, use.when);
     }
   }
+}
+
+// What has been was forgotten since.
+void StreamRows::tell_again_from(uint64_t epoch) {
+  std::lock_guard lock(mutex_);
+  epochs_told_ = std::min(epochs_told_, epoch);
 }
 
 // What the slowest lane that is read here has behind it, others' lanes have too, or nearly: all go

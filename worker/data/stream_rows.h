@@ -29,6 +29,7 @@ class StreamRows final : public RowSource {
   void forget(LaneId lane) override;
   void stop() override { store_->close(); }
   [[nodiscard]] bool in_memory() const override { return false; }
+  [[nodiscard]] bool one_place_a_lane() const override { return true; }
   [[nodiscard]] bool at_hand(uint64_t epoch, LaneId lane, uint64_t first, uint64_t count) override;
   [[nodiscard]] BlockReads block_reads() const override {
     const BlockCounters counted = counters();
@@ -75,12 +76,14 @@ class StreamRows final : public RowSource {
   struct Lane {
     std::mutex mutex;                   // guards all below
     std::shared_ptr<const Strip> open;  // the one read last; null: none
+    uint64_t read_to = 0;               // behind the samples that somebody has it for
     // The store knows what this lane will ask for in these epochs.
     uint64_t first_said = 0, epochs_said = 0;
   };
 
   std::shared_ptr<const EpochOrder> order_of(uint64_t epoch);
-  Result<std::shared_ptr<const Strip>> strip_at(LaneId id, uint64_t epoch, uint64_t position);
+  Result<std::shared_ptr<const Strip>> strip_for(LaneId id, uint64_t epoch, uint64_t first,
+                                                 uint64_t count);
   Result<std::shared_ptr<const Strip>> open_strip(Lane& lane, LaneId id, uint64_t epoch,
                                                   std::shared_ptr<const EpochOrder> order,
                                                   uint64_t number);
@@ -93,6 +96,7 @@ class StreamRows final : public RowSource {
   static void add_blocks(const Strip& strip, std::span<const Sample> samples,
                          std::vector<uint64_t>& blocks);
   void tell_order(uint64_t epoch);
+  void tell_again_from(uint64_t epoch);
   void say_reached(LaneId id, uint64_t when);
   void gather_rows(const Strip& strip, uint64_t first, const RowRoom& room) const;
 
@@ -106,7 +110,7 @@ class StreamRows final : public RowSource {
   const uint64_t epochs_;
   std::vector<Lane> lanes_;
 
-  std::mutex mutex_;                                              // guards all below
+  std::mutex mutex_;                                              // guards orders_ and epochs_told_
   std::map<uint64_t, std::shared_ptr<const EpochOrder>> orders_;  // by epoch, the newest
   uint64_t epochs_told_ = 0;                                      // up to which the source knows
 

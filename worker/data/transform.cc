@@ -11,17 +11,17 @@ namespace ballast {
 namespace {
 
 // Rows of a batch that are gathered together.
-struct Part {
+struct RowRange {
   size_t first = 0;
   size_t count = 0;
 };
 
-// visit(part) for parts of `whole` with kTileBytes of rows each, or one row.
+// visit(range) for ranges of `whole` with kTileBytes of rows each, or `least` rows.
 template <typename Visit>
-void for_tiles(const Part& whole, uint64_t row_bytes, Visit visit) {
-  const uint64_t most = std::max<uint64_t>(1, kTileBytes / std::max<uint64_t>(1, row_bytes));
+void for_tiles(const RowRange& whole, uint64_t row_bytes, uint64_t least, Visit visit) {
+  const uint64_t most = std::max(least, kTileBytes / std::max<uint64_t>(1, row_bytes));
   for (size_t done = 0; done < whole.count; done += most) {
-    visit(Part{whole.first + done, std::min<size_t>(most, whole.count - done)});
+    visit(RowRange{whole.first + done, std::min<size_t>(most, whole.count - done)});
   }
 }
 
@@ -38,11 +38,16 @@ class Gatherer {
 
   void batch() {
     const uint64_t row_bytes = (uint64_t{plan_.width} + plan_.label.width) * sizeof(float);
-    for_tiles({0, room_.ids.size()}, row_bytes, [this](const Part& tile) { gather(tile); });
+    for_tiles({0, room_.ids.size()}, row_bytes, kRowsLeast,
+              [this](const RowRange& range) { gather(range); });
     weights();
   }
 
  private:
+  // Of a tile, however wide: a column of a tile costs as much as gathering a dozen single values.
+  // 3000 columns of one value took 3 times as long with tiles of one row.
+  static constexpr uint64_t kRowsLeast = 64;
+
   // Of one value and its crossed ones.
   struct Scratch {
     std::vector<int64_t> ints;
@@ -59,8 +64,8 @@ class Gatherer {
     Scratch scratch;
     if (!value.staged()) return scratch;
     size_t rows = 0;
-    for_tiles({0, room_.ids.size()}, stage_row_bytes(value),
-              [&](const Part& tile) { rows = std::max(rows, tile.count); });
+    for_tiles({0, room_.ids.size()}, stage_row_bytes(value), 1,
+              [&](const RowRange& range) { rows = std::max(rows, range.count); });
     fit(scratch, value, rows);
     return scratch;
   }
@@ -68,56 +73,57 @@ class Gatherer {
   static void fit(Scratch& scratch, const ValuePlan& value, size_t rows) {
     scratch.ints.resize(rows * value.value_width);
     scratch.spare.resize(value.value_width);
-    for (const ValuePlan& part : value.crossed) {
-      Scratch& crossed = scratch.crossed.emplace_back();
-      fit(crossed, part, rows);
-      crossed.floats.resize(rows * part.value_width);
+    for (const ValuePlan& crossed : value.crossed) {
+      Scratch& room = scratch.crossed.emplace_back();
+      fit(room, crossed, rows);
+      room.floats.resize(rows * crossed.value_width);
     }
   }
 
-  void gather(const Part& tile) {
-    float* out = room_.features + tile.first * plan_.width;
+  void gather(const RowRange& range) {
+    float* out = room_.features + range.first * plan_.width;
     for (size_t i = 0; i < plan_.features.size(); ++i) {
-      values(plan_.features[i], features_[i], tile, out, plan_.width);
+      values(plan_.features[i], features_[i], range, out, plan_.width);
       out += plan_.features[i].width;
     }
     const uint32_t stride = plan_.label.width;
     if (plan_.has_label()) {
-      values(plan_.label, label_, tile, room_.labels + tile.first * stride, stride);
+      values(plan_.label, label_, range, room_.labels + range.first * stride, stride);
     }
   }
 
-  void values(const ValuePlan& value, Scratch& scratch, const Part& tile, float* out,
+  void values(const ValuePlan& value, Scratch& scratch, const RowRange& range, float* out,
               uint64_t stride) {
     const ColumnSpec& spec = plan_.columns[value.input].spec;
     if (value.added) {
-      gather_sums(spec, value, places(value.input, tile, places_), plan_.columns[*value.added].spec,
-                  places(*value.added, tile, added_), out, stride);
+      gather_sums(spec, value, places(value.input, range, places_),
+                  plan_.columns[*value.added].spec, places(*value.added, range, added_), out,
+                  stride);
     } else if (!value.staged()) {
-      gather_values(spec, value, places(value.input, tile, places_), out, stride);
+      gather_values(spec, value, places(value.input, range, places_), out, stride);
     } else {
-      for_tiles(tile, stage_row_bytes(value), [&](const Part& part) {
-        run(value, scratch, part, out + (part.first - tile.first) * stride, stride);
+      for_tiles(range, stage_row_bytes(value), 1, [&](const RowRange& tile) {
+        run(value, scratch, tile, out + (tile.first - range.first) * stride, stride);
       });
     }
   }
 
-  // Leaves the part's values in `out`, or in scratch.ints if the chain ends with whole numbers.
-  void run(const ValuePlan& value, Scratch& scratch, const Part& part, float* out,
+  // Leaves the range's values in `out`, or in scratch.ints if the chain ends with whole numbers.
+  void run(const ValuePlan& value, Scratch& scratch, const RowRange& range, float* out,
            uint64_t stride) {
-    const Tile tile{.rows = part.count,
+    const Tile tile{.rows = range.count,
                     .width = value.value_width,
                     .ints = scratch.ints.data(),
                     .out = out,
                     .stride = stride,
                     .spare = scratch.spare.data(),
-                    .ids = room_.ids.data() + part.first,
+                    .ids = room_.ids.data() + range.first,
                     .epoch = passes_.all,
-                    .passes = passes_.each.empty() ? nullptr : passes_.each.data() + part.first};
+                    .passes = passes_.each.empty() ? nullptr : passes_.each.data() + range.first};
     if (!value.crossed.empty()) {
-      cross(value, scratch, part);
+      cross(value, scratch, range);
     } else {
-      const Places rows = places(value.input, part, places_);
+      const Places rows = places(value.input, range, places_);
       const ColumnSpec& spec = plan_.columns[value.input].spec;
       value.from_ints ? gather_integers(spec, value, rows, tile.ints)
                       : gather_values(spec, value, rows, out, stride);
@@ -125,25 +131,25 @@ class Gatherer {
     for (const Stage& stage : value.stages) stage(tile);
   }
 
-  void cross(const ValuePlan& value, Scratch& scratch, const Part& tile) {
+  void cross(const ValuePlan& value, Scratch& scratch, const RowRange& range) {
     for (size_t i = 0; i < value.crossed.size(); ++i) {
-      Scratch& part = scratch.crossed[i];
-      run(value.crossed[i], part, tile, part.floats.data(), 1);
+      Scratch& crossed = scratch.crossed[i];
+      run(value.crossed[i], crossed, range, crossed.floats.data(), 1);
     }
     std::vector<int64_t> numbers(value.crossed.size());
-    for (size_t row = 0; row < tile.count; ++row) {
+    for (size_t row = 0; row < range.count; ++row) {
       for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = scratch.crossed[i].ints[row];
       scratch.ints[row] = hash_bucket(numbers, value.cross_seed, value.cross_buckets);
     }
   }
 
   // In `room`, until it is used again.
-  Places places(size_t column, const Part& part, std::vector<const std::byte*>& room) const {
-    const size_t next = std::min(room_.ids.size() - part.first - part.count, kRowsAhead);
-    if (room.size() < part.count + next) room.resize(part.count + next);
-    const std::span all(room.data(), part.count + next);
-    find_(column, part.first, all);
-    return {all.first(part.count), all};
+  Places places(size_t column, const RowRange& range, std::vector<const std::byte*>& room) const {
+    const size_t next = std::min(room_.ids.size() - range.first - range.count, kRowsAhead);
+    if (room.size() < range.count + next) room.resize(range.count + next);
+    const std::span all(room.data(), range.count + next);
+    find_(column, range.first, all);
+    return {all.first(range.count), all};
   }
 
   void weights() {
@@ -179,12 +185,12 @@ class Gatherer {
   template <typename Visit>
   void each_double(size_t column, Visit visit) {
     const ColumnSpec& spec = plan_.columns[column].spec;
-    for_tiles({0, room_.ids.size()}, sizeof(void*), [&](const Part& part) {
-      const Places rows = places(column, part, places_);
+    for_tiles({0, room_.ids.size()}, sizeof(void*), 1, [&](const RowRange& range) {
+      const Places rows = places(column, range, places_);
       with_type(spec.type, [&](auto kind) {
         using Value = decltype(kind);
-        for (size_t i = 0; i < part.count; ++i) {
-          visit(part.first + i, as_double(load_value<Value>(rows[i], 0)));
+        for (size_t i = 0; i < range.count; ++i) {
+          visit(range.first + i, as_double(load_value<Value>(rows[i], 0)));
         }
       });
     });

@@ -29,7 +29,7 @@
 
 namespace ballast {
 
-inline constexpr uint64_t kTileBytes = 16 << 10;
+inline constexpr uint64_t kTileBytes = 16 << 10;  // half of the first cache
 
 // A column that is read, once, whatever is made of it.
 struct ColumnPlan {

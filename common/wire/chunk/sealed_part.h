@@ -40,7 +40,8 @@ Result<std::vector<ColumnSpec>> decode_columns(const StoredColumns& stored,
                                        uint64_t expected_offset, uint64_t end,
                                        const std::string& which);
 
-// The bytes themselves where they are aligned, as in a vector that begins with them; else a copy.
+// The bytes themselves where they are aligned, as in a vector that begins with them: they outlive
+// the buffer then, and nobody writes to it. Else a copy.
 [[nodiscard]] Buffer aligned_bytes(std::span<const std::byte> bytes);
 
 // Structure is verified by FlatBuffers on aligned bytes; nothing is read before.

@@ -138,7 +138,8 @@ TEST(LoaderMemory, CountsABlockOnceHoweverManyLanesMixIt) {
   EXPECT_EQ(loader_memory(job, schedule_of(job)).blocks, 5u);
 }
 
-// 8 blocks for the lanes of one of two workers and one for a late reader, the rest of the budget to keep others.
+// 8 blocks for the lanes of one of two workers and one for a late reader, the rest of the budget to
+// keep others.
 TEST(LoaderMemory, KeepsBlocksInWhatTheBudgetLeaves) {
   JobConfig job = large_job();
   job.data.order = Order::kStrip;
@@ -234,6 +235,22 @@ TEST(LoaderMemory, SaysWhenTheBlocksAreTooMany) {
 
   EXPECT_THAT(loader_memory(job, schedule_of(job)).check(job.data.memory_mib).to_string(),
               AllOf(HasSubstr(" + list of blocks 44000000 B"), HasSubstr("larger --block-kib")));
+}
+
+TEST(LoaderMemory, BlamesNoSmallBlocksWhereItsPermutationsAreLarge) {
+  JobConfig job = large_job();
+  job.data.order = Order::kStrip;
+  job.data.window = 64;
+  job.train.lanes = 32;
+  job.cluster.workers = 1;
+  job.resolved.train_blocks = 763;
+  job.resolved.train_block_bytes = 2 << 20;
+  job.resolved.train_block_rows = 13'107;
+  job.data.memory_mib = 64;
+  const LoaderMemory memory = loader_memory(job, schedule_of(job));
+  ASSERT_GT(memory.order_bytes, 32u << 20);
+
+  EXPECT_THAT(memory.check(job.data.memory_mib).to_string(), HasSubstr("smaller --block-kib"));
 }
 
 TEST(LoaderMemory, CountsTheListOfTheDiskCacheOnlyWhereThereIsOne) {

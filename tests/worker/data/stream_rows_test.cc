@@ -122,6 +122,32 @@ TEST_F(StreamRowsTest, GivesTheSameRowsHoweverTheyAreAskedFor) {
   }
 }
 
+TEST_F(StreamRowsTest, HasAtHandWhatTheOpenStripHasAndNothingElse) {
+  const auto stream = open();
+  const LaneId lane(1);
+  EXPECT_FALSE(stream->at_hand(0, lane, 0, 1)) << "nothing was read";
+
+  ASSERT_TRUE(read(*stream, 0, 1, 60, 1).ok());
+  std::vector<uint32_t> rows;
+  for (uint64_t block = 0; block < dataset_->block_count(); ++block) {
+    rows.push_back(dataset_->block(block).stored.rows);
+  }
+  const StripOrder order(rows, kLanes, kWindow, /*seed=*/7, /*epoch=*/0);
+  const uint64_t strip = order.strip_of(lane, 60);  // not the first, not the last
+  const uint64_t begin = order.strip_begin(lane, strip), end = order.strip_begin(lane, strip + 1);
+  ASSERT_GT(begin, 0u);
+  ASSERT_LT(end, lane_rows(1));
+
+  EXPECT_TRUE(stream->at_hand(0, lane, begin, end - begin));
+  EXPECT_FALSE(stream->at_hand(0, lane, begin - 1, 2));
+  EXPECT_FALSE(stream->at_hand(0, lane, end - 1, 2))
+      << "somebody may still come for the samples before";
+  EXPECT_FALSE(stream->at_hand(1, lane, begin, 1)) << "another epoch";
+  EXPECT_FALSE(stream->at_hand(0, LaneId(2), begin, 1)) << "another lane";
+  stream->forget(lane);
+  EXPECT_FALSE(stream->at_hand(0, lane, begin, 1));
+}
+
 TEST_F(StreamRowsTest, GivesTheSameRowsToManyThreadsAtOnce) {
   std::vector<std::vector<uint64_t>> expected(kLanes), found(kLanes);
   for (uint32_t lane = 0; lane < kLanes; ++lane) expected[lane] = lane_of(*open(), 0, lane, 7);
