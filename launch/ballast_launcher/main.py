@@ -15,8 +15,8 @@ from .errors import BUG, DONE, FAILED, STOPPED_NOW, LauncherError, ToolError
 
 # Handed to ballast-tool as they are.
 TOOL_COMMANDS = {
-    "data": "convert (Parquet too), inspect, verify, head, stats, plan, smote, replay: data sets in "
-            "chunk files",
+    "data": "convert (Parquet too), inspect, verify, head, stats, plan, add-column, drop-column, "
+            "smote, replay: data sets in chunk files",
     "doctor": "one line per problem of a job before step 0, and its memory sum",
     "keys": "every key of a job file: type, unit, range, default, meaning",
     "predict": "outputs of a trained model for a data set",
