@@ -19,6 +19,7 @@
 // --smoke: a few rows, for the tests.
 #include <fmt/format.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -88,6 +89,7 @@ void write_dataset(const std::string& folder, const Shape& shape, uint64_t block
     BALLAST_CHECK(writer->add_row(row).ok());
   }
   BALLAST_CHECK(writer->commit().ok());
+  sync();  // what is still on its way to the disk would take turns with what is read
 }
 
 JobConfig job_of(const std::string& folder, const Shape& shape) {
