@@ -1,15 +1,11 @@
 """A server takes the memory that `doctor` and `--dry-run` say: within 10 % of the sum at its peak."""
 
-import re
 import statistics
 
-import launching
-from process_case import JOB, ProcessTest
+from memory_case import MemoryTest, TOLERANCE
+from process_case import JOB
 
-MIB = 1 << 20
-UNITS = {"MiB": MIB, "GiB": 1 << 30}
 RUNS = 3
-TOLERANCE = 0.10
 # A middle layer of 64 MiB, so that code and libraries do not count; little arithmetic.
 WIDE = """
 [[layer]]
@@ -41,7 +37,7 @@ CASES = (
 )
 
 
-class Memory(ProcessTest):
+class Memory(MemoryTest):
     def setUp(self):
         super().setUp()
         text = JOB.format(data=self.data)
@@ -50,15 +46,6 @@ class Memory(ProcessTest):
         text = text[:first] + WIDE.lstrip() + text[last:]
         text = text.replace("unit_bytes = 1024\n", "")
         self.job.write_text(text)
-
-    def promised_bytes(self, command, *settings):
-        """What `doctor` or a dry run says -> bytes, the line."""
-        words = {"doctor": ("doctor", self.job), "run": ("run", self.job, "--dry-run")}[command]
-        done = launching.run(*words, *self.settings(*settings), cwd=self.folder)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        line = re.search(r"^memory of a server .*", done.stdout, re.M).group(0)
-        value, unit = re.search(r"= ([\d.]+) (MiB|GiB)$", line).groups()
-        return float(value) * UNITS[unit], line
 
     def peaks_of(self, servers, name, settings, promised):
         """RUNS peaks; two where both are within the tolerance. One peak is not enough: a busy
@@ -72,17 +59,15 @@ class Memory(ProcessTest):
         return peaks
 
     def test_doctor_and_the_dry_run_say_the_same(self):
-        self.assertEqual(self.promised_bytes("doctor"), self.promised_bytes("run"))
+        self.assertEqual(self.promised("server", command="doctor"), self.promised("server"))
 
     def test_a_server_takes_what_the_sum_says(self):
         for name, servers, settings in CASES:
             settings = (f"cluster.servers={servers}", "train.batch=16", f"train.max_steps={STEPS}",
                         f"checkpoint.every_steps={EVERY}", *settings)
             with self.subTest(name):
-                promised, line = self.promised_bytes("run", *settings)
+                promised, line = self.promised("server", *settings)
                 peaks = self.peaks_of(servers, name, settings, promised)
-                measured = statistics.median(peaks)
-                print(f"{name}: {measured / MIB:.0f} MiB of {line} -> {measured / promised:.2f}")
+                print(name, end=": ")
                 # What may be needed at once is not needed in every run.
-                self.assertGreater(max(peaks), (1 - TOLERANCE) * promised)
-                self.assertLess(measured, (1 + TOLERANCE) * promised)
+                self.assert_is_promised(max(peaks), statistics.median(peaks), promised, line)
