@@ -38,8 +38,9 @@ class BlockDecoder {
   // Room for the stored bytes of any block of the data set, and for what decoding adds.
   [[nodiscard]] uint64_t slot_bytes() const { return slot_bytes_; }
 
-  // kDataLoss: other bytes are stored there than were written; names chunk, block and both hashes.
-  [[nodiscard]] Status verify(const BlockPlace& place, std::span<const std::byte> stored) const;
+  // kDataLoss: other bytes, whose XXH3 is `found`, are stored there than were written; names chunk,
+  // block and both hashes.
+  [[nodiscard]] Status verify(const BlockPlace& place, uint64_t found) const;
   // `slot` begins with the block's bytes, verified, and has slot_bytes(); aligned to 64. Gives the
   // columns of the plan, inside the slot. kDataLoss, kInvalidInput: names chunk,
   // block and column.

@@ -245,10 +245,9 @@ void BlockStore::Core::read(uint64_t index, std::shared_ptr<Block> block, uint32
   const BlockPlace& place = block->place_;
   const std::span into(block->memory_.get(), place.stored.bytes);
   // Lets go of the block as it settles: what is left of `done` afterwards must not keep it alive.
-  auto done = [core = shared_from_this(), index, block, attempt](Status read) mutable {
-    if (!read.ok()) return core->settle(index, std::move(block), std::move(read));
-    const std::span<const std::byte> stored(block->memory_.get(), block->place().stored.bytes);
-    Status outcome = core->decoder.verify(block->place(), stored);
+  auto done = [core = shared_from_this(), index, block, attempt](Result<uint64_t> read) mutable {
+    if (!read.ok()) return core->settle(index, std::move(block), read.status());
+    Status outcome = core->decoder.verify(block->place(), read.value());
     if (!outcome.ok() && core->source.is_remote() && attempt < kReadsOfDamagedMax) {
       core->source.forget(core->dataset->chunk_name(block->place().chunk),
                           block->place().stored.offset, block->place().stored.bytes);
@@ -257,7 +256,7 @@ void BlockStore::Core::read(uint64_t index, std::shared_ptr<Block> block, uint32
     if (outcome.ok()) outcome = core->verify_values(index, *block);
     core->settle(index, std::move(block), std::move(outcome));
   };
-  source.read(dataset->chunk_name(place.chunk), place.stored.offset, into, std::move(done));
+  source.read_hashed(dataset->chunk_name(place.chunk), place.stored.offset, into, std::move(done));
 }
 
 void BlockStore::Core::settle(uint64_t index, std::shared_ptr<Block> block, Status outcome) {

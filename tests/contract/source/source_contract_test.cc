@@ -7,6 +7,7 @@
 #include <future>
 #include <latch>
 
+#include "common/base/hash.h"
 #include "common/base/random.h"
 #include "tests/contract/source/source_world.h"
 
@@ -56,6 +57,33 @@ TEST_P(SourceContract, ReadsExactBytesAtAnyOffsetAndLength) {
     ASSERT_TRUE(read(*source, kObject, offset, bytes).ok());
     EXPECT_EQ(bytes, whole.substr(offset, count));
   }
+}
+
+TEST_P(SourceContract, SaysTheHashOfWhatItHasRead) {
+  const std::string whole = random_bytes(700'000, 4);
+  world_->put(kObject, whole);
+  const auto source = world_->open();
+  const auto read_hashed = [&](uint64_t offset, std::string& into) {
+    std::promise<Result<uint64_t>> read;
+    source->read_hashed(kObject, offset, std::as_writable_bytes(std::span(into)),
+                        [&](Result<uint64_t> outcome) { read.set_value(std::move(outcome)); });
+    return read.get_future().get();
+  };
+
+  for (const auto& [offset, count] : {std::pair<uint64_t, size_t>{0, whole.size()},
+                                      {0, 0},
+                                      {699'999, 1},
+                                      {0, 256 << 10},
+                                      {8192, 512 << 10},
+                                      {4095, (256 << 10) + 1}}) {
+    std::string bytes(count, '\0');
+    const Result<uint64_t> hash = read_hashed(offset, bytes);
+    ASSERT_TRUE(hash.ok()) << hash.status().to_string();
+    EXPECT_EQ(bytes, whole.substr(offset, count));
+    EXPECT_EQ(hash.value(), xxh3(bytes)) << offset << " + " << count;
+  }
+  std::string beyond(600'000, '\0');
+  EXPECT_EQ(read_hashed(200'000, beyond).status().code(), Code::kDataLoss);
 }
 
 TEST_P(SourceContract, ReadsNothingWhereNothingIsAskedFor) {

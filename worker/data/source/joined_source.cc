@@ -33,6 +33,12 @@ void JoinedSource::read(const std::string& object, uint64_t offset, std::span<st
   found.part.read(found.object, offset, into, std::move(done));
 }
 
+void JoinedSource::read_hashed(const std::string& object, uint64_t offset,
+                               std::span<std::byte> into, DoneHashed done) {
+  const Found found = find(object);
+  found.part.read_hashed(found.object, offset, into, std::move(done));
+}
+
 Status JoinedSource::read_now(const std::string& object, uint64_t offset,
                               std::span<std::byte> into) {
   const Found found = find(object);

@@ -21,6 +21,8 @@ class JoinedSource final : public Source {
 
   void read(const std::string& object, uint64_t offset, std::span<std::byte> into,
             Done done) override;
+  void read_hashed(const std::string& object, uint64_t offset, std::span<std::byte> into,
+                   DoneHashed done) override;
   Status read_now(const std::string& object, uint64_t offset, std::span<std::byte> into) override;
   Result<uint64_t> size_of(const std::string& object) override;
   void forget(const std::string& object, uint64_t offset, uint64_t bytes) override;

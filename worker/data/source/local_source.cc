@@ -9,6 +9,7 @@
 #include <cstring>
 #include <optional>
 
+#include "common/base/hash.h"
 #include "common/base/system_memory.h"
 #include "worker/data/file.h"
 
@@ -17,6 +18,7 @@ namespace {
 
 constexpr uint64_t kDirectAlignment = 4096;
 constexpr size_t kFilesOpenMax = 64;
+constexpr size_t kHashedAtOnce = 256 << 10;  // read and hashed at a time: in the second cache
 
 bool aligned(uint64_t offset, std::span<const std::byte> into) {
   return offset % kDirectAlignment == 0 && into.size() % kDirectAlignment == 0 &&
@@ -25,6 +27,21 @@ bool aligned(uint64_t offset, std::span<const std::byte> into) {
 
 Status stopped() {
   return Status(Code::kStopped, "the loader ends");
+}
+
+// As read_fully, through the page cache. XXH3 takes half the time of what it would over 2 MiB read
+// at once (6.7 and 12 ns a row of 160 bytes, bench/micro/stream_bench).
+ssize_t read_and_hash(int file, uint64_t offset, std::span<std::byte> into, Hasher& hasher) {
+  size_t filled = 0;
+  while (filled < into.size()) {
+    const auto piece = into.subspan(filled, std::min(kHashedAtOnce, into.size() - filled));
+    const ssize_t got = read_fully(file, offset + filled, piece);
+    if (got < 0) return got;
+    hasher.add(piece.first(static_cast<size_t>(got)));
+    filled += static_cast<size_t>(got);
+    if (static_cast<size_t>(got) < piece.size()) break;
+  }
+  return static_cast<ssize_t>(filled);
 }
 
 }  // namespace
@@ -57,6 +74,12 @@ std::string LocalSource::name_of(const std::string& object) const {
 
 void LocalSource::read(const std::string& object, uint64_t offset, std::span<std::byte> into,
                        Done done) {
+  read_hashed(object, offset, into,
+              [done = std::move(done)](const Result<uint64_t>& read) { done(read.status()); });
+}
+
+void LocalSource::read_hashed(const std::string& object, uint64_t offset, std::span<std::byte> into,
+                              DoneHashed done) {
   {
     std::unique_lock lock(mutex_);
     if (stopping_) {
@@ -71,7 +94,7 @@ void LocalSource::read(const std::string& object, uint64_t offset, std::span<std
 
 Status LocalSource::read_now(const std::string& object, uint64_t offset,
                              std::span<std::byte> into) {
-  return serve(object, offset, into);
+  return serve(object, offset, into, nullptr);
 }
 
 Result<uint64_t> LocalSource::size_of(const std::string& object) {
@@ -88,19 +111,24 @@ void LocalSource::work() {
     std::optional<Request> request(std::move(requests_.front()));
     requests_.pop_front();
     lock.unlock();
-    request->done(serve(request->object, request->offset, request->into));
+    Hasher hasher;
+    const Status status = serve(request->object, request->offset, request->into, &hasher);
+    request->done(status.ok() ? Result<uint64_t>(hasher.digest()) : status);
     request.reset();  // without the mutex: what `done` holds may take its owner's
     lock.lock();
   }
 }
 
-Status LocalSource::serve(const std::string& object, uint64_t offset, std::span<std::byte> into) {
+Status LocalSource::serve(const std::string& object, uint64_t offset, std::span<std::byte> into,
+                          Hasher* hasher) {
   BALLAST_ASSIGN(const std::shared_ptr<OpenFile> file, open(object));
   const bool direct = file->direct >= 0 && aligned(offset, into);
-  ssize_t got = read_fully(direct ? file->direct : file->cached, offset, into);
+  ssize_t got = direct ? read_fully(file->direct, offset, into) : -1;
+  if (direct && got > 0 && hasher != nullptr) hasher->add(into.first(static_cast<size_t>(got)));
   // Some file systems open with O_DIRECT and then refuse to read so.
-  if (got < 0 && direct && errno == EINVAL) {
-    got = read_fully(file->cached, offset, into);
+  if (!direct || (got < 0 && errno == EINVAL)) {
+    got = hasher == nullptr ? read_fully(file->cached, offset, into)
+                            : read_and_hash(file->cached, offset, into, *hasher);
   }
   if (got < 0) {
     return Status(Code::kUnavailable, fmt::format("read {} at byte {}: {}", name_of(object), offset,

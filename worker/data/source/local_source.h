@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/base/hash.h"
 #include "worker/data/source/source.h"
 
 namespace ballast {
@@ -25,6 +26,8 @@ class LocalSource final : public Source {
 
   void read(const std::string& object, uint64_t offset, std::span<std::byte> into,
             Done done) override;
+  void read_hashed(const std::string& object, uint64_t offset, std::span<std::byte> into,
+                   DoneHashed done) override;
   Status read_now(const std::string& object, uint64_t offset, std::span<std::byte> into) override;
   Result<uint64_t> size_of(const std::string& object) override;
   [[nodiscard]] bool is_remote() const override { return false; }
@@ -35,7 +38,7 @@ class LocalSource final : public Source {
     std::string object;
     uint64_t offset;
     std::span<std::byte> into;
-    Done done;
+    DoneHashed done;
   };
   // Both ways into one file; closed when the last read that uses it is done.
   struct OpenFile {
@@ -45,7 +48,9 @@ class LocalSource final : public Source {
   };
 
   void work();
-  [[nodiscard]] Status serve(const std::string& object, uint64_t offset, std::span<std::byte> into);
+  // hasher: of what was read; null: nobody asks.
+  [[nodiscard]] Status serve(const std::string& object, uint64_t offset, std::span<std::byte> into,
+                             Hasher* hasher);
   [[nodiscard]] Result<std::shared_ptr<OpenFile>> open(const std::string& object);
 
   const std::string folder_;

@@ -4,6 +4,7 @@
 
 #include <future>
 
+#include "common/base/hash.h"
 #include "common/base/system_memory.h"
 #include "worker/data/source/access.h"
 #include "worker/data/source/cached_source.h"
@@ -12,6 +13,14 @@
 #include "worker/data/source/s3_source.h"
 
 namespace ballast {
+
+void Source::read_hashed(const std::string& object, uint64_t offset, std::span<std::byte> into,
+                         DoneHashed done) {
+  read(object, offset, into, [into, done = std::move(done)](Status status) {
+    if (!status.ok()) return done(std::move(status));
+    done(xxh3(std::span<const std::byte>(into)));
+  });
+}
 
 Status Source::read_now(const std::string& object, uint64_t offset, std::span<std::byte> into) {
   // Shared: the source's thread may still be in set_value() when this one goes on.

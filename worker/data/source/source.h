@@ -32,7 +32,11 @@ class Source {
   // read first. kInvalidInput: no permission. kUnavailable: nothing helped. Any thread.
   virtual void read(const std::string& object, uint64_t offset, std::span<std::byte> into,
                     Done done) = 0;
-  // The same, and waits for it. Any thread but the source's.
+  // The same; `done` hears the XXH3 of what was read, which a source makes where that is cheapest.
+  using DoneHashed = std::function<void(Result<uint64_t>)>;
+  virtual void read_hashed(const std::string& object, uint64_t offset, std::span<std::byte> into,
+                           DoneHashed done);
+  // As read, and waits for it. Any thread but the source's.
   virtual Status read_now(const std::string& object, uint64_t offset, std::span<std::byte> into);
   // Errors: those of read. Waits. Any thread but the source's.
   virtual Result<uint64_t> size_of(const std::string& object) = 0;
