@@ -89,7 +89,8 @@ class StripOrder {
   // takes.
   template <typename T>
   static void shuffle(std::span<T> values, uint64_t key) {
-    Random random(key);
+    const Random seeded(key);
+    Random random = seeded;  // in registers: nothing else may know where it is
     for (size_t left = values.size(); left > 1; --left) {
       std::swap(values[left - 1], values[random.below(left)]);
     }
