@@ -10,17 +10,19 @@
 
 namespace ballast {
 
-// Asked for so many rows before their turn: rows of a batch lie anywhere in their blocks
-// (bench/micro/stream_bench).
-inline constexpr size_t kRowsAhead = 8;
-
-// Where the rows of a tile are held (list_rows.h) and, behind them, those that come next.
+// Where a column of a tile's rows is held: HeldRows, of that column.
 struct Places {
-  std::span<const std::byte* const> rows;
-  std::span<const std::byte* const> and_next;  // begins with `rows`
+  std::span<const uint64_t> rows;
+  std::span<const uint64_t> and_next;  // begins with `rows`: those of the batch
+  const std::byte* const* shares = nullptr;
+  uint64_t row_bytes = 0;
 
   [[nodiscard]] size_t size() const { return rows.size(); }
-  const std::byte* operator[](size_t i) const { return rows[i]; }
+  const std::byte* operator[](size_t i) const { return find(i, row_bytes); }
+  // `bytes`: row_bytes, which the caller's compiler may know.
+  [[nodiscard]] const std::byte* find(size_t i, uint64_t bytes) const {
+    return shares[and_next[i] >> 32] + static_cast<uint32_t>(and_next[i]) * bytes;
+  }
 };
 
 // The first two: the values of row i go to out[i * stride], as many as plan.width, or

@@ -23,11 +23,24 @@ Result<std::unique_ptr<const MemoryTable>> MemoryTable::load(std::shared_ptr<con
     std::vector<Buffer> items(column.spec.variable ? table->dataset_->block_count() : 0);
     table->columns_.push_back({column, std::move(memory), std::move(items)});
   }
+  table->cut_shares();
 
   const Status loaded = for_each_chunk(*table->dataset_, threads,
                                        [&](uint32_t chunk) { return table->load_chunk(chunk); });
   if (!loaded.ok()) return with_way_out(loaded, *table->dataset_);
   return std::unique_ptr<const MemoryTable>(std::move(table));
+}
+
+// A row's number is its place (HeldRows).
+void MemoryTable::cut_shares() {
+  constexpr uint64_t kShareRows = uint64_t{1} << 32;
+  share_count_ = dataset_->rows() / kShareRows + 1;
+  for (const Column& column : columns_) {
+    const uint64_t share_bytes = kShareRows * held_row_bytes(column.plan.spec);
+    for (size_t share = 0; share < share_count_; ++share) {
+      shares_.push_back(column.memory.data() + share * share_bytes);
+    }
+  }
 }
 
 uint64_t MemoryTable::row_bytes(const Dataset& dataset, const RowPlan& plan) {
@@ -93,13 +106,7 @@ std::vector<HeldColumn> MemoryTable::held_columns(const BlockPlace& block) const
 }
 
 void MemoryTable::read(const RowPasses& passes, const RowRoom& room) const {
-  const auto find = [&](size_t column, size_t first, std::span<const std::byte*> places) {
-    const uint64_t row_bytes = held_row_bytes(columns_[column].plan.spec);
-    const std::byte* stored = columns_[column].memory.data();
-    const uint64_t* ids = room.ids.data() + first;
-    for (size_t i = 0; i < places.size(); ++i) places[i] = stored + ids[i] * row_bytes;
-  };
-  gather_rows(plan_, passes, find, room);
+  gather_rows(plan_, passes, {room.ids, shares_, share_count_}, room);
 }
 
 std::span<const std::byte> MemoryTable::column_of(const BlockPlace& block, size_t column) const {

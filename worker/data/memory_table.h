@@ -45,6 +45,7 @@ class MemoryTable {
   };
 
   MemoryTable(std::shared_ptr<const Dataset> dataset, RowPlan plan);
+  void cut_shares();
   [[nodiscard]] Status load_chunk(uint32_t chunk);
   [[nodiscard]] Status load_fixed(const ChunkReader& reader, const BlockPlace& block,
                                   Column& column);
@@ -54,7 +55,9 @@ class MemoryTable {
 
   std::shared_ptr<const Dataset> dataset_;  // shared: batches keep it for row names
   RowPlan plan_;
-  std::vector<Column> columns_;  // of the plan
+  std::vector<Column> columns_;           // of the plan
+  std::vector<const std::byte*> shares_;  // HeldRows::columns
+  size_t share_count_ = 0;
 };
 
 }  // namespace ballast

@@ -172,14 +172,15 @@ Result<std::shared_ptr<const StreamRows::Strip>> StreamRows::open_strip(
 // begin.
 void StreamRows::order_samples(Strip& strip, LaneId id, std::span<const Share> shares) const {
   const StripOrder& strips = strip.order->strips;
-  strip.samples.reserve(strips.strip_begin(id, strip.number + 1) -
-                        strips.strip_begin(id, strip.number));
+  strip.samples.resize(strips.strip_begin(id, strip.number + 1) -
+                       strips.strip_begin(id, strip.number));
+  auto sample = strip.samples.begin();
   for (uint32_t number = 0; number < shares.size(); ++number) {
     const Share& share = shares[number];
     const HeldPiece& piece = *strip.shares[number];
     strip.first_rows.push_back(piece.block->place().first_row);
-    for (uint32_t i = share.first; i < share.first + share.count; ++i) {
-      strip.samples.push_back({number, piece.rows[i]});
+    for (const uint32_t row : std::span(piece.rows).subspan(share.first, share.count)) {
+      *sample++ = HeldRows::place(number, row);
     }
     if (!piece.passes.empty()) {
       const auto begin = piece.passes.begin() + share.first;
@@ -251,16 +252,6 @@ void StreamRows::look_ahead(const Strip& strip, LaneId id) {
   }
 }
 
-// A flag a share, not a look a row: a strip has few of them.
-void StreamRows::add_blocks(const Strip& strip, std::span<const Sample> samples,
-                            std::vector<uint64_t>& blocks) {
-  std::vector<uint8_t> used(strip.shares.size(), 0);
-  for (const Sample& sample : samples) used[sample.share] = 1;
-  for (size_t share = 0; share < used.size(); ++share) {
-    if (used[share]) blocks.push_back(strip.shares[share]->block_number);
-  }
-}
-
 // When each block of the epoch is needed, by whichever worker: what keeps blocks on a disk that
 // workers share can then keep those that are needed next.
 void StreamRows::tell_order(uint64_t epoch) {
@@ -303,23 +294,19 @@ void StreamRows::say_reached(LaneId id, uint64_t when) {
 void StreamRows::gather_rows(const Strip& strip, uint64_t first, const RowRoom& room) const {
   const size_t count = room.ids.size();
   const std::span samples(strip.samples.data() + first, count);
+  std::vector<uint8_t> used(strip.shares.size(), 0);  // flags, not a look a row: there are few
   for (size_t i = 0; i < count; ++i) {
-    room.ids[i] = strip.first_rows[samples[i].share] + samples[i].row;
+    const uint64_t share = samples[i] >> 32;
+    room.ids[i] = strip.first_rows[share] + static_cast<uint32_t>(samples[i]);
+    used[share] = 1;
   }
-  if (room.blocks != nullptr) add_blocks(strip, samples, *room.blocks);
-  const size_t shares = strip.shares.size();
-  const auto find = [&](size_t column, size_t begin, std::span<const std::byte*> out) {
-    const uint64_t row_bytes = held_row_bytes(plan_.columns[column].spec);
-    const std::byte* const* columns = strip.columns.data() + column * shares;
-    for (size_t i = 0; i < out.size(); ++i) {
-      const Sample& sample = samples[begin + i];
-      out[i] = columns[sample.share] + sample.row * row_bytes;
-    }
-  };
+  for (size_t share = 0; room.blocks != nullptr && share < used.size(); ++share) {
+    if (used[share]) room.blocks->push_back(strip.shares[share]->block_number);
+  }
   const RowPasses passes = strip.passes.empty()
                                ? RowPasses(strip.epoch)
                                : RowPasses(std::span(strip.passes).subspan(first, count));
-  ballast::gather_rows(plan_, passes, find, room);
+  ballast::gather_rows(plan_, passes, {samples, strip.columns, strip.shares.size()}, room);
 }
 
 }  // namespace ballast

@@ -57,10 +57,6 @@ class StreamRows final : public RowSource {
     std::vector<uint32_t> rows;    // of the block, in the order of StripOrder::permute_piece
     std::vector<uint32_t> passes;  // BlockSampling; empty: the epoch
   };
-  struct Sample {
-    uint32_t share = 0;  // of the strip
-    uint32_t row = 0;    // of its block
-  };
   // Never changed once it is open.
   struct Strip {
     uint64_t epoch = 0;
@@ -70,7 +66,7 @@ class StreamRows final : public RowSource {
     std::vector<const HeldPiece*> shares;                         // the newest first
     std::vector<uint64_t> first_rows;       // of each share's block, in the data set
     std::vector<const std::byte*> columns;  // [RowPlan::columns, shares]: where each begins
-    std::vector<Sample> samples;            // in the order of the strip
+    std::vector<uint64_t> samples;          // in the order of the strip: HeldRows::place of each
     std::vector<uint32_t> passes;           // of each sample; empty: the epoch
   };
   struct Lane {
@@ -93,8 +89,6 @@ class StreamRows final : public RowSource {
   Result<std::vector<uint32_t>> rows_by_class(const Block& block, uint64_t number) const;
   void order_samples(Strip& strip, LaneId id, std::span<const Share> shares) const;
   void look_ahead(const Strip& strip, LaneId id);
-  static void add_blocks(const Strip& strip, std::span<const Sample> samples,
-                         std::vector<uint64_t>& blocks);
   void tell_order(uint64_t epoch);
   void tell_again_from(uint64_t epoch);
   void say_reached(LaneId id, uint64_t when);

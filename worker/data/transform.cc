@@ -5,6 +5,7 @@
 
 #include "worker/data/column_values.h"
 #include "worker/data/gather_values.h"
+#include "worker/data/list_rows.h"
 
 namespace ballast {
 
@@ -34,9 +35,8 @@ void for_tiles(const RowRange& whole, uint64_t row_bytes, uint64_t least, Visit 
 // tile's rows in the first cache.
 class Gatherer {
  public:
-  Gatherer(const RowPlan& plan, const RowPasses& passes, const FindPlaces& find,
-           const RowRoom& room)
-      : plan_(plan), passes_(passes), find_(find), room_(room) {
+  Gatherer(const RowPlan& plan, const RowPasses& passes, const HeldRows& held, const RowRoom& room)
+      : plan_(plan), passes_(passes), held_(held), room_(room) {
     for (const ValuePlan& value : plan.features) features_.push_back(scratch_of(value));
     if (plan.has_label()) label_ = scratch_of(plan.label);
   }
@@ -99,11 +99,10 @@ class Gatherer {
               uint64_t stride) {
     const ColumnSpec& spec = plan_.columns[value.input].spec;
     if (value.added) {
-      gather_sums(spec, value, places(value.input, range, places_),
-                  plan_.columns[*value.added].spec, places(*value.added, range, added_), out,
-                  stride);
+      gather_sums(spec, value, places(value.input, range), plan_.columns[*value.added].spec,
+                  places(*value.added, range), out, stride);
     } else if (!value.staged()) {
-      gather_values(spec, value, places(value.input, range, places_), out, stride);
+      gather_values(spec, value, places(value.input, range), out, stride);
     } else {
       for_tiles(range, stage_row_bytes(value), 1, [&](const RowRange& tile) {
         run(value, scratch, tile, out + (tile.first - range.first) * stride, stride);
@@ -126,7 +125,7 @@ class Gatherer {
     if (!value.crossed.empty()) {
       cross(value, scratch, range);
     } else {
-      const Places rows = places(value.input, range, places_);
+      const Places rows = places(value.input, range);
       const ColumnSpec& spec = plan_.columns[value.input].spec;
       value.from_ints ? gather_integers(spec, value, rows, tile.ints)
                       : gather_values(spec, value, rows, out, stride);
@@ -146,13 +145,10 @@ class Gatherer {
     }
   }
 
-  // In `room`, until it is used again.
-  Places places(size_t column, const RowRange& range, std::vector<const std::byte*>& room) const {
-    const size_t next = std::min(room_.ids.size() - range.first - range.count, kRowsAhead);
-    if (room.size() < range.count + next) room.resize(range.count + next);
-    const std::span all(room.data(), range.count + next);
-    find_(column, range.first, all);
-    return {all.first(range.count), all};
+  [[nodiscard]] Places places(size_t column, const RowRange& range) const {
+    return {held_.places.subspan(range.first, range.count), held_.places.subspan(range.first),
+            held_.columns.data() + column * held_.shares,
+            held_row_bytes(plan_.columns[column].spec)};
   }
 
   void weights() {
@@ -189,7 +185,7 @@ class Gatherer {
   void each_double(size_t column, Visit visit) {
     const ColumnSpec& spec = plan_.columns[column].spec;
     for_tiles({0, room_.ids.size()}, sizeof(void*), 1, [&](const RowRange& range) {
-      const Places rows = places(column, range, places_);
+      const Places rows = places(column, range);
       with_type(spec.type, [&](auto kind) {
         using Value = decltype(kind);
         for (size_t i = 0; i < range.count; ++i) {
@@ -224,19 +220,17 @@ class Gatherer {
 
   const RowPlan& plan_;
   const RowPasses& passes_;
-  const FindPlaces& find_;
+  const HeldRows& held_;
   const RowRoom& room_;
   std::vector<Scratch> features_;  // by value
   Scratch label_;
-  std::vector<const std::byte*> places_;
-  std::vector<const std::byte*> added_;
 };
 
 }  // namespace
 
-void gather_rows(const RowPlan& plan, const RowPasses& passes, const FindPlaces& find,
+void gather_rows(const RowPlan& plan, const RowPasses& passes, const HeldRows& held,
                  const RowRoom& room) {
-  Gatherer(plan, passes, find, room).batch();
+  Gatherer(plan, passes, held, room).batch();
 }
 
 }  // namespace ballast

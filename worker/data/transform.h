@@ -15,7 +15,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -132,16 +131,21 @@ struct RowPasses {
   std::span<const uint32_t> each;  // empty: `all`
 };
 
-// Sets places[i] to where row `first` + i of the batch is held (list_rows.h), of
-// RowPlan::columns[column].
-using FindPlaces =
-    std::function<void(size_t column, size_t first, std::span<const std::byte*> places)>;
+// Where the rows of a batch are held: each is a row of a share, of 32 bits, and of each column
+// a share's rows lie one behind the other (list_rows.h).
+struct HeldRows {
+  [[nodiscard]] static uint64_t place(uint64_t share, uint32_t row) { return share << 32 | row; }
+
+  std::span<const uint64_t> places;           // of each row of the batch
+  std::span<const std::byte* const> columns;  // [RowPlan::columns, shares]: row 0 of each
+  size_t shares = 0;
+};
 
 // Fills features, labels and weights of the rows that room.ids names. A row that a filter leaves
 // out has the label 0, so that labels a model cannot have may be filtered away. Weights below the
 // least normal float are 0: sums of them could not be divided by. In training, rows that weigh 0
 // have features of 0.
-void gather_rows(const RowPlan& plan, const RowPasses& passes, const FindPlaces& find,
+void gather_rows(const RowPlan& plan, const RowPasses& passes, const HeldRows& held,
                  const RowRoom& room);
 
 }  // namespace ballast

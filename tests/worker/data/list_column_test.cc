@@ -81,13 +81,7 @@ TEST_F(ListColumnTest, GivesTheSameRowsFromMemoryAndFromStreamedBlocksInAnyCodec
       const std::shared_ptr<const Block> block = store->get(b).value();
       const uint64_t count = block->place().stored.rows;
       TakenRows rows(count, plan);
-      const auto find = [&](size_t column, size_t first, std::span<const std::byte*> places) {
-        const uint64_t bytes = held_row_bytes(plan.columns[column].spec);
-        for (uint64_t r = 0; r < places.size(); ++r) {
-          places[r] = block->column(column) + (first + r) * bytes;
-        }
-      };
-      gather_rows(plan, 0, find, rows.room());
+      rows.gather(plan, *block);
       streamed.insert(streamed.end(), rows.features.begin(), rows.features.end());
     }
     EXPECT_EQ(streamed, all.features) << codec_name(codec);
@@ -263,12 +257,7 @@ class SparseRowsTest : public DataFixture {
     for (uint64_t b = 0; b < dataset->block_count(); ++b) {
       BALLAST_ASSIGN(const std::shared_ptr<const Block> block, store->get(b));
       TakenRows rows(block->place().stored.rows, plan);
-      const auto find = [&](size_t column, size_t first, std::span<const std::byte*> places) {
-        for (uint64_t r = 0; r < places.size(); ++r) {
-          places[r] = block->column(column) + (first + r) * sizeof(ListRow);
-        }
-      };
-      gather_rows(plan, 0, find, rows.room());
+      rows.gather(plan, *block);
       features.insert(features.end(), rows.features.begin(), rows.features.end());
     }
     return {};

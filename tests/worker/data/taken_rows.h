@@ -1,9 +1,10 @@
-// TakenRows: named rows and room for what a RowPlan makes of them.
+// TakenRows: rows and room for what a RowPlan makes of them.
 #pragma once
 
 #include <numeric>
 #include <vector>
 
+#include "worker/data/block_store.h"
 #include "worker/data/transform.h"
 
 namespace ballast {
@@ -15,6 +16,14 @@ struct TakenRows {
   }
   [[nodiscard]] RowRoom room() {
     return {ids, features.data(), labels.data(), weights.data(), nullptr};
+  }
+  // The first rows of a block.
+  void gather(const RowPlan& plan, const Block& block) {
+    std::vector<const std::byte*> columns;
+    for (size_t column = 0; column < plan.columns.size(); ++column) {
+      columns.push_back(block.column(column));
+    }
+    gather_rows(plan, 0, {ids, columns, 1}, room());
   }
 
   std::vector<uint64_t> ids;
