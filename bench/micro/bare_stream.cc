@@ -19,7 +19,7 @@
 namespace ballast::bench {
 namespace {
 
-constexpr uint32_t kRowsAhead = 8;            // that copy_column asks for
+constexpr uint32_t kRowsAhead = 16;           // that copy_column asks for; of large rows half
 constexpr uint64_t kTileBytes = 16u << 10;    // of a batch's rows: half of the first cache
 constexpr uint64_t kPieceBytes = 256u << 10;  // read and hashed at a time: in the second cache
 
@@ -39,8 +39,9 @@ void copy_column(const Places* places, uint32_t count, const std::vector<const s
   const auto copy = [&](auto known) {
     const uint32_t values = known() == 0 ? width : known();
     const uint64_t bytes = values * sizeof(Value);
+    const uint32_t rows_ahead = bytes > 1024 ? kRowsAhead / 2 : kRowsAhead;
     for (uint32_t i = 0; i < count; ++i) {
-      const auto& ahead = places[i + kRowsAhead];  // the order has so many more at its end
+      const auto& ahead = places[i + rows_ahead];  // the order has so many more at its end
       ask_for(at[ahead.slot] + ahead.row * bytes, bytes);
       const std::byte* row = at[places[i].slot] + places[i].row * bytes;
       float* to = out + uint64_t{i} * stride;

@@ -9,7 +9,8 @@
 // Floor: a bare loop with as many threads that is told beforehand which rows come and when a block
 // is last used, and copies them column by column in tiles (bare_stream.h). Every batch of both
 // sides is the same (checked by its hash before the clock starts). Judged by processor time, which
-// is like for like, and by wall time, where the taker of ours gathers too when it would wait.
+// is like for like, and by wall time, for which ours has one thread more: whoever takes its batches
+// gathers too where it would wait.
 //
 // Cold disk: the same files past the page cache, every block once in a random order; floor: what
 // `dd iflag=direct bs=2M` does, file after file (cold_disk.h).

@@ -6,7 +6,7 @@ from memory_case import GeneratedRowsTest
 
 class ManyBlocks(GeneratedRowsTest):
     # No two rows fit into a block of 4 KiB.
-    rows, width, type, block_kib = 50_000, 2048, "u8", 4
+    rows, width, features_type, block_kib = 50_000, 2048, "u8", 4
 
     def test_a_worker_takes_what_the_plan_says_with_few_blocks_kept_and_with_many(self):
         job = ("train.epochs=1", "train.batch=100", "train.lanes=2", "data.order=strip",
@@ -21,7 +21,7 @@ class ManyBlocks(GeneratedRowsTest):
                 peak = self.peak_of("worker", 1, name, *settings)
 
                 self.assertEqual(self.summary(name)["samples"], self.rows)
-                self.assert_is_promised(peak, peak, promised, line)
+                self.assert_is_promised(peak, promised, line)
 
     def test_blocks_that_are_too_many_for_the_budget_are_named(self):
         done = launching.run("run", self.job, "--dry-run",

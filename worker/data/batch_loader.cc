@@ -211,7 +211,7 @@ bool BatchLoader::Core::at_hand(const BatchRequest& request) const {
   });
 }
 
-// Four threads on one lane whose batches take ten strips each read 4.4 times as many blocks as one.
+// A lane has one place in its order: a thread that reads elsewhere makes it read a window again.
 bool BatchLoader::Core::is_free(const BatchRequest& request) const {
   if (!rows->one_place_a_lane() || at_work.empty()) return true;
   const bool busy =

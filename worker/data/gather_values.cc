@@ -4,6 +4,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "common/base/check.h"
 #include "worker/data/column_values.h"
 #include "worker/data/list_rows.h"
 
@@ -46,7 +47,7 @@ void prefetch_row(const std::byte* row, uint64_t bytes) {
 
 // How many rows before its turn: small ones earlier, as many of the large as half of the first
 // cache holds. Rows of 160 bytes, 8, 16 and 24 ahead: 0.69, 0.73 and 0.72 of the bare loop's rate
-// (bench/micro/stream_bench, medians of three, side by side).
+// (bench/micro/stream_bench, medians of three, side by side, Intel Xeon).
 constexpr uint64_t rows_ahead(uint64_t row_bytes) {
   constexpr uint64_t kBytes = 16 << 10;
   return std::clamp<uint64_t>(kBytes / std::clamp<uint64_t>(row_bytes, 1, kAskedMost), 8, 16);
@@ -57,7 +58,7 @@ template <typename Value, typename Bytes, typename Convert>
 void for_rows(Bytes row_bytes, const Places& rows, float* out, uint64_t stride, Convert convert) {
   const uint64_t ahead = rows_ahead(row_bytes);
   for (size_t i = 0; i < rows.size(); ++i) {
-    if (i + ahead < rows.and_next.size()) {
+    if (i + ahead < rows.rows.size()) {
       prefetch_row(rows.find(i + ahead, row_bytes), row_bytes);
     }
     convert(reinterpret_cast<const Value*>(rows.find(i, row_bytes)), out + i * stride);
@@ -96,6 +97,7 @@ void gather_fixed(const ColumnSpec& spec, const ValuePlan& plan, const Places& r
               *shift = plan.shift.data();
   with_width(spec.width(), [&](auto width) {
     const auto bytes = row_bytes_of<Value>(width);
+    BALLAST_CHECK(bytes == rows.row_bytes);
     if (plan.plain) {
       for_rows<Value>(bytes, rows, out, stride,
                       [=](const Value* in, float* row) { convert_row(in, row, width); });

@@ -10,18 +10,18 @@
 
 namespace ballast {
 
-// Where a column of a tile's rows is held: HeldRows, of that column.
+// Where a column of a tile's rows is held (HeldRows).
 struct Places {
-  std::span<const uint64_t> rows;
-  std::span<const uint64_t> and_next;  // begins with `rows`: those of the batch
+  std::span<const uint64_t> rows;  // of the tile, and behind them the others of the batch
+  size_t count = 0;                // of the tile
   const std::byte* const* shares = nullptr;
   uint64_t row_bytes = 0;
 
-  [[nodiscard]] size_t size() const { return rows.size(); }
+  [[nodiscard]] size_t size() const { return count; }
   const std::byte* operator[](size_t i) const { return find(i, row_bytes); }
   // `bytes`: row_bytes, which the caller's compiler may know.
   [[nodiscard]] const std::byte* find(size_t i, uint64_t bytes) const {
-    return shares[and_next[i] >> 32] + static_cast<uint32_t>(and_next[i]) * bytes;
+    return shares[HeldRows::share_of(rows[i])] + HeldRows::row_of(rows[i]) * bytes;
   }
 };
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "common/base/check.h"
-#include "worker/data/list_rows.h"
 
 namespace ballast {
 namespace {
@@ -172,8 +171,9 @@ Result<std::shared_ptr<const StreamRows::Strip>> StreamRows::open_strip(
 // begin.
 void StreamRows::order_samples(Strip& strip, LaneId id, std::span<const Share> shares) const {
   const StripOrder& strips = strip.order->strips;
-  strip.samples.resize(strips.strip_begin(id, strip.number + 1) -
-                       strips.strip_begin(id, strip.number));
+  uint64_t rows = 0;
+  for (const Share& share : shares) rows += share.count;
+  strip.samples.resize(rows);
   auto sample = strip.samples.begin();
   for (uint32_t number = 0; number < shares.size(); ++number) {
     const Share& share = shares[number];
@@ -252,6 +252,16 @@ void StreamRows::look_ahead(const Strip& strip, LaneId id) {
   }
 }
 
+// A flag a share, not a look a row: a strip has few of them.
+void StreamRows::add_blocks(const Strip& strip, std::span<const uint64_t> samples,
+                            std::vector<uint64_t>& blocks) {
+  std::vector<uint8_t> used(strip.shares.size(), 0);
+  for (const uint64_t sample : samples) used[HeldRows::share_of(sample)] = 1;
+  for (size_t share = 0; share < used.size(); ++share) {
+    if (used[share]) blocks.push_back(strip.shares[share]->block_number);
+  }
+}
+
 // When each block of the epoch is needed, by whichever worker: what keeps blocks on a disk that
 // workers share can then keep those that are needed next.
 void StreamRows::tell_order(uint64_t epoch) {
@@ -294,15 +304,10 @@ void StreamRows::say_reached(LaneId id, uint64_t when) {
 void StreamRows::gather_rows(const Strip& strip, uint64_t first, const RowRoom& room) const {
   const size_t count = room.ids.size();
   const std::span samples(strip.samples.data() + first, count);
-  std::vector<uint8_t> used(strip.shares.size(), 0);  // flags, not a look a row: there are few
   for (size_t i = 0; i < count; ++i) {
-    const uint64_t share = samples[i] >> 32;
-    room.ids[i] = strip.first_rows[share] + static_cast<uint32_t>(samples[i]);
-    used[share] = 1;
+    room.ids[i] = strip.first_rows[HeldRows::share_of(samples[i])] + HeldRows::row_of(samples[i]);
   }
-  for (size_t share = 0; room.blocks != nullptr && share < used.size(); ++share) {
-    if (used[share]) room.blocks->push_back(strip.shares[share]->block_number);
-  }
+  if (room.blocks != nullptr) add_blocks(strip, samples, *room.blocks);
   const RowPasses passes = strip.passes.empty()
                                ? RowPasses(strip.epoch)
                                : RowPasses(std::span(strip.passes).subspan(first, count));

@@ -89,6 +89,8 @@ class StreamRows final : public RowSource {
   Result<std::vector<uint32_t>> rows_by_class(const Block& block, uint64_t number) const;
   void order_samples(Strip& strip, LaneId id, std::span<const Share> shares) const;
   void look_ahead(const Strip& strip, LaneId id);
+  static void add_blocks(const Strip& strip, std::span<const uint64_t> samples,
+                         std::vector<uint64_t>& blocks);
   void tell_order(uint64_t epoch);
   void tell_again_from(uint64_t epoch);
   void say_reached(LaneId id, uint64_t when);

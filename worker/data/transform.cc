@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/base/check.h"
 #include "worker/data/column_values.h"
 #include "worker/data/gather_values.h"
 #include "worker/data/list_rows.h"
@@ -146,7 +147,7 @@ class Gatherer {
   }
 
   [[nodiscard]] Places places(size_t column, const RowRange& range) const {
-    return {held_.places.subspan(range.first, range.count), held_.places.subspan(range.first),
+    return {held_.places.subspan(range.first), range.count,
             held_.columns.data() + column * held_.shares,
             held_row_bytes(plan_.columns[column].spec)};
   }
@@ -184,14 +185,12 @@ class Gatherer {
   template <typename Visit>
   void each_double(size_t column, Visit visit) {
     const ColumnSpec& spec = plan_.columns[column].spec;
-    for_tiles({0, room_.ids.size()}, sizeof(void*), 1, [&](const RowRange& range) {
-      const Places rows = places(column, range);
-      with_type(spec.type, [&](auto kind) {
-        using Value = decltype(kind);
-        for (size_t i = 0; i < range.count; ++i) {
-          visit(range.first + i, as_double(load_value<Value>(rows[i], 0)));
-        }
-      });
+    const Places rows = places(column, {0, room_.ids.size()});
+    with_type(spec.type, [&](auto kind) {
+      using Value = decltype(kind);
+      for (size_t i = 0; i < rows.size(); ++i) {
+        visit(i, as_double(load_value<Value>(rows[i], 0)));
+      }
     });
   }
 
@@ -230,6 +229,8 @@ class Gatherer {
 
 void gather_rows(const RowPlan& plan, const RowPasses& passes, const HeldRows& held,
                  const RowRoom& room) {
+  BALLAST_CHECK(held.places.size() == room.ids.size());
+  BALLAST_CHECK(held.columns.size() == plan.columns.size() * held.shares);
   Gatherer(plan, passes, held, room).batch();
 }
 

@@ -131,20 +131,22 @@ struct RowPasses {
   std::span<const uint32_t> each;  // empty: `all`
 };
 
-// Where the rows of a batch are held: each is a row of a share, of 32 bits, and of each column
-// a share's rows lie one behind the other (list_rows.h).
+// Where the rows of a batch are held. A place is share << 32 | row: a row of a share, whose rows
+// lie one behind the other in each column (list_rows.h). Borrowed for the call.
 struct HeldRows {
   [[nodiscard]] static uint64_t place(uint64_t share, uint32_t row) { return share << 32 | row; }
+  [[nodiscard]] static uint64_t share_of(uint64_t place) { return place >> 32; }
+  [[nodiscard]] static uint32_t row_of(uint64_t place) { return static_cast<uint32_t>(place); }
 
   std::span<const uint64_t> places;           // of each row of the batch
   std::span<const std::byte* const> columns;  // [RowPlan::columns, shares]: row 0 of each
   size_t shares = 0;
 };
 
-// Fills features, labels and weights of the rows that room.ids names. A row that a filter leaves
-// out has the label 0, so that labels a model cannot have may be filtered away. Weights below the
-// least normal float are 0: sums of them could not be divided by. In training, rows that weigh 0
-// have features of 0.
+// Fills features, labels and weights of the rows at held.places; room.ids, as many, are what random
+// transforms draw from. A row that a filter leaves out has the label 0, so that labels a model
+// cannot have may be filtered away. Weights below the least normal float are 0: sums of them could
+// not be divided by. In training, rows that weigh 0 have features of 0.
 void gather_rows(const RowPlan& plan, const RowPasses& passes, const HeldRows& held,
                  const RowRoom& room);
 

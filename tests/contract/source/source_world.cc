@@ -20,9 +20,10 @@
 namespace ballast {
 namespace {
 
+// `bytes`: what is said to be read, more than any memory for reads past the page cache.
 class LocalWorld final : public SourceWorld {
  public:
-  LocalWorld() {
+  explicit LocalWorld(uint64_t bytes = 0) : bytes_(bytes) {
     std::string name = testing::TempDir() + "ballast-source-XXXXXX";
     folder_ = mkdtemp(name.data());
     std::filesystem::permissions(folder_, std::filesystem::perms(0755));
@@ -36,10 +37,11 @@ class LocalWorld final : public SourceWorld {
     std::filesystem::permissions(folder_ + "/" + object, std::filesystem::perms::none);
   }
   std::unique_ptr<Source> open() override {
-    return std::make_unique<LocalSource>(folder_, Reading{.threads = 3});
+    return std::make_unique<LocalSource>(folder_, Reading{.bytes = bytes_, .threads = 3});
   }
 
  private:
+  const uint64_t bytes_;
   std::string folder_;
 };
 
@@ -115,11 +117,12 @@ class S3World final : public HttpWorld {
 }  // namespace
 
 std::vector<std::string> world_kinds() {
-  return {"local", "http", "s3", "cached"};
+  return {"local", "direct", "http", "s3", "cached"};
 }
 
 std::unique_ptr<SourceWorld> make_world(const std::string& kind) {
   if (kind == "local") return std::make_unique<LocalWorld>();
+  if (kind == "direct") return std::make_unique<LocalWorld>(~uint64_t{0});
   if (kind == "cached") return std::make_unique<CachedWorld>();
   if (kind == "s3") return std::make_unique<S3World>();
   BALLAST_CHECK(kind == "http");

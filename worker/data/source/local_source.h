@@ -14,10 +14,11 @@
 #include <thread>
 #include <vector>
 
-#include "common/base/hash.h"
 #include "worker/data/source/source.h"
 
 namespace ballast {
+
+class Hasher;
 
 class LocalSource final : public Source {
  public:

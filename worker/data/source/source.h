@@ -19,6 +19,7 @@ class Source {
   // On a thread of the source, short; it may ask for another read. Destroyed there too. The source
   // holds none of its locks meanwhile.
   using Done = std::function<void(Status)>;
+  using DoneHashed = std::function<void(Result<uint64_t>)>;
 
   Source() = default;
   // Ends every read, those that have not begun with kStopped, before it returns. Not on a thread of
@@ -32,8 +33,8 @@ class Source {
   // read first. kInvalidInput: no permission. kUnavailable: nothing helped. Any thread.
   virtual void read(const std::string& object, uint64_t offset, std::span<std::byte> into,
                     Done done) = 0;
-  // The same; `done` hears the XXH3 of what was read, which a source makes where that is cheapest.
-  using DoneHashed = std::function<void(Result<uint64_t>)>;
+  // As read; `done` hears the XXH3 of what was read. A source makes it where that is cheapest:
+  // after the read on its thread, if it does nothing better.
   virtual void read_hashed(const std::string& object, uint64_t offset, std::span<std::byte> into,
                            DoneHashed done);
   // As read, and waits for it. Any thread but the source's.
