@@ -17,21 +17,29 @@ find_package(Threads REQUIRED)
 # ballast_options carries the warnings and the machine; it is linked privately by every target.
 add_library(ballast_options INTERFACE)
 target_include_directories(ballast_options INTERFACE "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}")
-target_compile_options(ballast_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
-                       -Woverloaded-virtual -Wimplicit-fallthrough -Werror)
+# Kernels have a compiler of their own, which knows none of these.
+function(ballast_cxx_options)
+  foreach(option IN LISTS ARGN)
+    target_compile_options(ballast_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${option}>")
+  endforeach()
+endfunction()
+target_compile_options(ballast_options INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--Werror=all-warnings>"
+                       "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>")
+ballast_cxx_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+                    -Wimplicit-fallthrough -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False alarms of gcc 12 inside its own AVX-512 intrinsics (GCC bug 105593).
-  target_compile_options(ballast_options INTERFACE -Wno-maybe-uninitialized -Wno-uninitialized)
+  ballast_cxx_options(-Wno-maybe-uninitialized -Wno-uninitialized)
 endif()
 # -ffp-contract=off: an element must get the same bits wherever a span is cut, so the compiler may
 # not fuse a*b+c in a vector body and leave it apart in the tail. Kernels that want FMA say so.
-target_compile_options(ballast_options INTERFACE -ffp-contract=off -fno-fast-math)
+ballast_cxx_options(-ffp-contract=off -fno-fast-math)
 if(BALLAST_NATIVE)
-  target_compile_options(ballast_options INTERFACE -march=native)
+  ballast_cxx_options(-march=native)
 endif()
 if(BALLAST_SANITIZE)
-  target_compile_options(ballast_options INTERFACE -fsanitize=${BALLAST_SANITIZE}
-                         -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1)
+  ballast_cxx_options(-fsanitize=${BALLAST_SANITIZE} -fno-sanitize-recover=all
+                      -fno-omit-frame-pointer -g -O1)
   target_link_options(ballast_options INTERFACE -fsanitize=${BALLAST_SANITIZE})
 endif()
 target_link_libraries(ballast_options INTERFACE Threads::Threads)

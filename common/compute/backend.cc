@@ -2,6 +2,7 @@
 
 #include "common/base/check.h"
 #include "common/compute/cpu/cpu_backend.h"
+#include "common/compute/cuda/open_cuda.h"
 
 namespace ballast {
 
@@ -15,13 +16,11 @@ bool needs_input(Activation activation) {
 }
 
 Status check_device(Device device) {
-  if (device == Device::kCpu) return {};
-  return Status(Code::kInvalidInput,
-                "device cuda: this build has no CUDA back end; set cluster.device = \"cpu\"");
+  return device == Device::kCuda ? cuda::check_device() : Status();
 }
 
 Result<std::unique_ptr<Backend>> make_backend(Device device, const BackendOptions& options) {
-  BALLAST_RETURN_IF_ERROR(check_device(device));
+  if (device == Device::kCuda) return cuda::open_backend(options);
   return std::unique_ptr<Backend>(std::make_unique<cpu::CpuBackend>(options));
 }
 

@@ -174,7 +174,7 @@ class Backend {
 // Whether an activation's derivative is taken from z (gelu) instead of y.
 [[nodiscard]] bool needs_input(Activation activation);
 
-// kInvalidInput: this build has no such device; says what to set instead.
+// kInvalidInput: this build, or this machine, has no such device; says what to set instead.
 [[nodiscard]] Status check_device(Device device);
 
 // Errors: those of check_device.

@@ -28,14 +28,19 @@ struct Implementation {
 
 inline std::vector<Implementation> implementations() {
   return {{"CpuOneThread", Device::kCpu, {.threads = 1}},
-          {"CpuThreeThreads", Device::kCpu, {.threads = 3}}};
+          {"CpuThreeThreads", Device::kCpu, {.threads = 3}},
+          {"Cuda", Device::kCuda, {}}};
 }
 
 class BackendContract : public ::testing::TestWithParam<Implementation> {
  protected:
-  BackendContract()
-      : backend_(std::move(make_backend(GetParam().device, GetParam().options)).value()),
-        stream_(backend_->create_stream()) {}
+  // Skipped, naming it, where a device is missing.
+  void SetUp() override {
+    const Status there = check_device(GetParam().device);
+    if (!there.ok()) GTEST_SKIP() << there.to_string();
+    backend_ = std::move(make_backend(GetParam().device, GetParam().options)).value();
+    stream_ = backend_->create_stream();
+  }
 
   Matrix put(const Floats& values, uint32_t rows, uint32_t columns) {
     EXPECT_EQ(values.size(), size_t{rows} * columns);
@@ -80,7 +85,7 @@ class BackendContract : public ::testing::TestWithParam<Implementation> {
   }
 
   std::unique_ptr<Backend> backend_;
-  const StreamId stream_;
+  StreamId stream_;
   std::vector<DeviceBuffer> memory_;
   Random random_{42};
 };

@@ -1,0 +1,305 @@
+#include "common/compute/cuda/cuda_backend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "common/base/check.h"
+#include "common/compute/cuda/kernels.h"
+#include "common/compute/cuda/open_cuda.h"
+
+namespace ballast::cuda {
+namespace {
+
+constexpr int kFirstDevice = 0;
+
+// Of one pass with the product; none: there is no such one.
+std::optional<Product::Epilogue> epilogue_of(Activation activation, bool with_bias) {
+  using Epilogue = Product::Epilogue;
+  if (activation == Activation::kNone) return with_bias ? Epilogue::kBias : Epilogue::kNone;
+  if (activation == Activation::kRelu) return with_bias ? Epilogue::kBiasRelu : Epilogue::kRelu;
+  if (activation == Activation::kGelu && with_bias) return Epilogue::kBiasGelu;
+  return std::nullopt;
+}
+
+Status no_device(const std::string& why) {
+  return Status(Code::kInvalidInput,
+                fmt::format("device cuda: {}; run where a GPU and its driver are, or set "
+                            "cluster.device = \"cpu\"",
+                            why));
+}
+
+}  // namespace
+
+Status check_device() {
+  int devices = 0;
+  const cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error != cudaSuccess) return no_device(cudaGetErrorString(error));
+  if (devices == 0) return no_device("no GPU is visible");
+  return CublasLibrary::load().status();
+}
+
+Result<std::unique_ptr<Backend>> open_backend(const BackendOptions& options) {
+  BALLAST_RETURN_IF_ERROR(check_device());
+  return CudaBackend::open(options);
+}
+
+Result<std::unique_ptr<Backend>> CudaBackend::open(const BackendOptions& /*options*/) {
+  cudaDeviceProp properties{};
+  cudaError_t error = cudaGetDeviceProperties(&properties, kFirstDevice);
+  if (error == cudaSuccess) error = cudaSetDevice(kFirstDevice);
+  if (error != cudaSuccess) return no_device(cudaGetErrorString(error));
+  std::unique_ptr<CudaBackend> backend(new CudaBackend(
+      kFirstDevice,
+      fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GiB", properties.name,
+                  properties.major, properties.minor, properties.multiProcessorCount,
+                  static_cast<double>(properties.totalGlobalMem) / (1 << 30))));
+  BALLAST_ASSIGN(backend->gemm_, Gemm::create(backend->failure_));
+  return std::unique_ptr<Backend>(std::move(backend));
+}
+
+CudaBackend::~CudaBackend() {
+  cudaSetDevice(device_);
+  for (cudaStream_t stream : streams_) cudaStreamSynchronize(stream);
+  gemm_.reset();
+  for (cudaEvent_t event : events_) cudaEventDestroy(event);
+  for (cudaStream_t stream : streams_) cudaStreamDestroy(stream);
+}
+
+std::string CudaBackend::description() const {
+  return "cuda: " + name_;
+}
+
+// ---------------------------------------------------------------- memory
+
+Result<DeviceBuffer> CudaBackend::allocate(size_t floats) {
+  if (floats == 0) return DeviceBuffer();
+  cudaSetDevice(device_);
+  void* memory = nullptr;
+  cudaError_t error = cudaMalloc(&memory, floats * sizeof(float));
+  if (error == cudaSuccess) error = cudaMemset(memory, 0, floats * sizeof(float));
+  if (error != cudaSuccess) {
+    cudaFree(memory);
+    cudaGetLastError();  // told here: not what the next launch did
+    return Status(Code::kExhausted, fmt::format("device cuda: no memory for {} bytes: {}",
+                                                floats * sizeof(float), cudaGetErrorString(error)));
+  }
+  return DeviceBuffer(static_cast<float*>(memory), floats, [](float* freed) { cudaFree(freed); });
+}
+
+// Pinned; where the system gives no more of that, what copies need a stop on the way for.
+Buffer CudaBackend::allocate_host(size_t bytes) {
+  cudaSetDevice(device_);
+  void* memory = nullptr;
+  if (bytes == 0 || cudaHostAlloc(&memory, bytes, cudaHostAllocPortable) != cudaSuccess) {
+    cudaGetLastError();
+    return Buffer::allocate(bytes);
+  }
+  const std::shared_ptr<void> owner(memory, [](void* freed) { cudaFreeHost(freed); });
+  std::fill_n(static_cast<std::byte*>(memory), bytes, std::byte{0});
+  return Buffer::adopt(static_cast<std::byte*>(memory), bytes, owner);
+}
+
+float* CudaBackend::device_address(float* /*host_data*/) {
+  return nullptr;
+}
+
+void CudaBackend::upload(StreamId stream, std::span<const float> host_from, Matrix to) {
+  BALLAST_CHECK(host_from.size() == to.size());
+  failure_.note(cudaMemcpyAsync(to.device_data, host_from.data(), host_from.size_bytes(),
+                                cudaMemcpyHostToDevice, on(stream)),
+                "copy to the device");
+}
+
+void CudaBackend::download(StreamId stream, ConstMatrix from, std::span<float> host_to) {
+  BALLAST_CHECK(host_to.size() == from.size());
+  failure_.note(cudaMemcpyAsync(host_to.data(), from.device_data, host_to.size_bytes(),
+                                cudaMemcpyDeviceToHost, on(stream)),
+                "copy from the device");
+}
+
+// ---------------------------------------------------------------- streams and events
+
+// Also selects the device: it is a thread's, and the owner may have changed since.
+cudaStream_t CudaBackend::on(StreamId stream) {
+  BALLAST_CHECK(stream.value() < streams_.size());
+  cudaSetDevice(device_);
+  return streams_[stream.value()];
+}
+
+cudaEvent_t CudaBackend::at(EventId event) const {
+  BALLAST_CHECK(event.value() < events_.size());
+  return events_[event.value()];
+}
+
+StreamId CudaBackend::create_stream() {
+  cudaSetDevice(device_);
+  cudaStream_t stream = nullptr;
+  // Waits for nothing but what it is told to: not for the stream that has no name either.
+  failure_.note(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "create a stream");
+  streams_.push_back(stream);
+  return StreamId(static_cast<uint32_t>(streams_.size() - 1));
+}
+
+EventId CudaBackend::create_event() {
+  cudaSetDevice(device_);
+  cudaEvent_t event = nullptr;
+  // Who waits for one sleeps: its core has other threads.
+  failure_.note(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync),
+                "create an event");
+  events_.push_back(event);
+  return EventId(static_cast<uint32_t>(events_.size() - 1));
+}
+
+void CudaBackend::record(EventId event, StreamId stream) {
+  failure_.note(cudaEventRecord(at(event), on(stream)), "record an event");
+}
+
+void CudaBackend::wait(StreamId stream, EventId event) {
+  failure_.note(cudaStreamWaitEvent(on(stream), at(event), 0), "wait for an event");
+}
+
+bool CudaBackend::happened(EventId event) {
+  const cudaError_t error = cudaEventQuery(at(event));
+  if (error == cudaErrorNotReady) return false;
+  failure_.note(error, "ask for an event");
+  return true;
+}
+
+Status CudaBackend::ended(cudaError_t error) {
+  failure_.note(error, "compute");
+  return failure_.status();
+}
+
+Status CudaBackend::synchronize(EventId event) {
+  return ended(cudaEventSynchronize(at(event)));
+}
+
+Status CudaBackend::synchronize(StreamId stream) {
+  return ended(cudaStreamSynchronize(on(stream)));
+}
+
+// After kernels were put on a stream.
+void CudaBackend::launched(const char* what) {
+  failure_.note(cudaGetLastError(), what);
+}
+
+// ---------------------------------------------------------------- dense layer
+
+void CudaBackend::clear(cudaStream_t stream, Matrix matrix) {
+  failure_.note(cudaMemsetAsync(matrix.device_data, 0, matrix.size() * sizeof(float), stream),
+                "clear memory");
+}
+
+// What cuBLASLt does not do in one pass it does without an epilogue.
+void CudaBackend::multiply(cudaStream_t stream, const Product& product) {
+  if (gemm_->multiply(stream, product)) return;
+  failure_.note(
+      Status(Code::kUnavailable, fmt::format("device cuda: cuBLASLt has no product for {} x {}",
+                                             product.c.rows, product.c.columns)));
+}
+
+void CudaBackend::dense_forward(StreamId stream, ConstMatrix x, ConstMatrix w, ConstMatrix bias,
+                                Activation activation, Matrix z, Matrix y) {
+  BALLAST_CHECK(!needs_input(activation) || !z.empty());
+  BALLAST_CHECK(x.columns == w.rows && y.rows == x.rows && y.columns == w.columns);
+  cudaStream_t on_stream = on(stream);
+  if (y.size() == 0) return;
+  if (x.columns == 0) {
+    clear(on_stream, y);
+    bias_activation(on_stream, bias, activation, z, y);
+    return launched("bias and activation");
+  }
+  if (const auto epilogue = epilogue_of(activation, !bias.empty())) {
+    if (gemm_->multiply(on_stream, {.a = x,
+                                    .b = w,
+                                    .c = y,
+                                    .epilogue = *epilogue,
+                                    .bias = bias.device_data,
+                                    .z = needs_input(activation) ? z.device_data : nullptr})) {
+      return;
+    }
+  }
+  multiply(on_stream, {.a = x, .b = w, .c = y});
+  bias_activation(on_stream, bias, activation, z, y);
+  launched("bias and activation");
+}
+
+void CudaBackend::activation_backward(StreamId stream, Activation activation, ConstMatrix z,
+                                      ConstMatrix y, ConstMatrix dy, Matrix dz) {
+  cuda::activation_backward(on(stream), activation, needs_input(activation) ? z : y, dy, dz);
+  launched("derivative of an activation");
+}
+
+void CudaBackend::dense_gradient(StreamId stream, ConstMatrix x, ConstMatrix dz, Matrix dw,
+                                 Matrix dbias) {
+  BALLAST_CHECK(x.rows == dz.rows && dw.rows == x.columns && dw.columns == dz.columns);
+  cudaStream_t on_stream = on(stream);
+  Product product{.a = x, .b = dz, .c = dw, .a_transposed = true};
+  if (x.rows == 0 || dw.size() == 0) {
+    if (dw.size() > 0) clear(on_stream, dw);
+  } else {
+    if (!dbias.empty()) {
+      product.epilogue = Product::Epilogue::kBiasGradient;
+      product.bias_gradient = dbias.device_data;
+      if (gemm_->multiply(on_stream, product)) return;
+    }
+    multiply(on_stream, {.a = x, .b = dz, .c = dw, .a_transposed = true});
+  }
+  if (dbias.empty()) return;
+  column_sums(on_stream, dz, dbias);
+  launched("gradient of a bias");
+}
+
+void CudaBackend::dense_input_gradient(StreamId stream, ConstMatrix dz, ConstMatrix w, Matrix dx) {
+  BALLAST_CHECK(dz.columns == w.columns && dx.rows == dz.rows && dx.columns == w.rows);
+  cudaStream_t on_stream = on(stream);
+  if (dx.size() == 0) return;
+  if (dz.columns == 0) return clear(on_stream, dx);
+  multiply(on_stream, {.a = dz, .b = w, .c = dx, .b_transposed = true});
+}
+
+// ---------------------------------------------------------------- the rest
+
+void CudaBackend::dropout(StreamId stream, ConstMatrix x, double rate, const DropoutKey& key,
+                          Matrix y) {
+  cuda::dropout(on(stream), x, rate, key, y);
+  launched("dropout");
+}
+
+void CudaBackend::layer_norm_forward(StreamId stream, ConstMatrix x, ConstMatrix gain,
+                                     ConstMatrix bias, double epsilon, Matrix mean,
+                                     Matrix inverse_std, Matrix y) {
+  cuda::layer_norm_forward(on(stream), x, gain, bias, epsilon, mean, inverse_std, y);
+  launched("layer norm");
+}
+
+void CudaBackend::layer_norm_backward(StreamId stream, ConstMatrix x, ConstMatrix gain,
+                                      ConstMatrix mean, ConstMatrix inverse_std, ConstMatrix dy,
+                                      Matrix dgain, Matrix dbias, Matrix dx) {
+  cudaStream_t on_stream = on(stream);
+  if (!dgain.empty()) {
+    layer_norm_parameter_gradient(on_stream, x, mean, inverse_std, dy, dgain, dbias);
+  }
+  if (!dx.empty()) layer_norm_input_gradient(on_stream, x, gain, mean, inverse_std, dy, dx);
+  launched("gradient of a layer norm");
+}
+
+void CudaBackend::loss(StreamId stream, LossKind kind, ConstMatrix z, ConstMatrix labels,
+                       ConstMatrix weights, Matrix row_loss, Matrix row_correct, Matrix dz) {
+  cuda::loss(on(stream), kind, z, labels, weights, row_loss, row_correct, dz);
+  launched("loss");
+}
+
+void CudaBackend::predict(StreamId stream, LossKind kind, ConstMatrix z, Matrix y) {
+  cuda::predict(on(stream), kind, z, y);
+  launched("predictions");
+}
+
+void CudaBackend::find_non_finite(StreamId stream, ConstMatrix values, Matrix found) {
+  cuda::find_non_finite(on(stream), values, found);
+  launched("check for NaN");
+}
+
+}  // namespace ballast::cuda

@@ -1,0 +1,85 @@
+// Gemm: matrix products on a GPU by cuBLASLt, with bias, activation and bias gradient in the same
+// pass. Which of its algorithms computes a product is asked once for a shape and kept, so that a
+// shape has the same bits in every step and run on one kind of GPU and version of the library
+// (reductions split over blocks are joined in a fixed order). Operands that do not begin at a
+// multiple of 16 bytes are copied first, so that no bit depends on addresses.
+//
+// Row-major matrices are the transposed of the column-major ones that the library knows: it is
+// given c^T = op(b)^T op(a)^T, and no data moves.
+//
+// Owner thread: the back end's.
+#pragma once
+
+#include <cublasLt.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/compute/backend.h"
+#include "common/compute/cuda/cublas_library.h"
+#include "common/compute/cuda/failure.h"
+
+namespace ballast::cuda {
+
+// c[m, n] = op(a)[m, k] op(b)[k, n], and what the epilogue does.
+struct Product {
+  enum class Epilogue : uint8_t {
+    kNone,
+    kBias,          // c = a b + bias on every row
+    kRelu,          // max(a b, 0)
+    kBiasRelu,      // max(a b + bias, 0)
+    kBiasGelu,      // gelu(z), z = a b + bias, which is kept
+    kBiasGradient,  // bias_gradient = column sums of b
+  };
+  ConstMatrix a;
+  ConstMatrix b;
+  Matrix c;
+  bool a_transposed = false;  // a is held as [k, m]
+  bool b_transposed = false;  // b is held as [n, k]
+  Epilogue epilogue = Epilogue::kNone;
+  const float* bias = nullptr;     // [1, n]
+  float* bias_gradient = nullptr;  // [1, n]
+  float* z = nullptr;              // [m, n]
+};
+
+class Gemm {
+ public:
+  // Errors: those of CublasLibrary; kExhausted: no memory for its work space.
+  static Result<std::unique_ptr<Gemm>> create(Failure& failure);
+  ~Gemm();
+  Gemm(const Gemm&) = delete;
+  Gemm& operator=(const Gemm&) = delete;
+
+  // False: cuBLASLt has no such product in one pass; nothing was put on the stream.
+  [[nodiscard]] bool multiply(cudaStream_t stream, const Product& product);
+
+ private:
+  struct Plan;
+  // Operands, shape, epilogue.
+  using Key = std::tuple<bool, bool, uint32_t, uint32_t, uint32_t, Product::Epilogue>;
+  // Memory that a product needs while it is computed: one for each stream.
+  struct Scratch {
+    void* work = nullptr;
+    std::vector<std::pair<void*, size_t>> operands;  // copies, by operand
+  };
+
+  Gemm(const CublasLibrary& library, Failure& failure);
+  bool note(cublasStatus_t status, const char* what);
+  Plan* plan_for(const Product& product);
+  std::unique_ptr<Plan> make_plan(const Product& product);
+  Scratch* scratch_of(cudaStream_t stream);
+  const float* aligned(cudaStream_t stream, Scratch& scratch, size_t operand, ConstMatrix matrix);
+  float* room(Scratch& scratch, size_t operand, size_t floats);
+
+  const CublasLibrary& library_;
+  Failure& failure_;
+  cublasLtHandle_t handle_ = nullptr;
+  std::map<Key, std::unique_ptr<Plan>> plans_;  // null: there is no such product
+  std::map<cudaStream_t, Scratch> scratch_;
+};
+
+}  // namespace ballast::cuda

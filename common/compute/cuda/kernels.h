@@ -1,0 +1,41 @@
+// The kernels of the CUDA back end, one noun a file: activations.cu, dropout.cu, layer_norm.cu,
+// losses.cu, sums.cu. Contracts in backend.h; each launch is put on the stream and returns, and
+// what is wrong with it is what cudaGetLastError() then says. No sum uses atomics: every one is
+// joined in an order that follows from the shapes. Any thread that has selected the device.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "common/compute/backend.h"
+
+namespace ballast::cuda {
+
+// In place on y[n, d], which holds x w: adds bias[1, d] (or nothing when empty), keeps the result
+// in z unless z is empty, and applies the activation.
+void bias_activation(cudaStream_t stream, ConstMatrix bias, Activation activation, Matrix z,
+                     Matrix y);
+// z_or_y: what the derivative is taken from.
+void activation_backward(cudaStream_t stream, Activation activation, ConstMatrix z_or_y,
+                         ConstMatrix dy, Matrix dz);
+
+// sums[1, d] = the sum of the rows of x[n, d].
+void column_sums(cudaStream_t stream, ConstMatrix x, Matrix sums);
+// found[1, 1] = 1 if any value is NaN or infinite, else 0.
+void find_non_finite(cudaStream_t stream, ConstMatrix values, Matrix found);
+
+void dropout(cudaStream_t stream, ConstMatrix x, double rate, const DropoutKey& key, Matrix y);
+
+void layer_norm_forward(cudaStream_t stream, ConstMatrix x, ConstMatrix gain, ConstMatrix bias,
+                        double epsilon, Matrix mean, Matrix inverse_std, Matrix y);
+void layer_norm_parameter_gradient(cudaStream_t stream, ConstMatrix x, ConstMatrix mean,
+                                   ConstMatrix inverse_std, ConstMatrix dy, Matrix dgain,
+                                   Matrix dbias);
+void layer_norm_input_gradient(cudaStream_t stream, ConstMatrix x, ConstMatrix gain,
+                               ConstMatrix mean, ConstMatrix inverse_std, ConstMatrix dy,
+                               Matrix dx);
+
+void loss(cudaStream_t stream, LossKind kind, ConstMatrix z, ConstMatrix labels,
+          ConstMatrix weights, Matrix row_loss, Matrix row_correct, Matrix dz);
+void predict(cudaStream_t stream, LossKind kind, ConstMatrix z, Matrix y);
+
+}  // namespace ballast::cuda
