@@ -4,10 +4,10 @@
 // Blocks: every block of the data set once, as StreamRows asks for them, one reading thread. Their
 // values are checked in the first epoch only, so later ones show what reading and XXH3 cost.
 // Floor: `dd iflag=direct bs=2M`, file after file. dd has one buffer, which stays in the
-// processor's cache; reading the same into 65 buffers in turn takes 1.1 times as long where the
-// host emulates the disk (2.54 and 2.23 GB/s, bench/results/stream_bench.json). A window of blocks
-// is such memory, therefore `held`: the last blocks are held, and the floor goes through as many
-// buffers.
+// processor's cache; reading the same into 65 buffers in turn takes 1.1 to 1.8 times as long where
+// the host emulates the disk (2.09 and 1.64 GB/s, bench/results/stream_bench.json). A window of
+// blocks is such memory, therefore `held`: the last blocks are held, and the floor goes through as
+// many buffers.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // LocalSource: objects in a folder, read by a few threads; read_now() reads on the caller's. Past
 // the page cache (O_DIRECT) where there is more to read than half of the memory that the machine,
 // or the control group, has, since the cache would drop it before it is read again, and where
-// offset, length and memory are multiples of 4 KiB, as whole blocks are: 2.0 to 2.8 GB/s of a cold
-// disk at 0.06 to 0.09 processor seconds a GB, verified (bench/micro/stream_bench). File systems
+// offset, length and memory are multiples of 4 KiB, as whole blocks are: 1.9 to 2.8 GB/s of a cold
+// disk at 0.06 to 0.11 processor seconds a GB, verified (bench/micro/stream_bench). File systems
 // without it, and other reads, go through the cache.
 #pragma once
 
