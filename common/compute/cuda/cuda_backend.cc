@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <optional>
 
 #include "common/base/check.h"
 #include "common/compute/cuda/kernels.h"
@@ -13,15 +12,6 @@ namespace ballast::cuda {
 namespace {
 
 constexpr int kFirstDevice = 0;
-
-// Of one pass with the product; none: there is no such one.
-std::optional<Product::Epilogue> epilogue_of(Activation activation, bool with_bias) {
-  using Epilogue = Product::Epilogue;
-  if (activation == Activation::kNone) return with_bias ? Epilogue::kBias : Epilogue::kNone;
-  if (activation == Activation::kRelu) return with_bias ? Epilogue::kBiasRelu : Epilogue::kRelu;
-  if (activation == Activation::kGelu && with_bias) return Epilogue::kBiasGelu;
-  return std::nullopt;
-}
 
 Status no_device(const std::string& why) {
   return Status(Code::kInvalidInput,
@@ -78,12 +68,17 @@ Result<DeviceBuffer> CudaBackend::allocate(size_t floats) {
   cudaSetDevice(device_);
   void* memory = nullptr;
   cudaError_t error = cudaMalloc(&memory, floats * sizeof(float));
-  if (error == cudaSuccess) error = cudaMemset(memory, 0, floats * sizeof(float));
-  if (error != cudaSuccess) {
-    cudaFree(memory);
+  if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // told here: not what the next launch did
-    return Status(Code::kExhausted, fmt::format("device cuda: no memory for {} bytes: {}",
-                                                floats * sizeof(float), cudaGetErrorString(error)));
+    return Status(Code::kExhausted,
+                  fmt::format("device cuda: no memory for {} bytes", floats * sizeof(float)));
+  }
+  if (error == cudaSuccess) error = cudaMemset(memory, 0, floats * sizeof(float));
+  // Our streams do not wait for the one that clears it.
+  if (error == cudaSuccess) error = cudaStreamSynchronize(cudaStreamLegacy);
+  if (!failure_.note(error, "clear memory")) {
+    cudaFree(memory);
+    return failure_.status();
   }
   return DeviceBuffer(static_cast<float*>(memory), floats, [](float* freed) { cudaFree(freed); });
 }
@@ -162,7 +157,10 @@ void CudaBackend::wait(StreamId stream, EventId event) {
 
 bool CudaBackend::happened(EventId event) {
   const cudaError_t error = cudaEventQuery(at(event));
-  if (error == cudaErrorNotReady) return false;
+  if (error == cudaErrorNotReady) {
+    cudaGetLastError();  // no error of the next launch
+    return false;
+  }
   failure_.note(error, "ask for an event");
   return true;
 }
@@ -192,7 +190,6 @@ void CudaBackend::clear(cudaStream_t stream, Matrix matrix) {
                 "clear memory");
 }
 
-// What cuBLASLt does not do in one pass it does without an epilogue.
 void CudaBackend::multiply(cudaStream_t stream, const Product& product) {
   if (gemm_->multiply(stream, product)) return;
   failure_.note(
@@ -211,18 +208,11 @@ void CudaBackend::dense_forward(StreamId stream, ConstMatrix x, ConstMatrix w, C
     bias_activation(on_stream, bias, activation, z, y);
     return launched("bias and activation");
   }
-  if (const auto epilogue = epilogue_of(activation, !bias.empty())) {
-    if (gemm_->multiply(on_stream, {.a = x,
-                                    .b = w,
-                                    .c = y,
-                                    .epilogue = *epilogue,
-                                    .bias = bias.device_data,
-                                    .z = needs_input(activation) ? z.device_data : nullptr})) {
-      return;
-    }
-  }
-  multiply(on_stream, {.a = x, .b = w, .c = y});
-  bias_activation(on_stream, bias, activation, z, y);
+  const bool with_bias =
+      !bias.empty() &&
+      gemm_->multiply(on_stream, {.a = x, .b = w, .c = y, .bias = bias.device_data});
+  if (!with_bias) multiply(on_stream, {.a = x, .b = w, .c = y});
+  bias_activation(on_stream, with_bias ? ConstMatrix() : bias, activation, z, y);
   launched("bias and activation");
 }
 
@@ -236,16 +226,10 @@ void CudaBackend::dense_gradient(StreamId stream, ConstMatrix x, ConstMatrix dz,
                                  Matrix dbias) {
   BALLAST_CHECK(x.rows == dz.rows && dw.rows == x.columns && dw.columns == dz.columns);
   cudaStream_t on_stream = on(stream);
-  Product product{.a = x, .b = dz, .c = dw, .a_transposed = true};
-  if (x.rows == 0 || dw.size() == 0) {
-    if (dw.size() > 0) clear(on_stream, dw);
-  } else {
-    if (!dbias.empty()) {
-      product.epilogue = Product::Epilogue::kBiasGradient;
-      product.bias_gradient = dbias.device_data;
-      if (gemm_->multiply(on_stream, product)) return;
-    }
+  if (dw.size() > 0 && x.rows > 0) {
     multiply(on_stream, {.a = x, .b = dz, .c = dw, .a_transposed = true});
+  } else if (dw.size() > 0) {
+    clear(on_stream, dw);
   }
   if (dbias.empty()) return;
   column_sums(on_stream, dz, dbias);

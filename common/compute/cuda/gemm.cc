@@ -11,28 +11,10 @@ constexpr size_t kWorkBytes = 32u << 20;  // what NVIDIA recommends for Hopper
 constexpr uint32_t kAlignment = 16;
 
 // Of Scratch::operands.
-enum Operand : size_t { kA, kB, kC, kVector, kZ, kOperands };
+enum Operand : size_t { kA, kB, kC, kBias, kOperands };
 
 bool is_aligned(const void* address) {
   return reinterpret_cast<uintptr_t>(address) % kAlignment == 0;
-}
-
-cublasLtEpilogue_t epilogue_of(Product::Epilogue epilogue) {
-  switch (epilogue) {
-    case Product::Epilogue::kNone:
-      return CUBLASLT_EPILOGUE_DEFAULT;
-    case Product::Epilogue::kBias:
-      return CUBLASLT_EPILOGUE_BIAS;
-    case Product::Epilogue::kRelu:
-      return CUBLASLT_EPILOGUE_RELU;
-    case Product::Epilogue::kBiasRelu:
-      return CUBLASLT_EPILOGUE_RELU_BIAS;
-    case Product::Epilogue::kBiasGelu:
-      return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
-    case Product::Epilogue::kBiasGradient:
-      return CUBLASLT_EPILOGUE_BGRADA;  // the library's A is our b
-  }
-  return CUBLASLT_EPILOGUE_DEFAULT;
 }
 
 }  // namespace
@@ -95,15 +77,17 @@ std::unique_ptr<Gemm::Plan> Gemm::make_plan(const Product& product) {
   };
   const cublasOperation_t a = product.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t b = product.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-  const cublasLtEpilogue_t epilogue = epilogue_of(product.epilogue);
+  const cublasLtEpilogue_t epilogue =
+      product.bias == nullptr ? CUBLASLT_EPILOGUE_DEFAULT : CUBLASLT_EPILOGUE_BIAS;
+  // The least aligned there may be: the choice must not depend on where the first one lay.
+  const void* const any_bias = reinterpret_cast<const void*>(uintptr_t{kAlignment});
   bool described = note(library_.create_product(&plan->product, CUBLAS_COMPUTE_32F, CUDA_R_32F),
                         "describe a product") &&
                    set(CUBLASLT_MATMUL_DESC_TRANSA, a) && set(CUBLASLT_MATMUL_DESC_TRANSB, b) &&
                    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue) && lay_out(plan->a, product.b) &&
                    lay_out(plan->b, product.a) && lay_out(plan->c, product.c);
-  if (described && product.epilogue == Product::Epilogue::kBiasGelu) {
-    const int64_t columns = product.c.columns;
-    described = set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, columns);
+  if (described && product.bias != nullptr) {
+    described = set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, any_bias);
   }
   if (!described) return nullptr;
 
@@ -128,10 +112,14 @@ std::unique_ptr<Gemm::Plan> Gemm::make_plan(const Product& product) {
   return plan;
 }
 
-Gemm::Plan* Gemm::plan_for(const Product& product) {
+Gemm::Key Gemm::key_of(const Product& product) {
   const uint32_t k = product.a_transposed ? product.a.rows : product.a.columns;
-  const Key key{product.a_transposed, product.b_transposed, product.c.rows, product.c.columns, k,
-                product.epilogue};
+  return {product.a_transposed,   product.b_transposed, product.c.rows, product.c.columns, k,
+          product.bias != nullptr};
+}
+
+Gemm::Plan* Gemm::plan_for(const Product& product) {
+  const Key key = key_of(product);
   const auto known = plans_.find(key);
   if (known != plans_.end()) return known->second.get();
   return plans_.emplace(key, make_plan(product)).first->second.get();
@@ -178,38 +166,34 @@ bool Gemm::multiply(cudaStream_t stream, const Product& product) {
   if (plan == nullptr) return false;
   Scratch* scratch = scratch_of(stream);
   if (scratch == nullptr) return true;
-  const uint32_t n = product.c.columns;
-  const auto room_for = [&](size_t operand, float* out, size_t floats) {
-    return out == nullptr || is_aligned(out) ? out : room(*scratch, operand, floats);
-  };
   const float* a = aligned(stream, *scratch, kA, product.a);
   const float* b = aligned(stream, *scratch, kB, product.b);
-  float* c = room_for(kC, product.c.device_data, product.c.size());
-  float* z = room_for(kZ, product.z, product.c.size());
-  float* gradient = room_for(kVector, product.bias_gradient, n);
-  const float* vector = gradient;
-  if (product.bias != nullptr) vector = aligned(stream, *scratch, kVector, {product.bias, 1, n});
+  float* c = product.c.device_data;
+  if (!is_aligned(c)) c = room(*scratch, kC, product.c.size());
+  const void* bias = nullptr;
+  if (product.bias != nullptr) {
+    bias = aligned(stream, *scratch, kBias, {product.bias, 1, product.c.columns});
+  }
   if (!failure_.status().ok()) return true;
-  const auto set = [&](cublasLtMatmulDescAttributes_t attribute, const void* address) {
-    if (address == nullptr) return;
-    note(library_.set_product(plan->product, attribute, &address, sizeof address),
+  if (bias != nullptr) {
+    note(library_.set_product(plan->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
          "describe a product");
-  };
-  set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);
-  set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, z);
+  }
   const float one = 1, zero = 0;
-  note(library_.matmul(handle_, plan->product, &one, b, plan->a, a, plan->b, &zero, c, plan->c, c,
-                       plan->c, &plan->algorithm, scratch->work, kWorkBytes, stream),
-       "multiply");
-  const auto bring_back = [&](const float* from, float* to, size_t floats) {
-    if (from == to) return;
-    failure_.note(
-        cudaMemcpyAsync(to, from, floats * sizeof(float), cudaMemcpyDeviceToDevice, stream),
-        "bring a result to where it belongs");
-  };
-  bring_back(c, product.c.device_data, product.c.size());
-  bring_back(z, product.z, product.c.size());
-  bring_back(gradient, product.bias_gradient, n);
+  const cublasStatus_t status =
+      library_.matmul(handle_, plan->product, &one, b, plan->a, a, plan->b, &zero, c, plan->c, c,
+                      plan->c, &plan->algorithm, scratch->work, kWorkBytes, stream);
+  // Refused after all: without the bias it may be done.
+  if (status != CUBLAS_STATUS_SUCCESS && bias != nullptr) {
+    plans_[key_of(product)] = nullptr;
+    return false;
+  }
+  note(status, "multiply");
+  if (c != product.c.device_data) {
+    failure_.note(cudaMemcpyAsync(product.c.device_data, c, product.c.size() * sizeof(float),
+                                  cudaMemcpyDeviceToDevice, stream),
+                  "bring a product to where it belongs");
+  }
   return true;
 }
 

@@ -1,8 +1,10 @@
-// Gemm: matrix products on a GPU by cuBLASLt, with bias, activation and bias gradient in the same
-// pass. Which of its algorithms computes a product is asked once for a shape and kept, so that a
-// shape has the same bits in every step and run on one kind of GPU and version of the library
-// (reductions split over blocks are joined in a fixed order). Operands that do not begin at a
-// multiple of 16 bytes are copied first, so that no bit depends on addresses.
+// Gemm: matrix products on a GPU by cuBLASLt, with the bias in the same pass. Its passes with an
+// activation are left out: relu makes 0 of NaN, which hides that a job diverged, and gelu is not
+// that of the derivative. So is the one with the bias' gradient, which sums a product in another
+// order than the one without. Which of its algorithms computes a product is asked once for a shape
+// and kept, so that a shape has the same bits in every step and run on one kind of GPU and version
+// of the library (reductions split over blocks are joined in a fixed order). Operands that do not
+// begin at a multiple of 16 bytes are copied first, so that no bit depends on addresses.
 //
 // Row-major matrices are the transposed of the column-major ones that the library knows: it is
 // given c^T = op(b)^T op(a)^T, and no data moves.
@@ -25,25 +27,14 @@
 
 namespace ballast::cuda {
 
-// c[m, n] = op(a)[m, k] op(b)[k, n], and what the epilogue does.
+// c[m, n] = op(a)[m, k] op(b)[k, n] + bias[1, n] on every row, unless it is null.
 struct Product {
-  enum class Epilogue : uint8_t {
-    kNone,
-    kBias,          // c = a b + bias on every row
-    kRelu,          // max(a b, 0)
-    kBiasRelu,      // max(a b + bias, 0)
-    kBiasGelu,      // gelu(z), z = a b + bias, which is kept
-    kBiasGradient,  // bias_gradient = column sums of b
-  };
   ConstMatrix a;
   ConstMatrix b;
   Matrix c;
   bool a_transposed = false;  // a is held as [k, m]
   bool b_transposed = false;  // b is held as [n, k]
-  Epilogue epilogue = Epilogue::kNone;
-  const float* bias = nullptr;     // [1, n]
-  float* bias_gradient = nullptr;  // [1, n]
-  float* z = nullptr;              // [m, n]
+  const float* bias = nullptr;
 };
 
 class Gemm {
@@ -59,8 +50,8 @@ class Gemm {
 
  private:
   struct Plan;
-  // Operands, shape, epilogue.
-  using Key = std::tuple<bool, bool, uint32_t, uint32_t, uint32_t, Product::Epilogue>;
+  // Operands, shape, whether there is a bias.
+  using Key = std::tuple<bool, bool, uint32_t, uint32_t, uint32_t, bool>;
   // Memory that a product needs while it is computed: one for each stream.
   struct Scratch {
     void* work = nullptr;
@@ -69,6 +60,7 @@ class Gemm {
 
   Gemm(const CublasLibrary& library, Failure& failure);
   bool note(cublasStatus_t status, const char* what);
+  static Key key_of(const Product& product);
   Plan* plan_for(const Product& product);
   std::unique_ptr<Plan> make_plan(const Product& product);
   Scratch* scratch_of(cudaStream_t stream);

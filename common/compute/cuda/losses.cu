@@ -51,7 +51,7 @@ __global__ void softmax_kernel(Rows all) {
     const auto label = static_cast<uint32_t>(all.labels[row]);
     const float largest = largest_of(z, all.units, lane);
     const uint32_t best = place_of(largest, z, all.units, lane);
-    const float found = z[label];
+    const float found = label < all.units ? z[label] : NAN;  // the caller has checked it
     const float total = row_sum(all.units, lane, [&](uint32_t c) { return expf(z[c] - largest); });
     if (lane == 0) {
       all.loss[row] = logf(total) + (largest - found);

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "tests/contract/backend/backend_contract.h"
@@ -109,6 +110,27 @@ TEST_P(BackendDense, ActivationsHoldAtTheEnds) {
     for (uint32_t i = 0; i < size; ++i) {
       const double expected = activate(activation, z[i]);
       EXPECT_NEAR(found[i], expected, 1e-6 * std::abs(expected) + 1e-30) << z[i];
+    }
+  }
+}
+
+// Or a job that diverged would go on with zeros.
+TEST_P(BackendDense, NoActivationHidesANaN) {
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  for (const Activation activation : kActivations) {
+    for (const bool in_bias : {false, true}) {
+      Floats x(4 * 8, 0.5f), bias(16, 0.25f);
+      (in_bias ? bias[3] : x[2 * 8 + 5]) = kNaN;
+      const Matrix z = room(4, 16), y = room(4, 16);
+
+      backend_->dense_forward(stream_, put(x, 4, 8), put(Floats(8 * 16, 1.0f), 8, 16),
+                              put(bias, 1, 16), activation, z, y);
+
+      const Floats found = get(y);
+      for (size_t i = 0; i < found.size(); ++i) {
+        const bool expected = in_bias ? i % 16 == 3 : i / 16 == 2;
+        EXPECT_EQ(std::isnan(found[i]), expected) << static_cast<int>(activation) << " at " << i;
+      }
     }
   }
 }
