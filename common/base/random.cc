@@ -6,13 +6,6 @@
 
 namespace ballast {
 
-Random::Random(uint64_t seed) {
-  for (uint64_t& word : state_) {
-    seed = mix64(seed);
-    word = seed;
-  }
-}
-
 int64_t Random::between(int64_t low, int64_t high) {
   BALLAST_CHECK(low <= high);
   return low + static_cast<int64_t>(below(static_cast<uint64_t>(high - low) + 1));

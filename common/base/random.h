@@ -21,9 +21,13 @@ namespace ballast {
 
 // A counter-based generator: a pure function of a key and positions, so that dropout and initial
 // weights do not depend on who computes them or in which order.
+// hash_one_more(hash_numbers({a, b}), c) == hash_numbers({a, b, c}).
+[[nodiscard]] constexpr uint64_t hash_one_more(uint64_t state, uint64_t number) {
+  return mix64(state ^ mix64(number));
+}
 [[nodiscard]] constexpr uint64_t hash_numbers(std::initializer_list<uint64_t> numbers) {
   uint64_t state = 0x243f6a8885a308d3ull;
-  for (uint64_t number : numbers) state = mix64(state ^ mix64(number));
+  for (uint64_t number : numbers) state = hash_one_more(state, number);
   return state;
 }
 
@@ -38,7 +42,14 @@ namespace ballast {
 // xoshiro256** (Blackman and Vigna, 2018): a sequential generator for simulations and tests.
 class Random {
  public:
-  explicit Random(uint64_t seed);
+  // Inline: an object whose constructor is elsewhere may be known elsewhere, and its state would go
+  // through memory beside every number that a loop writes.
+  explicit Random(uint64_t seed) {
+    for (uint64_t& word : state_) {
+      seed = mix64(seed);
+      word = seed;
+    }
+  }
 
   [[nodiscard]] uint64_t next();
   // Uniform in [0, bound), bound > 0, without modulo bias (Lemire, 2019).

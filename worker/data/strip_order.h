@@ -89,10 +89,7 @@ class StripOrder {
   // takes.
   template <typename T>
   static void shuffle(std::span<T> values, uint64_t key) {
-    // A constructor elsewhere may have told others where its object lies, also the values: the copy
-    // stays in registers. 5.7 and 2.7 ns a row of a strip (a profile of stream_bench, Intel Xeon).
-    const Random seeded(key);
-    Random random = seeded;
+    Random random(key);
     for (size_t left = values.size(); left > 1; --left) {
       std::swap(values[left - 1], values[random.below(left)]);
     }
