@@ -12,12 +12,10 @@
 #include "common/base/vectorize.h"
 #include "common/compute/cpu/kernels.h"
 #include "common/compute/cpu/vector_math.h"
+#include "common/compute/with_activation.h"
 
 namespace ballast::cpu {
 namespace {
-
-constexpr float kGeluScale = 0.7978845608028654f;  // sqrt(2 / pi)
-constexpr float kGeluCube = 0.044715f;
 
 [[gnu::always_inline]] inline float gelu_tanh(float z) {
   return hyperbolic_tangent(kGeluScale * (z + kGeluCube * (z * z * z)));
@@ -71,29 +69,13 @@ void backward_all(const float* z_or_y, const float* dy, float* dz, size_t count)
   for (size_t i = 0; i < count; ++i) dz[i] = backward<kActivation>(z_or_y[i], dy[i]);
 }
 
-// Calls visit.template operator()<activation>() with the activation as a constant.
-template <typename Visit>
-void dispatch(Activation activation, Visit visit) {
-  switch (activation) {
-    case Activation::kNone:
-      return visit.template operator()<Activation::kNone>();
-    case Activation::kRelu:
-      return visit.template operator()<Activation::kRelu>();
-    case Activation::kGelu:
-      return visit.template operator()<Activation::kGelu>();
-    case Activation::kTanh:
-      return visit.template operator()<Activation::kTanh>();
-    case Activation::kSigmoid:
-      return visit.template operator()<Activation::kSigmoid>();
-  }
-}
-
 }  // namespace
 
 void bias_activation(ConstMatrix bias, Activation activation, Matrix z, Matrix y) {
   BALLAST_CHECK(bias.empty() || bias.columns == y.columns);
   BALLAST_CHECK(z.empty() || z.size() == y.size());
-  dispatch(activation, [&]<Activation kActivation>() { forward_rows<kActivation>(bias, z, y); });
+  with_activation(activation,
+                  [&]<Activation kActivation>() { forward_rows<kActivation>(bias, z, y); });
 }
 
 void activation_backward(Activation activation, ConstMatrix z, ConstMatrix y, ConstMatrix dy,
@@ -101,7 +83,7 @@ void activation_backward(Activation activation, ConstMatrix z, ConstMatrix y, Co
   const ConstMatrix source = needs_input(activation) ? z : y;
   BALLAST_CHECK(source.size() == dy.size() && dz.size() == dy.size());
   if (activation == Activation::kNone && dz.device_data == dy.device_data) return;
-  dispatch(activation, [&]<Activation kActivation>() {
+  with_activation(activation, [&]<Activation kActivation>() {
     backward_all<kActivation>(source.device_data, dy.device_data, dz.device_data, dz.size());
   });
 }

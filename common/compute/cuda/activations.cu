@@ -2,12 +2,10 @@
 #include "common/base/check.h"
 #include "common/compute/cuda/kernels.h"
 #include "common/compute/cuda/launch.cuh"
+#include "common/compute/with_activation.h"
 
 namespace ballast::cuda {
 namespace {
-
-constexpr float kGeluScale = 0.7978845608028654f;  // sqrt(2 / pi)
-constexpr float kGeluCube = 0.044715f;
 
 __device__ float gelu_tanh(float z) {
   return tanhf(kGeluScale * (z + kGeluCube * (z * z * z)));
@@ -52,23 +50,6 @@ __global__ void backward_kernel(const float* z_or_y, const float* dy, float* dz,
   for_elements(count, [&](size_t i) { dz[i] = backward<kActivation>(z_or_y[i], dy[i]); });
 }
 
-// Calls visit.template operator()<activation>() with the activation as a constant.
-template <typename Visit>
-void dispatch(Activation activation, Visit visit) {
-  switch (activation) {
-    case Activation::kNone:
-      return visit.template operator()<Activation::kNone>();
-    case Activation::kRelu:
-      return visit.template operator()<Activation::kRelu>();
-    case Activation::kGelu:
-      return visit.template operator()<Activation::kGelu>();
-    case Activation::kTanh:
-      return visit.template operator()<Activation::kTanh>();
-    case Activation::kSigmoid:
-      return visit.template operator()<Activation::kSigmoid>();
-  }
-}
-
 }  // namespace
 
 void bias_activation(cudaStream_t stream, ConstMatrix bias, Activation activation, Matrix z,
@@ -77,7 +58,7 @@ void bias_activation(cudaStream_t stream, ConstMatrix bias, Activation activatio
   BALLAST_CHECK(z.empty() || z.size() == y.size());
   if (y.size() == 0) return;
   if (bias.empty() && z.empty() && activation == Activation::kNone) return;
-  dispatch(activation, [&]<Activation kActivation>() {
+  with_activation(activation, [&]<Activation kActivation>() {
     forward_kernel<kActivation><<<blocks_for(y.size()), kThreads, 0, stream>>>(
         bias.device_data, z.device_data, y.device_data, y.columns, y.size());
   });
@@ -88,7 +69,7 @@ void activation_backward(cudaStream_t stream, Activation activation, ConstMatrix
   BALLAST_CHECK(z_or_y.size() == dy.size() && dz.size() == dy.size());
   if (dz.size() == 0) return;
   if (activation == Activation::kNone && dz.device_data == dy.device_data) return;
-  dispatch(activation, [&]<Activation kActivation>() {
+  with_activation(activation, [&]<Activation kActivation>() {
     backward_kernel<kActivation><<<blocks_for(dz.size()), kThreads, 0, stream>>>(
         z_or_y.device_data, dy.device_data, dz.device_data, dz.size());
   });
