@@ -3,7 +3,7 @@
 #define XXH_INLINE_ALL  // inlined for this processor: 3x the speed of the packaged library
 // Bytes ahead that it asks for; its own choice, 512 with AVX-512, is for what is in a cache. Blocks
 // read past the page cache are not: 13.0 GB/s of blocks of 2 MiB in memory, 10.2 with 512; in the
-// third cache 27 and 26 (1 GiB and 16 MiB hashed in turn, Intel Xeon).
+// third cache 27 with both (1 GiB and 16 MiB hashed in turn, Intel Xeon).
 #define XXH_PREFETCH_DIST 2048
 #include <fmt/format.h>
 #include <xxhash.h>

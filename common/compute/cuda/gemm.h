@@ -45,7 +45,7 @@ class Gemm {
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
 
-  // False: cuBLASLt has no such product in one pass; nothing was put on the stream.
+  // False: cuBLASLt has no such product in one pass; none was put on the stream.
   [[nodiscard]] bool multiply(cudaStream_t stream, const Product& product);
 
  private:

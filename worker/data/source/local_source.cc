@@ -75,7 +75,7 @@ std::string LocalSource::name_of(const std::string& object) const {
 
 void LocalSource::read(const std::string& object, uint64_t offset, std::span<std::byte> into,
                        Done done) {
-  // Who reads blocks wants the hash, who reads all else waits: this is for neither.
+  // The hash is made for nobody: blocks are read with read_hashed(), all else with read_now().
   read_hashed(object, offset, into,
               [done = std::move(done)](const Result<uint64_t>& read) { done(read.status()); });
 }
