@@ -87,6 +87,7 @@ class WorkerProcess {
   Status prepare() {
     BALLAST_ASSIGN(backend_,
                    make_backend(job_.cluster.device, {.threads = job_.cluster.threads_per_worker}));
+    log::info("device {}", backend_->description());
     BALLAST_ASSIGN(loader_, BatchLoader::open(job_, schedule_, wrap_rows(), worker_portions(job_)));
     if (!job_.data.test.empty()) {
       BALLAST_ASSIGN(evaluation_,

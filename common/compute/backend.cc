@@ -1,7 +1,7 @@
 #include "common/compute/backend.h"
 
 #include "common/base/check.h"
-#include "common/compute/cpu/cpu_backend.h"
+#include "common/compute/cpu/open_cpu.h"
 #include "common/compute/cuda/open_cuda.h"
 
 namespace ballast {
@@ -11,17 +11,13 @@ Matrix DeviceBuffer::matrix(uint32_t rows, uint32_t columns) const {
   return {device_data_.get(), rows, columns};
 }
 
-bool needs_input(Activation activation) {
-  return activation == Activation::kGelu;
-}
-
 Status check_device(Device device) {
-  return device == Device::kCuda ? cuda::check_device() : Status();
+  return device == Device::kCuda ? cuda::check_device() : cpu::check_device();
 }
 
 Result<std::unique_ptr<Backend>> make_backend(Device device, const BackendOptions& options) {
   if (device == Device::kCuda) return cuda::open_backend(options);
-  return std::unique_ptr<Backend>(std::make_unique<cpu::CpuBackend>(options));
+  return cpu::open_backend(options);
 }
 
 }  // namespace ballast

@@ -89,7 +89,7 @@ class Backend {
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
 
-  // "cpu: 8 x 32 tiles of 16-float vectors, 1 thread": for logs.
+  // "cpu: x86-64-v4, 8 x 32 tiles of 16-float vectors, 1 thread": for logs.
   [[nodiscard]] virtual std::string description() const = 0;
 
   // --- memory ---
@@ -172,7 +172,9 @@ class Backend {
 };
 
 // Whether an activation's derivative is taken from z (gelu) instead of y.
-[[nodiscard]] bool needs_input(Activation activation);
+[[nodiscard]] inline bool needs_input(Activation activation) {
+  return activation == Activation::kGelu;
+}
 
 // kInvalidInput: this build, or this machine, has no such device; says what to set instead.
 [[nodiscard]] Status check_device(Device device);

@@ -10,10 +10,11 @@
 
 namespace ballast::cpu {
 
-CpuBackend::CpuBackend(const BackendOptions& options) : gemm_(options.threads) {}
+CpuBackend::CpuBackend(const BackendOptions& options, std::string instruction_set)
+    : instruction_set_(std::move(instruction_set)), gemm_(options.threads) {}
 
 std::string CpuBackend::description() const {
-  return fmt::format("cpu: {}", gemm_.description());
+  return fmt::format("cpu: {}, {}", instruction_set_, gemm_.description());
 }
 
 Result<DeviceBuffer> CpuBackend::allocate(size_t floats) {

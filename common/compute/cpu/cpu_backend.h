@@ -16,7 +16,8 @@ namespace ballast::cpu {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(const BackendOptions& options);
+  // instruction_set: what this code was compiled for; for logs.
+  CpuBackend(const BackendOptions& options, std::string instruction_set);
 
   [[nodiscard]] std::string description() const override;
 
@@ -54,6 +55,7 @@ class CpuBackend final : public Backend {
   void find_non_finite(StreamId stream, ConstMatrix values, Matrix found) override;
 
  private:
+  const std::string instruction_set_;
   Gemm gemm_;
   uint32_t streams_ = 0;
   uint32_t events_ = 0;

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@
 
 #include "common/base/random.h"
 #include "common/compute/backend.h"
+#include "common/compute/cpu/open_cpu.h"
 
 namespace ballast::testing {
 
@@ -24,21 +26,34 @@ struct Implementation {
   std::string name;
   Device device = Device::kCpu;
   BackendOptions options;
+  std::string instruction_set;  // of the CPU
+
+  [[nodiscard]] Result<std::unique_ptr<Backend>> open() const {
+    return device == Device::kCpu ? cpu::open_backend(instruction_set, options)
+                                  : make_backend(device, options);
+  }
 };
 
+// The CPU with each instruction set that this build and this processor have.
 inline std::vector<Implementation> implementations() {
-  return {{"CpuOneThread", Device::kCpu, {.threads = 1}},
-          {"CpuThreeThreads", Device::kCpu, {.threads = 3}},
-          {"Cuda", Device::kCuda, {}}};
+  std::vector<Implementation> all;
+  for (const std::string& set : cpu::instruction_sets()) {
+    std::string word = set;
+    std::ranges::replace(word, '-', '_');  // names of tests have no other
+    all.push_back({"CpuOneThread_" + word, Device::kCpu, {.threads = 1}, set});
+    all.push_back({"CpuThreeThreads_" + word, Device::kCpu, {.threads = 3}, set});
+  }
+  all.push_back({"Cuda", Device::kCuda, {}, ""});
+  return all;
 }
 
 class BackendContract : public ::testing::TestWithParam<Implementation> {
  protected:
-  // Skipped, naming it, where a device is missing.
+  // Skipped, naming it, where there is no GPU.
   void SetUp() override {
     const Status there = check_device(GetParam().device);
-    if (!there.ok()) GTEST_SKIP() << there.to_string();
-    backend_ = std::move(make_backend(GetParam().device, GetParam().options)).value();
+    if (!there.ok() && GetParam().device == Device::kCuda) GTEST_SKIP() << there.to_string();
+    backend_ = std::move(GetParam().open()).value();
     stream_ = backend_->create_stream();
   }
 

@@ -181,7 +181,7 @@ TEST_P(BackendDense, InputGradientIsTheProductWithTheTransposedWeights) {
 }
 
 TEST_P(BackendDense, GivesTheSameBitsAgainAlsoElsewhereInMemoryAndInAnotherBackend) {
-  const auto other = std::move(make_backend(GetParam().device, GetParam().options)).value();
+  const auto other = std::move(GetParam().open()).value();
   const StreamId other_stream = other->create_stream();
   for (const Shape& s : kShapes) {
     const Floats x = random_floats(s.rows * s.in), w = random_floats(s.in * s.out);

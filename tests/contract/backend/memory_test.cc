@@ -18,7 +18,7 @@ INSTANTIATE_TEST_SUITE_P(All, BackendMemory, ::testing::ValuesIn(testing::implem
                          testing::name_of);
 
 TEST_P(BackendMemory, SaysWhatItIs) {
-  EXPECT_FALSE(backend_->description().empty());
+  EXPECT_THAT(backend_->description(), HasSubstr(GetParam().instruction_set));
 }
 
 TEST_P(BackendMemory, AllocatesZeros) {
@@ -88,6 +88,14 @@ TEST_P(BackendMemory, FindsOneBadValueAnywhere) {
       }
     }
   }
+}
+
+TEST(BackendFactory, OpensTheCpuWithTheBestInstructionSet) {
+  const auto backend = make_backend(Device::kCpu, {});
+
+  ASSERT_TRUE(backend.ok()) << backend.status().to_string();
+  ASSERT_TRUE(check_device(Device::kCpu).ok());
+  EXPECT_THAT((*backend)->description(), HasSubstr(cpu::instruction_sets().front()));
 }
 
 TEST(BackendFactory, SaysWhatToSetForADeviceThatIsNotThere) {
