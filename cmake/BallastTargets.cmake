@@ -34,9 +34,20 @@ endif()
 # -ffp-contract=off: an element must get the same bits wherever a span is cut, so the compiler may
 # not fuse a*b+c in a vector body and leave it apart in the tail. Kernels that want FMA say so.
 ballast_cxx_options(-ffp-contract=off -fno-fast-math)
+# The processor a target is compiled for; the modules of a portable build have one each.
+define_property(TARGET PROPERTY BALLAST_MARCH INITIALIZE_FROM_VARIABLE BALLAST_MARCH)
 if(BALLAST_NATIVE)
-  ballast_cxx_options(-march=native)
+  set(BALLAST_MARCH native)
+elseif(NOT CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+  message(FATAL_ERROR "BALLAST_NATIVE=OFF: portable builds are for x86_64, this is "
+                      "${CMAKE_SYSTEM_PROCESSOR}; leave it ON")
+else()
+  set(BALLAST_MARCH x86-64-v3)
+  # DT_RPATH: unlike DT_RUNPATH it also serves what a library needs, and dlopen.
+  target_link_options(ballast_options INTERFACE -Wl,--disable-new-dtags)
+  set(CMAKE_BUILD_RPATH "${CMAKE_BINARY_DIR}/lib")
 endif()
+ballast_cxx_options(-march=$<TARGET_PROPERTY:BALLAST_MARCH>)
 if(BALLAST_SANITIZE)
   ballast_cxx_options(-fsanitize=${BALLAST_SANITIZE} -fno-sanitize-recover=all
                       -fno-omit-frame-pointer -g -O1)
@@ -53,12 +64,31 @@ function(ballast_library name)
   target_link_libraries(${name} PUBLIC ballast_options ${arg_LINK} PRIVATE ${arg_PRIVATE_LINK})
 endfunction()
 
+# ballast_module(NAME sources... MARCH processor EXPORTS script LINK libraries...)   a shared library
+# that a portable program loads: build/<preset>/lib/<NAME>.so. Of its symbols only those of EXPORTS
+# are seen, so nothing compiled for its processor can take the place of the program's own.
+function(ballast_module name)
+  cmake_parse_arguments(arg "" "MARCH;EXPORTS" "LINK" ${ARGN})
+  add_library(${name} MODULE ${arg_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE ballast_options ${arg_LINK})
+  set(exports "${CMAKE_CURRENT_SOURCE_DIR}/${arg_EXPORTS}")
+  target_link_options(${name} PRIVATE "-Wl,--version-script=${exports}" -Wl,-z,defs)
+  set_target_properties(${name} PROPERTIES
+    BALLAST_MARCH ${arg_MARCH} LINK_DEPENDS "${exports}" CXX_VISIBILITY_PRESET hidden
+    VISIBILITY_INLINES_HIDDEN ON PREFIX "" SKIP_BUILD_RPATH ON
+    LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib")
+endfunction()
+
 # ballast_binary(NAME sources... LINK libraries...)   lands in build/<preset>/bin
 function(ballast_binary name)
   cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE ballast_options ${arg_LINK})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+  if(NOT BALLAST_NATIVE)
+    # Wherever the folder is put; what the programs need lies in lib/ beside bin/.
+    set_target_properties(${name} PROPERTIES BUILD_RPATH "$ORIGIN/../lib")
+  endif()
 endfunction()
 
 # ballast_test(NAME sources... LINK libraries... [LABELS labels...])   one ctest entry per binary

@@ -1,6 +1,6 @@
 // CublasLibrary: cuBLASLt, loaded when the first GPU back end is opened and not before: programs
-// start on machines without it, and its half gigabyte is the host's. Loaded once, never dropped.
-// Any thread.
+// start on machines without it, and its half gigabyte is the host's, unless a bundle has it in
+// lib/. Loaded once, never dropped. Any thread.
 #pragma once
 
 #include <cublasLt.h>
