@@ -18,15 +18,15 @@ import platform
 import statistics
 import subprocess
 
-from . import table, text
-from .binaries import CHECKOUT
+from . import bundle, table, text
+from .binaries import EXAMPLES, HOME
 from .errors import DONE, LauncherError
 from .failure import seconds
 from .run import (Request, call_tool, check_job_file, command_line, resolve_command,
                   run_job)
 from .run_directory import utc_stamp
 
-DEFAULT_JOB = CHECKOUT / "launch/examples/digits.toml"
+DEFAULT_JOB = EXAMPLES / "digits.toml"
 MODES = ("sync", "ssp", "async")
 SCORES = ("test_accuracy", "test_auc")  # what a target is set for: more is better
 COLUMNS = ["condition / mode", "runs", "score", "to target s", "seconds", "vs sync", "samples/s",
@@ -174,7 +174,9 @@ def machine():
 
 
 def commit():
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=CHECKOUT,
+    if bundle.find():
+        return bundle.find().commit
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HOME,
                           capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 

@@ -4,7 +4,7 @@ import pathlib
 import time
 
 from . import table, text
-from .binaries import CHECKOUT
+from .binaries import HOME
 from .errors import DONE, STOPPED, STOPPED_NOW, LauncherError
 from .run import command_line
 from .run_directory import RunDirectory, newest, step_of
@@ -16,7 +16,7 @@ LOADER = ("not ready", "blocks/batch")
 def find(run_dir):
     if run_dir:
         return RunDirectory(run_dir)
-    for runs in (pathlib.Path.cwd() / "runs", CHECKOUT / "runs"):
+    for runs in (pathlib.Path.cwd() / "runs", HOME / "runs"):
         found = newest(runs)
         if found:
             return found
