@@ -75,7 +75,7 @@ class CoordinatorProcess {
         .schedule = schedule_of(job_),
         .placement = propose_placement(units, job_.shard_count()),
         .job_hash = hash_,
-        .resume_command = fmt::format("launch/ballast run --resume {}", process_.run_dir),
+        .resume_command = fmt::format("ballast run --resume {}", process_.run_dir),
         .resume = std::nullopt,
         .state = std::nullopt};
     BALLAST_ASSIGN(setup.resume, find_resume_point());
