@@ -10,21 +10,19 @@
 namespace ballast {
 namespace {
 
-std::byte* allocate_aligned(size_t bytes) {
-  return static_cast<std::byte*>(::operator new(bytes, std::align_val_t(kBufferAlignment)));
-}
-
-void free_aligned(void* data) {
-  ::operator delete(data, std::align_val_t(kBufferAlignment));
+Buffer allocate_uncleared(size_t bytes) {
+  void* data = ::operator new(bytes, std::align_val_t(kBufferAlignment));
+  auto free = [](void* freed) { ::operator delete(freed, std::align_val_t(kBufferAlignment)); };
+  return Buffer::adopt(static_cast<std::byte*>(data), bytes, std::shared_ptr<void>(data, free));
 }
 
 }  // namespace
 
 Buffer Buffer::allocate(size_t bytes) {
   if (bytes == 0) return Buffer();
-  std::byte* data = allocate_aligned(bytes);
-  std::memset(data, 0, bytes);
-  return adopt(data, bytes, std::shared_ptr<void>(data, free_aligned));
+  Buffer buffer = allocate_uncleared(bytes);
+  std::memset(buffer.data(), 0, bytes);
+  return buffer;
 }
 
 Buffer Buffer::map(size_t bytes) {
@@ -37,9 +35,9 @@ Buffer Buffer::map(size_t bytes) {
 
 Buffer Buffer::copy_of(std::span<const std::byte> bytes) {
   if (bytes.empty()) return Buffer();
-  std::byte* data = allocate_aligned(bytes.size());
-  std::memcpy(data, bytes.data(), bytes.size());
-  return adopt(data, bytes.size(), std::shared_ptr<void>(data, free_aligned));
+  Buffer buffer = allocate_uncleared(bytes.size());
+  std::memcpy(buffer.data(), bytes.data(), bytes.size());
+  return buffer;
 }
 
 Buffer Buffer::adopt(std::byte* data, size_t bytes, std::shared_ptr<void> keep_alive) {
@@ -78,44 +76,39 @@ bool Buffer::sole_owner() const {
 
 struct BufferPool::Shelf {
   explicit Shelf(size_t spare_max_in) : spare_max(spare_max_in) {}
-  ~Shelf() {
-    for (std::byte* data : spare) free_aligned(data);
-  }
 
   const size_t spare_max;
   std::mutex mutex;  // guards all below; held for a push or a pop only
-  std::vector<std::byte*> spare;
+  std::vector<Buffer> spare;
   size_t taken = 0;
   size_t taken_max = 0;
 };
 
-BufferPool::BufferPool(size_t buffer_bytes, size_t spare_max)
-    : buffer_bytes_(buffer_bytes), shelf_(std::make_shared<Shelf>(spare_max)) {
+BufferPool::BufferPool(size_t buffer_bytes, size_t spare_max, MakeBuffer make)
+    : buffer_bytes_(buffer_bytes),
+      make_(make == nullptr ? allocate_uncleared : std::move(make)),
+      shelf_(std::make_shared<Shelf>(spare_max)) {
   BALLAST_CHECK(buffer_bytes > 0);
 }
 
 Buffer BufferPool::take() {
-  std::byte* data = nullptr;
+  Buffer memory;
   {
     std::lock_guard lock(shelf_->mutex);
     shelf_->taken_max = std::max(shelf_->taken_max, ++shelf_->taken);
     if (!shelf_->spare.empty()) {
-      data = shelf_->spare.back();
+      memory = std::move(shelf_->spare.back());
       shelf_->spare.pop_back();
     }
   }
-  if (data == nullptr) data = allocate_aligned(buffer_bytes_);
-  auto give_back = [shelf = shelf_](void* returned) {
-    std::unique_lock lock(shelf->mutex);
+  if (memory.empty()) memory = make_(buffer_bytes_);
+  std::byte* data = memory.data();
+  auto give_back = [shelf = shelf_, returned = std::move(memory)](void*) mutable {
+    std::lock_guard lock(shelf->mutex);
     --shelf->taken;
-    if (shelf->spare.size() < shelf->spare_max) {
-      shelf->spare.push_back(static_cast<std::byte*>(returned));
-      return;
-    }
-    lock.unlock();
-    free_aligned(returned);
+    if (shelf->spare.size() < shelf->spare_max) shelf->spare.push_back(std::move(returned));
   };
-  return Buffer::adopt(data, buffer_bytes_, std::shared_ptr<void>(data, give_back));
+  return Buffer::adopt(data, buffer_bytes_, std::shared_ptr<void>(data, std::move(give_back)));
 }
 
 size_t BufferPool::taken() const {

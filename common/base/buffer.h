@@ -61,12 +61,16 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
+// Where memory of so many bytes comes from. Any thread may call it.
+using MakeBuffer = std::function<Buffer(size_t bytes)>;
+
 // Recycles equal-sized buffers. Returned memory is not cleared. The pool may die before its
 // buffers.
 class BufferPool {
  public:
-  // Keeps at most `spare_max` free buffers; more are freed.
-  BufferPool(size_t buffer_bytes, size_t spare_max);
+  // Keeps at most `spare_max` free buffers; more are freed. `make`: of memory that is not ours;
+  // nullptr: not cleared, aligned to kBufferAlignment.
+  BufferPool(size_t buffer_bytes, size_t spare_max, MakeBuffer make = nullptr);
 
   [[nodiscard]] Buffer take();
   [[nodiscard]] size_t buffer_bytes() const { return buffer_bytes_; }
@@ -77,6 +81,7 @@ class BufferPool {
  private:
   struct Shelf;
   size_t buffer_bytes_;
+  MakeBuffer make_;
   std::shared_ptr<Shelf> shelf_;  // shared: outlives the pool while buffers are out
 };
 
