@@ -11,6 +11,14 @@ Matrix DeviceBuffer::matrix(uint32_t rows, uint32_t columns) const {
   return {device_data_.get(), rows, columns};
 }
 
+BackendOptions backend_options(const JobConfig& job, uint32_t worker) {
+  return {.threads = job.cluster.threads_per_worker,
+          .precision = job.train.precision,
+          .worker = worker,
+          .devices = job.cluster.devices,
+          .memory = job.cluster.device_memory};
+}
+
 Status check_device(Device device) {
   return device == Device::kCuda ? cuda::check_device() : cpu::check_device();
 }

@@ -80,7 +80,13 @@ struct DropoutKey {
 
 struct BackendOptions {
   uint32_t threads = 1;  // cpu: threads of one matrix product
+  // cuda: what the factors of matrix products are rounded to, and no sum.
+  Precision precision = Precision::kFp32;
+  uint32_t worker = 0;   // cuda: computes on GPU worker mod devices
+  uint32_t devices = 0;  // cuda: 0: all that are visible
+  double memory = 1;     // cuda: the most it takes of the GPU's
 };
+[[nodiscard]] BackendOptions backend_options(const JobConfig& job, uint32_t worker);
 
 class Backend {
  public:
@@ -93,7 +99,8 @@ class Backend {
   [[nodiscard]] virtual std::string description() const = 0;
 
   // --- memory ---
-  // kExhausted: the device has not that much left. Contents: zero.
+  // kExhausted: the device has not that much left, or BackendOptions::memory is used up. Contents:
+  // zero.
   [[nodiscard]] virtual Result<DeviceBuffer> allocate(size_t floats) = 0;
   // Host memory that copies fast to and from this device (pinned, where that means something).
   [[nodiscard]] virtual Buffer allocate_host(size_t bytes) = 0;
@@ -165,6 +172,10 @@ class Backend {
                     ConstMatrix weights, Matrix row_loss, Matrix row_correct, Matrix dz) = 0;
   // What a user sees: softmax or sigmoid of z[n, units], or z itself. y may be z.
   virtual void predict(StreamId stream, LossKind kind, ConstMatrix z, Matrix y) = 0;
+
+  // --- sums ---
+  // into += x, element by element. They do not overlap.
+  virtual void add(StreamId stream, ConstMatrix x, Matrix into) = 0;
 
   // --- checks ---
   // found[1, 1] = 1 if any value is NaN or infinite, else 0.

@@ -33,8 +33,13 @@ struct Choices<Durability> {
   static constexpr std::string_view kNames[] = {"checkpoint", "process", "machine"};
 };
 template <>
+struct Choices<Precision> {
+  static constexpr std::string_view kNames[] = {"fp32", "tf32", "bf16"};
+};
+template <>
 struct Choices<OnBadGradient> {
   static constexpr std::string_view kNames[] = {"stop", "skip"};
+};
 };
 template <>
 struct Choices<TransportKind> {

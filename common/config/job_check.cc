@@ -295,6 +295,15 @@ void check_cluster(const ClusterConfig& cluster, Problems& out) {
   }
 }
 
+// At a resume the device may be another one, the precision may not.
+void check_device(const JobConfig& job, Problems& out) {
+  if (job.cluster.device != Device::kCpu || job.train.precision == Precision::kFp32) return;
+  out.push_back({{"train.precision", "cluster.device"},
+                 fmt::format("train.precision = \"{}\" is of GPUs; expected \"fp32\" with "
+                             "cluster.device = \"cpu\", or device = \"cuda\"",
+                             name_of(job.train.precision))});
+}
+
 void check_fault(const JobConfig& job, Problems& out) {
   if (job.fault.slow_worker < static_cast<int64_t>(job.cluster.workers)) return;
   out.push_back({{"fault.slow_worker", "cluster.workers"},
@@ -317,6 +326,7 @@ std::vector<JobProblem> find_problems(const JobConfig& job) {
   check_lanes(job, problems);
   check_schedule(job.train.schedule, problems);
   check_cluster(job.cluster, problems);
+  check_device(job, problems);
   check_fault(job, problems);
   return problems;
 }

@@ -15,6 +15,7 @@ enum class Order { kAuto, kFull, kStrip, kNone };
 enum class Tail { kShort, kPad, kDrop };
 enum class Balance { kNone, kWeights, kOversample, kUndersample };
 enum class Durability { kCheckpoint, kProcess, kMachine };
+enum class Precision { kFp32, kTf32, kBf16 };
 enum class OnBadGradient { kStop, kSkip };
 enum class TransportKind { kIpc, kTcp };
 
@@ -176,9 +177,10 @@ struct TrainConfig {
   Mode mode = Mode::kSync;
   uint32_t staleness = 4;  // ssp: steps a lane may lead the slowest
   uint32_t epochs = 1;
-  uint32_t batch = 128;             // samples per step over all lanes
-  uint32_t lanes = 0;               // 0: chosen by the mode (lane_choice.h)
-  uint32_t eval_every_epochs = 1;   // 0: only at the end
+  uint32_t batch = 128;                    // samples per step over all lanes
+  uint32_t lanes = 0;                      // 0: chosen by the mode (lane_choice.h)
+  uint32_t eval_every_epochs = 1;          // 0: only at the end
+  Precision precision = Precision::kFp32;  // of the factors in matrix products on a GPU
   bool scale_by_share = true;       // async, ssp: a push moves by its share of the step's samples
   bool scale_by_staleness = false;  // async: step / (1 + staleness)
   OnBadGradient on_bad_gradient = OnBadGradient::kStop;
@@ -197,6 +199,8 @@ struct ClusterConfig {
   uint32_t feeders = 0;                   // processes that prepare rows for workers
   std::vector<std::string> feeder_hosts;  // tcp: of feeder n: n mod their count; empty: `host`
   Device device = Device::kCpu;
+  uint32_t devices = 0;             // cuda: GPUs of a host that workers take in turn; 0: all
+  double device_memory = 1;         // cuda: most of a GPU's memory that one worker takes
   uint32_t threads_per_worker = 1;  // threads of one worker's matrix products
   TransportKind transport = TransportKind::kIpc;
   std::string host = "127.0.0.1";  // tcp: what servers and the coordinator listen on

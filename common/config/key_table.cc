@@ -14,6 +14,7 @@ constexpr KeyRange kNotNegative{0, kNoLimit, false, false};
 // More would be a mistake; a block of 2^30 rows still counts its samples in 64 bits.
 constexpr KeyRange kRate{0, 1e6, true, false};
 constexpr KeyRange kShare{0, 1, false, false};
+constexpr KeyRange kDeviceShare{0, 1, true, false};
 constexpr KeyRange kBelowOne{0, 1, false, true};
 // Steps and milliseconds: far beyond any job, far below any overflow.
 constexpr KeyRange kCount{0, 1e12, false, false};
@@ -323,6 +324,9 @@ Section train_section() {
       .integer("eval_every_epochs", &TrainConfig::eval_every_epochs, {0, 1000000}, "epochs",
                "epochs between two evaluations on data.test; 0: only at the end")
       .fixes_result(false)
+      .choice("precision", &TrainConfig::precision,
+              "what the factors of matrix products on a GPU are rounded to; sums, weights and "
+              "everything else are fp32: fp32: not at all; tf32: 10 bits; bf16: 7 bits")
       .boolean("scale_by_share", &TrainConfig::scale_by_share,
                "ssp, async: a push moves by its share of what the step's samples weigh")
       .boolean("scale_by_staleness", &TrainConfig::scale_by_staleness,
@@ -406,6 +410,10 @@ Section cluster_section() {
              "tcp: addresses that feeders listen on, taken in turn; empty: host. Those elsewhere "
              "than on host are started by hand: ballast-feeder --run-dir DIR --index N")
       .choice("device", &ClusterConfig::device, "what a worker computes on")
+      .integer("devices", &ClusterConfig::devices, {0, 1024}, "GPUs",
+               "cuda: worker n computes on GPU n mod devices of its host; 0: all that it sees")
+      .number("device_memory", &ClusterConfig::device_memory, kDeviceShare, "",
+              "cuda: share of a GPU's memory that one worker may take; several on one GPU share it")
       .integer("threads_per_worker", &ClusterConfig::threads_per_worker, {1, 1024}, "threads",
                "threads of one worker's matrix products")
       .choice("transport", &ClusterConfig::transport,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "common/base/log.h"
 #include "common/config/job_file.h"
 #include "common/weights/model_weights.h"
 #include "worker/data/dataset.h"
@@ -68,6 +69,14 @@ Result<std::unique_ptr<EvalLoader>> open_rows(const JobConfig& job, const std::s
   return data;
 }
 
+// A model may be used where the device it was trained on is not.
+Device device_at_hand(Device trained) {
+  const Status there = check_device(trained);
+  if (there.ok()) return trained;
+  log::warn("computed on the cpu: {}", there.to_string());
+  return Device::kCpu;
+}
+
 }  // namespace
 
 Result<JobConfig> load_run(const std::string& run_dir) {
@@ -97,8 +106,8 @@ Result<TrainedModel> TrainedModel::open(const std::string& run_dir) {
   if (!fs::exists(path, ignored)) return no_model(run_dir);
   BALLAST_ASSIGN(const ModelWeights weights, read_model(path.string(), model.job));
   model.weights_xxh3 = weights.xxh3();
-  BALLAST_ASSIGN(model.backend, make_backend(model.job.cluster.device,
-                                             {.threads = model.job.cluster.threads_per_worker}));
+  const Device device = device_at_hand(model.job.cluster.device);
+  BALLAST_ASSIGN(model.backend, make_backend(device, backend_options(model.job, /*worker=*/0)));
   BALLAST_ASSIGN(model.step, TrainStep::create(model.job.model, model.job.resolved.input_width,
                                                model.job.resolved.label_width, kEvaluationRows,
                                                *model.backend));

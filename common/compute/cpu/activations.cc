@@ -98,4 +98,12 @@ void column_sums(ConstMatrix x, Matrix sums) {
   }
 }
 
+void add_to(ConstMatrix x, Matrix into) {
+  BALLAST_CHECK(x.size() == into.size());
+  const float* from = x.device_data;
+  float* sum = into.device_data;
+  BALLAST_INDEPENDENT_ITERATIONS
+  for (size_t i = 0; i < x.size(); ++i) sum[i] += from[i];
+}
+
 }  // namespace ballast::cpu

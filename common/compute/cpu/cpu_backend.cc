@@ -128,6 +128,10 @@ void CpuBackend::predict(StreamId /*stream*/, LossKind kind, ConstMatrix z, Matr
   cpu::predict(kind, z, y);
 }
 
+void CpuBackend::add(StreamId /*stream*/, ConstMatrix x, Matrix into) {
+  add_to(x, into);
+}
+
 void CpuBackend::find_non_finite(StreamId /*stream*/, ConstMatrix values, Matrix found) {
   BALLAST_CHECK(found.size() == 1);
   found.device_data[0] = has_non_finite(values) ? 1.0f : 0.0f;

@@ -52,6 +52,7 @@ class CpuBackend final : public Backend {
   void loss(StreamId stream, LossKind kind, ConstMatrix z, ConstMatrix labels, ConstMatrix weights,
             Matrix row_loss, Matrix row_correct, Matrix dz) override;
   void predict(StreamId stream, LossKind kind, ConstMatrix z, Matrix y) override;
+  void add(StreamId stream, ConstMatrix x, Matrix into) override;
   void find_non_finite(StreamId stream, ConstMatrix values, Matrix found) override;
 
  private:

@@ -14,6 +14,7 @@ void activation_backward(Activation activation, ConstMatrix z, ConstMatrix y, Co
                          Matrix dz);
 // sums[1, d] = the sum of the rows of x[n, d], first row first.
 void column_sums(ConstMatrix x, Matrix sums);
+void add_to(ConstMatrix x, Matrix into);
 
 void dropout(ConstMatrix x, double rate, const DropoutKey& key, Matrix y);
 

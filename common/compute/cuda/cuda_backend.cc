@@ -7,11 +7,10 @@
 #include "common/base/check.h"
 #include "common/compute/cuda/kernels.h"
 #include "common/compute/cuda/open_cuda.h"
+#include "common/config/choices.h"
 
 namespace ballast::cuda {
 namespace {
-
-constexpr int kFirstDevice = 0;
 
 Status no_device(const std::string& why) {
   return Status(Code::kInvalidInput,
@@ -35,17 +34,33 @@ Result<std::unique_ptr<Backend>> open_backend(const BackendOptions& options) {
   return CudaBackend::open(options);
 }
 
-Result<std::unique_ptr<Backend>> CudaBackend::open(const BackendOptions& /*options*/) {
+Result<std::unique_ptr<Backend>> CudaBackend::open(const BackendOptions& options) {
+  int visible = 0;
+  cudaError_t error = cudaGetDeviceCount(&visible);
+  if (error != cudaSuccess) return no_device(cudaGetErrorString(error));
+  const auto devices = options.devices == 0 ? static_cast<uint32_t>(visible) : options.devices;
+  if (devices > static_cast<uint32_t>(visible)) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("device cuda: cluster.devices = {} expected, {} visible; set it to "
+                              "at most {}, or 0 for all",
+                              devices, visible, visible));
+  }
+  const auto device = static_cast<int>(options.worker % devices);
   cudaDeviceProp properties{};
-  cudaError_t error = cudaGetDeviceProperties(&properties, kFirstDevice);
-  if (error == cudaSuccess) error = cudaSetDevice(kFirstDevice);
+  error = cudaGetDeviceProperties(&properties, device);
+  if (error == cudaSuccess) error = cudaSetDevice(device);
   if (error != cudaSuccess) return no_device(cudaGetErrorString(error));
   std::unique_ptr<CudaBackend> backend(new CudaBackend(
-      kFirstDevice,
-      fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GiB", properties.name,
-                  properties.major, properties.minor, properties.multiProcessorCount,
-                  static_cast<double>(properties.totalGlobalMem) / (1 << 30))));
-  BALLAST_ASSIGN(backend->gemm_, Gemm::create(backend->failure_));
+      device,
+      fmt::format("GPU {} of {}, {}, compute capability {}.{}, {} multiprocessors, {:.0f} GiB, "
+                  "products of {}",
+                  device, visible, properties.name, properties.major, properties.minor,
+                  properties.multiProcessorCount,
+                  static_cast<double>(properties.totalGlobalMem) / (1 << 30),
+                  name_of(options.precision)),
+      DeviceMemory(properties.totalGlobalMem, options.memory)));
+  BALLAST_ASSIGN(backend->gemm_,
+                 Gemm::create(options.precision, backend->memory_, backend->failure_));
   return std::unique_ptr<Backend>(std::move(backend));
 }
 
@@ -64,23 +79,15 @@ std::string CudaBackend::description() const {
 // ---------------------------------------------------------------- memory
 
 Result<DeviceBuffer> CudaBackend::allocate(size_t floats) {
-  if (floats == 0) return DeviceBuffer();
   cudaSetDevice(device_);
-  void* memory = nullptr;
-  cudaError_t error = cudaMalloc(&memory, floats * sizeof(float));
-  if (error == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // told here: not what the next launch did
-    return Status(Code::kExhausted,
-                  fmt::format("device cuda: no memory for {} bytes", floats * sizeof(float)));
-  }
-  if (error == cudaSuccess) error = cudaMemset(memory, 0, floats * sizeof(float));
+  BALLAST_ASSIGN(DeviceBuffer memory, memory_.allocate(floats));
+  if (floats == 0) return memory;
+  float* device_data = memory.matrix(1, 1).device_data;
+  cudaError_t error = cudaMemset(device_data, 0, floats * sizeof(float));
   // Our streams do not wait for the one that clears it.
   if (error == cudaSuccess) error = cudaStreamSynchronize(cudaStreamLegacy);
-  if (!failure_.note(error, "clear memory")) {
-    cudaFree(memory);
-    return failure_.status();
-  }
-  return DeviceBuffer(static_cast<float*>(memory), floats, [](float* freed) { cudaFree(freed); });
+  if (!failure_.note(error, "clear memory")) return failure_.status();
+  return memory;
 }
 
 // Pinned; where the system gives no more of that, what copies need a stop on the way for.
@@ -279,6 +286,11 @@ void CudaBackend::loss(StreamId stream, LossKind kind, ConstMatrix z, ConstMatri
 void CudaBackend::predict(StreamId stream, LossKind kind, ConstMatrix z, Matrix y) {
   cuda::predict(on(stream), kind, z, y);
   launched("predictions");
+}
+
+void CudaBackend::add(StreamId stream, ConstMatrix x, Matrix into) {
+  cuda::add_to(on(stream), x, into);
+  launched("sum of gradients");
 }
 
 void CudaBackend::find_non_finite(StreamId stream, ConstMatrix values, Matrix found) {

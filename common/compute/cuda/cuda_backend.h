@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/compute/backend.h"
+#include "common/compute/cuda/device_memory.h"
 #include "common/compute/cuda/failure.h"
 #include "common/compute/cuda/gemm.h"
 
@@ -56,10 +57,12 @@ class CudaBackend final : public Backend {
   void loss(StreamId stream, LossKind kind, ConstMatrix z, ConstMatrix labels, ConstMatrix weights,
             Matrix row_loss, Matrix row_correct, Matrix dz) override;
   void predict(StreamId stream, LossKind kind, ConstMatrix z, Matrix y) override;
+  void add(StreamId stream, ConstMatrix x, Matrix into) override;
   void find_non_finite(StreamId stream, ConstMatrix values, Matrix found) override;
 
  private:
-  CudaBackend(int device, std::string name) : device_(device), name_(std::move(name)) {}
+  CudaBackend(int device, std::string name, const DeviceMemory& memory)
+      : device_(device), name_(std::move(name)), memory_(memory) {}
   [[nodiscard]] cudaStream_t on(StreamId stream);
   [[nodiscard]] cudaEvent_t at(EventId event) const;
   void launched(const char* what);
@@ -69,6 +72,7 @@ class CudaBackend final : public Backend {
 
   const int device_;
   const std::string name_;
+  DeviceMemory memory_;
   Failure failure_;
   std::unique_ptr<Gemm> gemm_;
   std::vector<cudaStream_t> streams_;

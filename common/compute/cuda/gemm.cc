@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "common/base/check.h"
+#include "common/compute/cuda/kernels.h"
 
 namespace ballast::cuda {
 namespace {
@@ -36,9 +37,10 @@ struct Gemm::Plan {
   cublasLtMatmulAlgo_t algorithm{};
 };
 
-Result<std::unique_ptr<Gemm>> Gemm::create(Failure& failure) {
+Result<std::unique_ptr<Gemm>> Gemm::create(Precision precision, DeviceMemory& memory,
+                                           Failure& failure) {
   BALLAST_ASSIGN(const CublasLibrary* library, CublasLibrary::load());
-  std::unique_ptr<Gemm> gemm(new Gemm(*library, failure));
+  std::unique_ptr<Gemm> gemm(new Gemm(*library, precision, memory, failure));
   const cublasStatus_t status = library->create(&gemm->handle_);
   if (status != CUBLAS_STATUS_SUCCESS) {
     return Status(Code::kExhausted,
@@ -47,14 +49,12 @@ Result<std::unique_ptr<Gemm>> Gemm::create(Failure& failure) {
   return gemm;
 }
 
-Gemm::Gemm(const CublasLibrary& library, Failure& failure) : library_(library), failure_(failure) {}
+Gemm::Gemm(const CublasLibrary& library, Precision precision, DeviceMemory& memory,
+           Failure& failure)
+    : library_(library), precision_(precision), memory_(memory), failure_(failure) {}
 
 Gemm::~Gemm() {
   plans_.clear();
-  for (const auto& [stream, scratch] : scratch_) {
-    cudaFree(scratch.work);
-    for (const auto& [memory, bytes] : scratch.operands) cudaFree(memory);
-  }
   if (handle_ != nullptr) library_.destroy(handle_);
 }
 
@@ -71,21 +71,24 @@ std::unique_ptr<Gemm::Plan> Gemm::make_plan(const Product& product) {
     return note(library_.set_product(plan->product, attribute, &value, sizeof value),
                 "describe a product");
   };
-  const auto lay_out = [&](cublasLtMatrixLayout_t& layout, ConstMatrix m) {
-    return note(library_.create_layout(&layout, CUDA_R_32F, m.columns, m.rows, m.columns),
+  const auto lay_out = [&](cublasLtMatrixLayout_t& layout, cudaDataType_t type, ConstMatrix m) {
+    return note(library_.create_layout(&layout, type, m.columns, m.rows, m.columns),
                 "describe a matrix");
   };
+  const cudaDataType_t factor_type = precision_ == Precision::kBf16 ? CUDA_R_16BF : CUDA_R_32F;
+  const cublasComputeType_t compute =
+      precision_ == Precision::kTf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   const cublasOperation_t a = product.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t b = product.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasLtEpilogue_t epilogue =
       product.bias == nullptr ? CUBLASLT_EPILOGUE_DEFAULT : CUBLASLT_EPILOGUE_BIAS;
   // The least aligned there may be: the choice must not depend on where the first one lay.
   const void* const any_bias = reinterpret_cast<const void*>(uintptr_t{kAlignment});
-  bool described = note(library_.create_product(&plan->product, CUBLAS_COMPUTE_32F, CUDA_R_32F),
-                        "describe a product") &&
-                   set(CUBLASLT_MATMUL_DESC_TRANSA, a) && set(CUBLASLT_MATMUL_DESC_TRANSB, b) &&
-                   set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue) && lay_out(plan->a, product.b) &&
-                   lay_out(plan->b, product.a) && lay_out(plan->c, product.c);
+  bool described =
+      note(library_.create_product(&plan->product, compute, CUDA_R_32F), "describe a product") &&
+      set(CUBLASLT_MATMUL_DESC_TRANSA, a) && set(CUBLASLT_MATMUL_DESC_TRANSB, b) &&
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue) && lay_out(plan->a, factor_type, product.b) &&
+      lay_out(plan->b, factor_type, product.a) && lay_out(plan->c, CUDA_R_32F, product.c);
   if (described && product.bias != nullptr) {
     described = set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, any_bias);
   }
@@ -125,35 +128,31 @@ Gemm::Plan* Gemm::plan_for(const Product& product) {
   return plans_.emplace(key, make_plan(product)).first->second.get();
 }
 
+// Null: there is no memory, and the failure is noted.
 Gemm::Scratch* Gemm::scratch_of(cudaStream_t stream) {
   Scratch& scratch = scratch_[stream];
   scratch.operands.resize(kOperands);
-  if (scratch.work == nullptr &&
-      !failure_.note(cudaMalloc(&scratch.work, kWorkBytes), "memory for matrix products")) {
-    return nullptr;
-  }
-  return &scratch;
+  return room(scratch.work, kWorkBytes / sizeof(float)) == nullptr ? nullptr : &scratch;
 }
 
 // Null: there is no memory, and the failure is noted.
-float* Gemm::room(Scratch& scratch, size_t operand, size_t floats) {
-  auto& [memory, bytes] = scratch.operands[operand];
-  if (bytes < floats * sizeof(float)) {
-    cudaFree(memory);  // waits for what uses it
-    memory = nullptr;
-    bytes = 0;
-    if (!failure_.note(cudaMalloc(&memory, floats * sizeof(float)), "memory for an operand")) {
+float* Gemm::room(DeviceBuffer& memory, size_t floats) {
+  if (memory.floats() < floats) {
+    memory = DeviceBuffer();  // before the larger one is taken
+    Result<DeviceBuffer> larger = memory_.allocate(floats);
+    if (!larger.ok()) {
+      failure_.note(larger.status().because("for a matrix product"));
       return nullptr;
     }
-    bytes = floats * sizeof(float);
+    memory = std::move(larger).value();
   }
-  return static_cast<float*>(memory);
+  return memory.matrix(1, 1).device_data;
 }
 
 const float* Gemm::aligned(cudaStream_t stream, Scratch& scratch, size_t operand,
                            ConstMatrix matrix) {
   if (is_aligned(matrix.device_data)) return matrix.device_data;
-  float* copy = room(scratch, operand, matrix.size());
+  float* copy = room(scratch.operands[operand], matrix.size());
   if (copy == nullptr) return nullptr;
   failure_.note(cudaMemcpyAsync(copy, matrix.device_data, matrix.size() * sizeof(float),
                                 cudaMemcpyDeviceToDevice, stream),
@@ -161,15 +160,26 @@ const float* Gemm::aligned(cudaStream_t stream, Scratch& scratch, size_t operand
   return copy;
 }
 
+// As the product takes it: aligned, and rounded where it is of bf16.
+const void* Gemm::factor(cudaStream_t stream, Scratch& scratch, size_t operand,
+                         ConstMatrix matrix) {
+  if (precision_ != Precision::kBf16) return aligned(stream, scratch, operand, matrix);
+  float* rounded = room(scratch.operands[operand], (matrix.size() + 1) / 2);  // two in a float
+  if (rounded == nullptr) return nullptr;
+  round_to_bf16(stream, matrix, rounded);
+  failure_.note(cudaGetLastError(), "round an operand");
+  return rounded;
+}
+
 bool Gemm::multiply(cudaStream_t stream, const Product& product) {
   Plan* plan = plan_for(product);
   if (plan == nullptr) return false;
   Scratch* scratch = scratch_of(stream);
   if (scratch == nullptr) return true;
-  const float* a = aligned(stream, *scratch, kA, product.a);
-  const float* b = aligned(stream, *scratch, kB, product.b);
+  const void* a = factor(stream, *scratch, kA, product.a);
+  const void* b = factor(stream, *scratch, kB, product.b);
   float* c = product.c.device_data;
-  if (!is_aligned(c)) c = room(*scratch, kC, product.c.size());
+  if (!is_aligned(c)) c = room(scratch->operands[kC], product.c.size());
   const void* bias = nullptr;
   if (product.bias != nullptr) {
     bias = aligned(stream, *scratch, kBias, {product.bias, 1, product.c.columns});
@@ -180,9 +190,9 @@ bool Gemm::multiply(cudaStream_t stream, const Product& product) {
          "describe a product");
   }
   const float one = 1, zero = 0;
-  const cublasStatus_t status =
-      library_.matmul(handle_, plan->product, &one, b, plan->a, a, plan->b, &zero, c, plan->c, c,
-                      plan->c, &plan->algorithm, scratch->work, kWorkBytes, stream);
+  const cublasStatus_t status = library_.matmul(
+      handle_, plan->product, &one, b, plan->a, a, plan->b, &zero, c, plan->c, c, plan->c,
+      &plan->algorithm, scratch->work.matrix(1, 1).device_data, kWorkBytes, stream);
   // Refused after all: without the bias it may be done.
   if (status != CUBLAS_STATUS_SUCCESS && bias != nullptr) {
     plans_[key_of(product)] = nullptr;

@@ -20,6 +20,10 @@ void activation_backward(cudaStream_t stream, Activation activation, ConstMatrix
 
 // sums[1, d] = the sum of the rows of x[n, d].
 void column_sums(cudaStream_t stream, ConstMatrix x, Matrix sums);
+// into += x.
+void add_to(cudaStream_t stream, ConstMatrix x, Matrix into);
+// rounded: matrix.size() values of bf16, to the nearest, halves to even; at a multiple of 16 bytes.
+void round_to_bf16(cudaStream_t stream, ConstMatrix matrix, void* rounded);
 // found[1, 1] = 1 if any value is NaN or infinite, else 0.
 void find_non_finite(cudaStream_t stream, ConstMatrix values, Matrix found);
 

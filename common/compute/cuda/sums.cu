@@ -1,3 +1,5 @@
+#include <cuda_bf16.h>
+
 #include "common/base/check.h"
 #include "common/compute/cuda/kernels.h"
 #include "common/compute/cuda/sums.cuh"
@@ -10,6 +12,18 @@ __global__ void column_sums_kernel(const float* x, float* sums, uint32_t rows, u
       rows, columns,
       [&](uint32_t r, uint32_t c) { return Partial<1>{{x[size_t{r} * columns + c]}}; },
       [&](uint32_t c, const Partial<1>& total) { sums[c] = total.sum[0]; });
+}
+
+__global__ void add_kernel(const float* x, float* into, size_t count) {
+  for_elements(count, [&](size_t i) { into[i] += x[i]; });
+}
+
+// A thread has two values of a pair, the last one has one if they do not come out even.
+__global__ void round_to_bf16_kernel(const float* x, __nv_bfloat162* rounded, size_t count) {
+  for_elements((count + 1) / 2, [&](size_t i) {
+    const float second = 2 * i + 1 < count ? x[2 * i + 1] : 0.0f;
+    rounded[i] = __floats2bfloat162_rn(x[2 * i], second);
+  });
 }
 
 // As integers without the sign: every infinity or NaN is at least the pattern of infinity. All who
@@ -28,6 +42,19 @@ void column_sums(cudaStream_t stream, ConstMatrix x, Matrix sums) {
   if (sums.size() == 0) return;
   column_sums_kernel<<<blocks_for_columns(x.columns), kThreads, 0, stream>>>(
       x.device_data, sums.device_data, x.rows, x.columns);
+}
+
+void add_to(cudaStream_t stream, ConstMatrix x, Matrix into) {
+  BALLAST_CHECK(x.size() == into.size());
+  if (x.size() == 0) return;
+  add_kernel<<<blocks_for(x.size()), kThreads, 0, stream>>>(x.device_data, into.device_data,
+                                                            x.size());
+}
+
+void round_to_bf16(cudaStream_t stream, ConstMatrix matrix, void* rounded) {
+  if (matrix.size() == 0) return;
+  round_to_bf16_kernel<<<blocks_for((matrix.size() + 1) / 2), kThreads, 0, stream>>>(
+      matrix.device_data, static_cast<__nv_bfloat162*>(rounded), matrix.size());
 }
 
 void find_non_finite(cudaStream_t stream, ConstMatrix values, Matrix found) {

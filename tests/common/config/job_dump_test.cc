@@ -91,6 +91,7 @@ JobConfig random_job(Random& random) {
   job.cluster.workers = 1 + static_cast<uint32_t>(random.below(9));
   job.train.lanes = job.cluster.workers + static_cast<uint32_t>(random.below(9));
   job.train.batch = job.train.lanes * static_cast<uint32_t>(1 + random.below(9));
+  if (job.cluster.device == Device::kCpu) job.train.precision = Precision::kFp32;
   job.cluster.port %= 1000;
   if (job.cluster.transport == TransportKind::kIpc) job.cluster.feeder_hosts.clear();
   job.cluster.heartbeat_ms %= 100000;

@@ -3,7 +3,9 @@
 //
 // Tolerances: an implementation computes in float32 and may order a sum as it likes. A sum of k
 // products of size about 1 then errs by at most k * 2^-24 * (sum of sizes), in practice by about
-// sqrt(k) * 2^-24; we allow 1e-6 * (k + 8), which a wrong index or factor exceeds by far.
+// sqrt(k) * 2^-24; we allow 1e-6 * (k + 8), which a wrong index or factor exceeds by far. Where the
+// two factors of a product are rounded first, by r each, it errs by about 2 r sqrt(k) more; we
+// allow 16 r sqrt(k + 8).
 #pragma once
 
 #include <gtest/gtest.h>
@@ -44,6 +46,8 @@ inline std::vector<Implementation> implementations() {
     all.push_back({"CpuThreeThreads_" + word, Device::kCpu, {.threads = 3}, set});
   }
   all.push_back({"Cuda", Device::kCuda, {}, ""});
+  all.push_back({"CudaTf32", Device::kCuda, {.precision = Precision::kTf32}, ""});
+  all.push_back({"CudaBf16", Device::kCuda, {.precision = Precision::kBf16}, ""});
   return all;
 }
 
@@ -92,11 +96,26 @@ class BackendContract : public ::testing::TestWithParam<Implementation> {
 
   // terms: the number k of the tolerance above.
   static void expect_close(const Floats& found, const std::vector<double>& expected, double terms) {
+    const double tolerance =
+        1e-6 * (terms + 8) + 16 * rounding(GetParam().options.precision) * std::sqrt(terms + 8);
     ASSERT_EQ(found.size(), expected.size());
     for (size_t i = 0; i < found.size(); ++i) {
-      ASSERT_NEAR(found[i], expected[i], 1e-6 * (terms + 8) * (1 + std::abs(expected[i])))
+      ASSERT_NEAR(found[i], expected[i], tolerance * (1 + std::abs(expected[i])))
           << "element " << i;
     }
+  }
+
+  // By how much of itself a factor of a product may be off.
+  static double rounding(Precision precision) {
+    switch (precision) {
+      case Precision::kFp32:
+        return 0;
+      case Precision::kTf32:
+        return 0x1p-11;
+      case Precision::kBf16:
+        return 0x1p-9;
+    }
+    return 0;
   }
 
   std::unique_ptr<Backend> backend_;

@@ -98,6 +98,19 @@ TEST(BackendFactory, OpensTheCpuWithTheBestInstructionSet) {
   EXPECT_THAT((*backend)->description(), HasSubstr(cpu::instruction_sets().front()));
 }
 
+TEST_P(BackendMemory, AddsElementByElement) {
+  for (uint32_t size : {1u, 7u, 64u, 100'001u}) {
+    const Floats x = random_floats(size);
+    const Floats before = random_floats(size);
+    const Matrix into = put(before, 1, size);
+
+    backend_->add(stream_, put(x, 1, size), into);
+
+    const Floats sums = get(into);
+    for (size_t i = 0; i < size; ++i) ASSERT_EQ(sums[i], before[i] + x[i]) << i << " of " << size;
+  }
+}
+
 TEST(BackendFactory, SaysWhatToSetForADeviceThatIsNotThere) {
   if (check_device(Device::kCuda).ok()) GTEST_SKIP() << "there is a GPU";
   const auto backend = make_backend(Device::kCuda, {});

@@ -1,0 +1,28 @@
+// DeviceMemory: what one worker takes of a GPU's memory, and its limit: several workers share a
+// card, and the first to come must not leave nothing for the others. Owner thread: the back end's;
+// buffers may be dropped anywhere and later.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+
+#include "common/base/status.h"
+#include "common/compute/backend.h"
+
+namespace ballast::cuda {
+
+class DeviceMemory {
+ public:
+  // Of the GPU that is selected. `share` of all its memory, in (0, 1].
+  DeviceMemory(size_t device_bytes, double share);
+
+  // Not cleared. kExhausted: the limit or the GPU's end; says which, with the sum.
+  [[nodiscard]] Result<DeviceBuffer> allocate(size_t floats);
+
+ private:
+  const size_t most_bytes_;
+  std::shared_ptr<std::atomic<size_t>> taken_bytes_;  // shared: buffers may outlive this
+};
+
+}  // namespace ballast::cuda
