@@ -7,10 +7,12 @@
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
+#include <numeric>
 
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/base/time.h"
+#include "common/optimizer/schedule.h"
 #include "worker/evaluate_slice.h"
 #include "worker/model/model_check.h"
 
@@ -41,6 +43,7 @@ ComputeLoop::ComputeLoop(const JobConfig& job, WorkerId worker, const LaneSchedu
     : job_(job),
       worker_(worker),
       schedule_(schedule),
+      batches_(schedule.of_batches()),
       units_(units),
       step_(step),
       loader_(loader),
@@ -48,8 +51,10 @@ ComputeLoop::ComputeLoop(const JobConfig& job, WorkerId worker, const LaneSchedu
       report_(std::move(report)),
       orders_(4 * units.size() + 64) {
   for (const ParameterSpec& parameter : step_.parameters()) {
-    pools_.emplace_back(parameter.element_count() * sizeof(float), kGradientsKept);
+    pools_.emplace_back(parameter.element_count() * sizeof(float), kGradientsKept,
+                        [&step](size_t bytes) { return step.allocate_host(bytes); });
   }
+  if (job_.train.push == PushKind::kDelta) local_.emplace(job_.train, step_);
 }
 
 void ComputeLoop::push(ComputeOrder order) {
@@ -191,42 +196,33 @@ Result<GradientSet> ComputeLoop::compute_node(const session_effect::Compute& ord
 Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& order, size_t group,
                                                std::span<const LaneId> lanes,
                                                const PendingHalves& pending, bool emit) {
-  const Time asked = monotonic_now();
-  BALLAST_ASSIGN(const Batch batch, loader_.take(lanes, order.clock));
-  done_.load_seconds += to_seconds(monotonic_now() - asked);
-  for (size_t i = 0; i < lanes.size(); ++i) rows_hashes_[lanes[i]] = batch.rows_hashes.at(i);
-
   GradientSet gradients = take_gradients();
-  // With "skip" nothing may leave before the whole step is known to be finite.
+  lane_weights_.resize(lane_weights_.size() + lanes.size());
+  const std::span<double> weights = std::span(lane_weights_).last(lanes.size());
+  // With "skip" nothing may leave before the whole step is known to be finite, and a delta is there
+  // after the last local step only.
   const bool skips = job_.train.on_bad_gradient == OnBadGradient::kSkip;
-  uint32_t first = 0;
-  for (LaneId lane : lanes) {
-    const uint32_t count = schedule_.rows_at(lane, order.clock);
-    lane_weights_.push_back(weight_of(batch.weights.subspan(first, count)));
-    first += count;
-  }
+  const bool at_once = emit && !skips && !local_;
   StepHooks hooks;
   hooks.weights_needed = [&](uint32_t) { return go_on(); };
   hooks.gradient_final = [&](uint32_t layer) {
-    if (emit && !skips) emit_layer(order, group, layer, pending, gradients);
+    if (at_once) emit_layer(order, group, layer, pending, gradients);
     return go_on();
   };
-  hooks.row_name = [&](uint32_t row) { return batch.row_name(row); };
-  Result<StepResult> result =
-      step_.run({batch.features, batch.labels, batch.weights, batch.rows},
-                {.seed = job_.seed, .clock = order.clock, .lane = lanes.front()}, gradients, hooks);
-  if (result.status().code() == Code::kStopped) return result.status();
+  if (local_) local_->begin();
+  Result<StepResult> result = compute_batches(order.clock, lanes, weights, gradients, hooks);
+  const double weight_sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  if (result.ok() && local_) local_->finish(weight_sum, gradients);
   if (!result.ok()) {
-    const Status bad = result.status().because(
-        fmt::format("in a batch of {} rows of {}, {}", batch.rows, list_of(lanes), culprit(batch)));
-    if (!skips || result.status().code() != Code::kDiverged) return bad;
-    log::warn("skipped: {}", bad.to_string());
+    if (!skips || result.status().code() != Code::kDiverged) return result.status();
+    log::warn("skipped: {}", result.status().to_string());
+    if (local_) local_->give_up();
     for (Buffer& gradient : gradients.parameters) {
       std::ranges::fill(gradient.floats(), 0.0f);
     }
-    result = StepResult{.loss_sum = 0, .weight_sum = weight_of(batch.weights)};
+    result = StepResult{.loss_sum = 0, .weight_sum = weight_sum};
   }
-  if (emit && skips) {
+  if (emit && !at_once) {
     for (uint32_t layer = static_cast<uint32_t>(job_.model.layers.size()); layer-- > 0;) {
       emit_layer(order, group, layer, pending, gradients);
     }
@@ -234,6 +230,75 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   done_.loss_sum += result->loss_sum;
   done_.weight_sum += result->weight_sum;
   return gradients;
+}
+
+// Batch by batch: into one sum, or each into a local step. After a failure that is skipped the
+// others are still taken, because a skipped step has all its samples.
+Result<StepResult> ComputeLoop::compute_batches(Clock clock, std::span<const LaneId> lanes,
+                                                std::span<double> weights, GradientSet& gradients,
+                                                const StepHooks& hooks) {
+  const Clock first = schedule_.first_batch(clock);
+  const Clock last = first + batches_of(lanes, clock) - 1;
+  const double rate = job_.train.optimizer.learning_rate *
+                      schedule_factor(job_.train.schedule, static_cast<double>(clock),
+                                      schedule_.steps_per_epoch() * job_.train.epochs);
+  StepResult sum;
+  Status failed;
+  for (Clock number = first; number <= last; ++number) {
+    BALLAST_ASSIGN(const Batch batch, take_batch(number, lanes, weights));
+    if (!failed.ok()) continue;
+    StepHooks of_batch = hooks;
+    of_batch.row_name = [&](uint32_t row) { return batch.row_name(row); };
+    const Result<StepResult> result =
+        step_.run({batch.features, batch.labels, batch.weights, batch.rows},
+                  {.seed = job_.seed,
+                   .batch = number,
+                   .lane = lanes.front(),
+                   .first = local_ || number == first,
+                   .last = local_ || number == last},
+                  gradients, of_batch);
+    if (result.status().code() == Code::kStopped) return result.status();
+    if (!result.ok()) {
+      failed = result.status().because(fmt::format("in a batch of {} rows of {}, {}", batch.rows,
+                                                   list_of(lanes), culprit(batch)));
+      if (failed.code() != Code::kDiverged) return failed;
+      continue;
+    }
+    if (local_) local_->apply(gradients, result->weight_sum, rate);
+    sum.loss_sum += result->loss_sum;
+    sum.weight_sum += result->weight_sum;
+  }
+  if (!failed.ok()) return failed;
+  return sum;
+}
+
+// The lanes' rows of a batch; adds up what each lane's weigh, and their names.
+Result<Batch> ComputeLoop::take_batch(Clock number, std::span<const LaneId> lanes,
+                                      std::span<double> weights) {
+  std::vector<LaneId> present;
+  for (LaneId lane : lanes) {
+    if (batches_.present(lane, number)) present.push_back(lane);
+  }
+  const Time asked = monotonic_now();
+  BALLAST_ASSIGN(Batch batch, loader_.take(present, number));
+  done_.load_seconds += to_seconds(monotonic_now() - asked);
+  uint32_t row = 0;
+  size_t among_present = 0;
+  for (size_t i = 0; i < lanes.size(); ++i) {
+    const auto count = static_cast<uint32_t>(batches_.rows_at(lanes[i], number));
+    if (count == 0) continue;
+    weights[i] += weight_of(batch.weights.subspan(row, count));
+    rows_hashes_[lanes[i]] += batch.rows_hashes.at(among_present++);
+    row += count;
+  }
+  return batch;
+}
+
+// A lane may be absent from the last batch of an epoch.
+uint64_t ComputeLoop::batches_of(std::span<const LaneId> lanes, Clock clock) const {
+  uint64_t rows = 0;
+  for (LaneId lane : lanes) rows = std::max(rows, schedule_.rows_at(lane, clock));
+  return (rows + schedule_.lane_batch() - 1) / schedule_.lane_batch();
 }
 
 // The layer's sums up the tree, innermost half first, and over to the session. Its units are pushed

@@ -23,6 +23,7 @@
 #include "common/placement/units.h"
 #include "worker/data/batch_loader.h"
 #include "worker/data/eval_loader.h"
+#include "worker/local_optimizer.h"
 #include "worker/session.h"
 #include "worker/train_step.h"
 
@@ -63,6 +64,11 @@ class ComputeLoop {
   Result<GradientSet> compute_lanes(const session_effect::Compute& order, size_t group,
                                     std::span<const LaneId> lanes, const PendingHalves& pending,
                                     bool emit);
+  Result<StepResult> compute_batches(Clock clock, std::span<const LaneId> lanes,
+                                     std::span<double> weights, GradientSet& gradients,
+                                     const StepHooks& hooks);
+  Result<Batch> take_batch(Clock number, std::span<const LaneId> lanes, std::span<double> weights);
+  [[nodiscard]] uint64_t batches_of(std::span<const LaneId> lanes, Clock clock) const;
   void emit_layer(const session_effect::Compute& order, size_t group, uint32_t layer,
                   const PendingHalves& pending, const GradientSet& last);
   Status evaluate(const session_effect::EvaluateSlices& order);
@@ -74,6 +80,7 @@ class ComputeLoop {
   const JobConfig& job_;
   const WorkerId worker_;
   const LaneSchedule& schedule_;
+  const LaneSchedule batches_;  // the batches of its steps
   const std::vector<UnitSpec>& units_;
   TrainStep& step_;
   BatchLoader& loader_;
@@ -81,7 +88,8 @@ class ComputeLoop {
   const std::function<void(SessionEvent)> report_;
   BoundedQueue<ComputeOrder> orders_;
   std::stop_source closing_;
-  std::vector<BufferPool> pools_;  // by parameter
+  std::vector<BufferPool> pools_;        // by parameter
+  std::optional<LocalOptimizer> local_;  // push = "delta"
   session_event::ComputeDone done_;
   std::map<LaneId, uint64_t> rows_hashes_;  // of the lanes computed in this order so far
   std::vector<double> lane_weights_;        // of the group under way, of its lanes computed by now

@@ -24,10 +24,11 @@ void add(GradientSet& into, const GradientSet& other) {
 // same memory where the device computes on host memory.
 struct TrainStep::Parts {
   Parts(const ModelConfig& model_config, uint32_t label_width_in, uint32_t rows_max_in,
-        Backend& backend_in)
+        bool sums_batches_in, Backend& backend_in)
       : config(model_config),
         label_width(label_width_in),
         rows_max(rows_max_in),
+        sums_batches(sums_batches_in),
         backend(backend_in),
         stream(backend_in.create_stream()) {}
 
@@ -37,14 +38,23 @@ struct TrainStep::Parts {
   Result<ConstMatrix> forward(ConstMatrix x, const Pass& pass, const StepHooks& hooks);
   Result<StepResult> losses(ConstMatrix outputs, const StepRows& batch, Matrix dz,
                             const StepHooks& hooks);
-  Status backward(const Pass& pass, Matrix dy, GradientSet& out, const StepHooks& hooks);
-  void start_gradients(uint32_t layer, const Pass& pass, Matrix dy, GradientSet& out);
+  Result<StepResult> run(const StepRows& batch, const StepContext& context, GradientSet& out,
+                         const StepHooks& hooks);
+  Result<StepResult> evaluate(const StepRows& batch, std::span<float> outputs);
+  Status predict(std::span<const float> rows_features, uint32_t rows, std::span<float> predictions);
+  template <typename Outcome>
+  Outcome settled(Outcome outcome);
+  Status backward(const Pass& pass, Matrix dy, const StepContext& context, GradientSet& out,
+                  const StepHooks& hooks);
+  void compute_gradients(uint32_t layer, const Pass& pass, Matrix dy, bool first, GradientSet& out);
+  void start_download(uint32_t layer, GradientSet& out);
   Status finish_gradients(uint32_t layer, const StepHooks& hooks);
   Status finish_ready(const StepHooks& hooks, bool wait_for_all);
 
   const ModelConfig config;
   const uint32_t label_width;
   const uint32_t rows_max;
+  const bool sums_batches;
   Backend& backend;  // outlives the step
   const StreamId stream;
   std::unique_ptr<Model> model;
@@ -59,7 +69,9 @@ struct TrainStep::Parts {
   Buffer host_row_correct;
 
   std::vector<DeviceBuffer> gradient_memory;  // by parameter, unless the device writes host memory
+  std::vector<DeviceBuffer> batch_memory;     // by parameter: of one batch of a sum
   std::vector<Matrix> gradients;              // by parameter, of this step
+  std::vector<Matrix> batch_gradients;        // by parameter: where this batch's gradients go
   DeviceBuffer found_bad;                     // [parameters]: 1 where a gradient is not finite
   Buffer host_found_bad;
   std::vector<EventId> gradient_done;  // by layer: gradients and found_bad are on the host
@@ -103,11 +115,14 @@ Status TrainStep::Parts::allocate(uint32_t input_width) {
   const size_t parameter_count = model->parameters().size();
   BALLAST_RETURN_IF_ERROR(take(found_bad, parameter_count));
   gradient_memory.resize(parameter_count);
+  batch_memory.resize(parameter_count);
   for (size_t p = 0; p < parameter_count; ++p) {
     const size_t floats = model->parameters()[p].element_count();
     BALLAST_RETURN_IF_ERROR(take(gradient_memory[p], copies ? floats : 0));
+    BALLAST_RETURN_IF_ERROR(take(batch_memory[p], sums_batches ? floats : 0));
   }
   gradients.resize(parameter_count);
+  batch_gradients.resize(parameter_count);
   host_row_loss = backend.allocate_host(rows * sizeof(float));
   host_row_correct = backend.allocate_host(rows * sizeof(float));
   host_found_bad = backend.allocate_host(parameter_count * sizeof(float));
@@ -179,8 +194,8 @@ Result<StepResult> TrainStep::Parts::losses(ConstMatrix outputs, const StepRows&
   return result;
 }
 
-Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, GradientSet& out,
-                                  const StepHooks& hooks) {
+Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, const StepContext& context,
+                                  GradientSet& out, const StepHooks& hooks) {
   started.clear();
   finished = 0;
   Matrix layer_dy = last_dy;
@@ -189,7 +204,8 @@ Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, GradientSet&
   while (model->parameters_of_layer(first_trained).empty()) ++first_trained;
   for (uint32_t layer = model->layer_count(); layer-- > first_trained;) {
     if (!model->parameters_of_layer(layer).empty()) {
-      start_gradients(layer, pass, layer_dy, out);
+      compute_gradients(layer, pass, layer_dy, context.first, out);
+      if (context.last) start_download(layer, out);
       BALLAST_RETURN_IF_ERROR(finish_ready(hooks, false));
     }
     if (layer == first_trained) break;
@@ -201,9 +217,9 @@ Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, GradientSet&
   return finish_ready(hooks, true);
 }
 
-// Puts the gradients of a layer, their check and their way to the host on the stream.
-void TrainStep::Parts::start_gradients(uint32_t layer, const Pass& pass, Matrix layer_dy,
-                                       GradientSet& out) {
+// Puts the gradients of a layer on the stream, and their sum with those of the batches before.
+void TrainStep::Parts::compute_gradients(uint32_t layer, const Pass& pass, Matrix layer_dy,
+                                         bool first, GradientSet& out) {
   const Model::Range range = model->parameters_of_layer(layer);
   for (uint32_t p = range.first; p < range.last; ++p) {
     const std::span<float> host = out.parameters[p].floats();
@@ -211,9 +227,20 @@ void TrainStep::Parts::start_gradients(uint32_t layer, const Pass& pass, Matrix 
     float* address = backend.device_address(host.data());
     if (address == nullptr) address = at(gradient_memory[p], 0).device_data;
     gradients[p] = model->shaped(p, address);
+    batch_gradients[p] =
+        first ? gradients[p] : model->shaped(p, at(batch_memory[p], 0).device_data);
   }
   model->gradients(layer, pass, layer_dy,
-                   std::span(gradients).subspan(range.first, range.last - range.first));
+                   std::span(batch_gradients).subspan(range.first, range.last - range.first));
+  if (first) return;
+  for (uint32_t p = range.first; p < range.last; ++p) {
+    backend.add(stream, batch_gradients[p], gradients[p]);
+  }
+}
+
+// Puts the check of a layer's gradients and their way to the host on the stream.
+void TrainStep::Parts::start_download(uint32_t layer, GradientSet& out) {
+  const Model::Range range = model->parameters_of_layer(layer);
   for (uint32_t p = range.first; p < range.last; ++p) {
     backend.find_non_finite(stream, gradients[p], at(found_bad, p));
     backend.download(stream, at(found_bad, p), host_found_bad.floats().subspan(p, 1));
@@ -249,10 +276,10 @@ Status TrainStep::Parts::finish_ready(const StepHooks& hooks, bool wait_for_all)
 
 Result<std::unique_ptr<TrainStep>> TrainStep::create(const ModelConfig& model, uint32_t input_width,
                                                      uint32_t label_width, uint32_t rows_max,
-                                                     Backend& backend) {
+                                                     Backend& backend, bool sums_batches) {
   BALLAST_CHECK(rows_max > 0);
   BALLAST_RETURN_IF_ERROR(check_model(model, input_width, label_width));
-  auto parts = std::make_unique<Parts>(model, label_width, rows_max, backend);
+  auto parts = std::make_unique<Parts>(model, label_width, rows_max, sums_batches, backend);
   BALLAST_ASSIGN(parts->model, Model::create(model, input_width, rows_max, backend));
   BALLAST_RETURN_IF_ERROR(parts->allocate(input_width));
   return std::unique_ptr<TrainStep>(new TrainStep(std::move(parts)));
@@ -277,44 +304,66 @@ std::span<float> TrainStep::weights(uint32_t parameter) {
   return parts_->model->host_weights(parameter);
 }
 
+Buffer TrainStep::allocate_host(size_t bytes) {
+  return parts_->backend.allocate_host(bytes);
+}
+
 Result<StepResult> TrainStep::run(const StepRows& batch, const StepContext& context,
                                   GradientSet& out, const StepHooks& hooks) {
-  const uint32_t rows = batch.rows;
   BALLAST_CHECK(out.parameters.size() == parameters().size());
-  BALLAST_RETURN_IF_ERROR(check_labels(parts_->config.loss, output_width(), batch.labels, rows));
-  const Pass pass{parts_->stream, rows, true, context.seed, context.clock, context.lane};
-  const ConstMatrix x = parts_->on_device(batch.features, rows, input_width(), parts_->features);
-  BALLAST_ASSIGN(const ConstMatrix outputs, parts_->forward(x, pass, hooks));
-  const Matrix dz = parts_->dy[0].matrix(rows, output_width());
-  BALLAST_ASSIGN(const StepResult result, parts_->losses(outputs, batch, dz, hooks));
-  if (Status status = parts_->backward(pass, dz, out, hooks); !status.ok()) {
-    // What is still under way would write into buffers that the caller takes back. The first
-    // failure is the one to report.
-    (void)parts_->backend.synchronize(parts_->stream);
-    return status;
-  }
-  return result;
+  BALLAST_CHECK((context.first && context.last) || parts_->sums_batches);
+  BALLAST_RETURN_IF_ERROR(
+      check_labels(parts_->config.loss, output_width(), batch.labels, batch.rows));
+  return parts_->settled(parts_->run(batch, context, out, hooks));
 }
 
 Result<StepResult> TrainStep::evaluate(const StepRows& batch, std::span<float> outputs) {
-  const uint32_t rows = batch.rows;
-  BALLAST_RETURN_IF_ERROR(check_labels(parts_->config.loss, output_width(), batch.labels, rows));
-  const Pass pass{.stream = parts_->stream, .rows = rows};
-  const ConstMatrix x = parts_->on_device(batch.features, rows, input_width(), parts_->features);
-  BALLAST_ASSIGN(const ConstMatrix z, parts_->forward(x, pass, {}));
-  if (!outputs.empty()) parts_->backend.download(parts_->stream, z, outputs);
-  return parts_->losses(z, batch, Matrix(), {});
+  BALLAST_RETURN_IF_ERROR(
+      check_labels(parts_->config.loss, output_width(), batch.labels, batch.rows));
+  return parts_->settled(parts_->evaluate(batch, outputs));
 }
 
 Status TrainStep::predict(std::span<const float> features, uint32_t rows,
                           std::span<float> predictions) {
-  const Pass pass{.stream = parts_->stream, .rows = rows};
-  const ConstMatrix x = parts_->on_device(features, rows, input_width(), parts_->features);
-  BALLAST_ASSIGN(const ConstMatrix z, parts_->forward(x, pass, {}));
-  const Matrix y = parts_->dy[0].matrix(rows, output_width());
-  parts_->backend.predict(parts_->stream, parts_->config.loss, z, y);
-  parts_->backend.download(parts_->stream, y, predictions);
-  return parts_->backend.synchronize(parts_->stream);
+  return parts_->settled(parts_->predict(features, rows, predictions));
+}
+
+// After a failure nothing is under way any more: it would read and write buffers that the caller
+// takes back. The first failure is the one to report.
+template <typename Outcome>
+Outcome TrainStep::Parts::settled(Outcome outcome) {
+  if (!outcome.ok()) (void)backend.synchronize(stream);
+  return outcome;
+}
+
+Result<StepResult> TrainStep::Parts::run(const StepRows& batch, const StepContext& context,
+                                         GradientSet& out, const StepHooks& hooks) {
+  const Pass pass{stream, batch.rows, true, context.seed, context.batch, context.lane};
+  const ConstMatrix x = on_device(batch.features, batch.rows, model->input_width(0), features);
+  BALLAST_ASSIGN(const ConstMatrix outputs, forward(x, pass, hooks));
+  const Matrix dz = dy[0].matrix(batch.rows, model->output_width());
+  BALLAST_ASSIGN(const StepResult result, losses(outputs, batch, dz, hooks));
+  BALLAST_RETURN_IF_ERROR(backward(pass, dz, context, out, hooks));
+  return result;
+}
+
+Result<StepResult> TrainStep::Parts::evaluate(const StepRows& batch, std::span<float> outputs) {
+  const Pass pass{.stream = stream, .rows = batch.rows};
+  const ConstMatrix x = on_device(batch.features, batch.rows, model->input_width(0), features);
+  BALLAST_ASSIGN(const ConstMatrix z, forward(x, pass, {}));
+  if (!outputs.empty()) backend.download(stream, z, outputs);
+  return losses(z, batch, Matrix(), {});
+}
+
+Status TrainStep::Parts::predict(std::span<const float> rows_features, uint32_t rows,
+                                 std::span<float> predictions) {
+  const Pass pass{.stream = stream, .rows = rows};
+  const ConstMatrix x = on_device(rows_features, rows, model->input_width(0), features);
+  BALLAST_ASSIGN(const ConstMatrix z, forward(x, pass, {}));
+  const Matrix y = dy[0].matrix(rows, model->output_width());
+  backend.predict(stream, config.loss, z, y);
+  backend.download(stream, y, predictions);
+  return backend.synchronize(stream);
 }
 
 }  // namespace ballast

@@ -24,11 +24,14 @@ namespace ballast {
 
 class Model;
 
-// What dropout may depend on.
+// What dropout may depend on, and which batch of a sum this is: the first one begins it, the last
+// one ends it and brings it to the host.
 struct StepContext {
   uint64_t seed = 0;
-  Clock clock = 0;
+  Clock batch = 0;  // its number (LaneSchedule::first_batch)
   LaneId lane{};
+  bool first = true;
+  bool last = true;
 };
 
 // Called on the computing thread. `layer` is the index of [[layer]]; layers without parameters are
@@ -69,13 +72,12 @@ struct StepRows {
 
 class TrainStep {
  public:
-  // Checks the model (check_model) and takes all memory for up to `rows_max` rows. `backend`
-  // outlives the step. kInvalidInput: the model does not fit. kExhausted: not enough memory.
-  [[nodiscard]] static Result<std::unique_ptr<TrainStep>> create(const ModelConfig& model,
-                                                                 uint32_t input_width,
-                                                                 uint32_t label_width,
-                                                                 uint32_t rows_max,
-                                                                 Backend& backend);
+  // Checks the model (check_model) and takes all memory for up to `rows_max` rows; `sums_batches`:
+  // also for sums of more than one batch. `backend` outlives the step. kInvalidInput: the model
+  // does not fit. kExhausted: not enough memory.
+  [[nodiscard]] static Result<std::unique_ptr<TrainStep>> create(
+      const ModelConfig& model, uint32_t input_width, uint32_t label_width, uint32_t rows_max,
+      Backend& backend, bool sums_batches = false);
   ~TrainStep();
 
   [[nodiscard]] const std::vector<ParameterSpec>& parameters() const;
@@ -87,11 +89,15 @@ class TrainStep {
   // run(), or inside weights_needed for that layer.
   [[nodiscard]] std::span<float> weights(uint32_t parameter);
 
+  // Host memory that gradients and batches travel fast from and to. Any thread.
+  [[nodiscard]] Buffer allocate_host(size_t bytes);
+
   // Forward, loss and backward over 1 <= rows <= rows_max. Writes every gradient into the buffers
   // of `out` and touches them no more once gradient_final has been called for their layer; sums
-  // over rows, each times its weight, not means. kInvalidInput: a label is out of range. kDiverged:
-  // the loss or a gradient is NaN or infinite; names the row or the parameter. The caller adds
-  // worker, step and lane.
+  // over rows, each times its weight, not means. The sum may go on over several batches with the
+  // same `out`: (((first) + second) + ...) + last; the hook of gradients is called in the last one.
+  // kInvalidInput: a label is out of range. kDiverged: the loss or a gradient is NaN or infinite;
+  // names the row or the parameter. The caller adds worker, step and lane.
   [[nodiscard]] Result<StepResult> run(const StepRows& batch, const StepContext& context,
                                        GradientSet& out, const StepHooks& hooks = {});
 

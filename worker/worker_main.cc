@@ -86,7 +86,7 @@ class WorkerProcess {
 
   Status prepare() {
     BALLAST_ASSIGN(backend_,
-                   make_backend(job_.cluster.device, {.threads = job_.cluster.threads_per_worker}));
+                   make_backend(job_.cluster.device, backend_options(job_, process_.index)));
     log::info("device {}", backend_->description());
     BALLAST_ASSIGN(loader_, BatchLoader::open(job_, schedule_, wrap_rows(), worker_portions(job_)));
     if (!job_.data.test.empty()) {
@@ -96,8 +96,9 @@ class WorkerProcess {
     const bool lane_by_lane = job_.train.mode == Mode::kSync;
     const uint32_t rows_max =
         std::max(lane_by_lane ? schedule_.lane_batch() : schedule_.batch(), kEvaluationRows);
-    BALLAST_ASSIGN(step_, TrainStep::create(job_.model, job_.resolved.input_width,
-                                            job_.resolved.label_width, rows_max, *backend_));
+    BALLAST_ASSIGN(
+        step_, TrainStep::create(job_.model, job_.resolved.input_width, job_.resolved.label_width,
+                                 rows_max, *backend_, job_.train.local_steps > 1));
     return transport_->connect({Role::kCoordinator, 0, 0}, coordinator_endpoint(job_));
   }
 
@@ -162,7 +163,7 @@ class WorkerProcess {
       } else if (auto* slices = std::get_if<session_effect::EvaluateSlices>(&effect)) {
         compute.push(std::move(*slices));
       } else if (auto* follow = std::get_if<session_effect::Follow>(&effect)) {
-        loader_->follow(follow->lanes, follow->clock);
+        loader_->follow(follow->lanes, schedule_.first_batch(follow->clock));
       } else if (auto* wake = std::get_if<session_effect::WakeAt>(&effect)) {
         wake_at_ = wake->time;
       } else if (auto* connect = std::get_if<session_effect::Connect>(&effect)) {

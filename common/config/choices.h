@@ -40,6 +40,9 @@ template <>
 struct Choices<OnBadGradient> {
   static constexpr std::string_view kNames[] = {"stop", "skip"};
 };
+template <>
+struct Choices<PushKind> {
+  static constexpr std::string_view kNames[] = {"gradient", "delta"};
 };
 template <>
 struct Choices<TransportKind> {

@@ -17,6 +17,7 @@ enum class Balance { kNone, kWeights, kOversample, kUndersample };
 enum class Durability { kCheckpoint, kProcess, kMachine };
 enum class Precision { kFp32, kTf32, kBf16 };
 enum class OnBadGradient { kStop, kSkip };
+enum class PushKind { kGradient, kDelta };
 enum class TransportKind { kIpc, kTcp };
 
 enum class LayerKind { kDense, kDropout, kLayerNorm };
@@ -177,7 +178,7 @@ struct TrainConfig {
   Mode mode = Mode::kSync;
   uint32_t staleness = 4;  // ssp: steps a lane may lead the slowest
   uint32_t epochs = 1;
-  uint32_t batch = 128;                    // samples per step over all lanes
+  uint32_t batch = 128;                    // samples per step, or local step, over all lanes
   uint32_t lanes = 0;                      // 0: chosen by the mode (lane_choice.h)
   uint32_t eval_every_epochs = 1;          // 0: only at the end
   Precision precision = Precision::kFp32;  // of the factors in matrix products on a GPU
@@ -185,6 +186,8 @@ struct TrainConfig {
   bool scale_by_staleness = false;  // async: step / (1 + staleness)
   OnBadGradient on_bad_gradient = OnBadGradient::kStop;
   uint64_t max_steps = 0;    // 0: all epochs; otherwise stop after so many steps of each lane
+  uint32_t local_steps = 1;  // batches of a step: a lane pushes after so many
+  PushKind push = PushKind::kGradient;
   bool replan_lanes = true;  // async, ssp: lanes follow measured speed
   OptimizerConfig optimizer;
   ScheduleConfig schedule;

@@ -316,7 +316,7 @@ Section train_section() {
       .integer("epochs", &TrainConfig::epochs, {1, 1000000}, "epochs",
                "how often every sample is seen")
       .integer("batch", &TrainConfig::batch, {1, 1 << 24}, "samples",
-               "samples per step over all lanes; a multiple of lanes")
+               "samples per step over all lanes, with local_steps per batch; a multiple of lanes")
       .integer(
           "lanes", &TrainConfig::lanes, {0, 65536}, "lanes",
           "streams of samples, shared out among the workers, fixed for a job; 0: sync takes "
@@ -340,6 +340,13 @@ Section train_section() {
       .boolean("replan_lanes", &TrainConfig::replan_lanes,
                "async, ssp: slow workers hand lanes to fast ones")
       .fixes_result(false)
+      .integer("local_steps", &TrainConfig::local_steps, {1, 65536}, "batches",
+               "batches of a step: a lane pushes and pulls once after so many (the last step of an "
+               "epoch may have fewer); everything that counts steps counts these")
+      .choice("push", &TrainConfig::push,
+              "gradient: of all batches of a step, for the optimizer on the servers; delta: the "
+              "optimizer takes a local step after every batch, its state begins anew in each step, "
+              "and the servers add what the weights changed by")
       .take();
 }
 
@@ -347,7 +354,7 @@ Section optimizer_section() {
   return SectionBuilder<OptimizerConfig>(
              "train.optimizer", true,
              [](JobConfig& job, size_t) -> OptimizerConfig& { return job.train.optimizer; },
-             "what turns gradients into steps; runs on the servers")
+             "what turns gradients into steps; runs where train.push says")
       .choice("kind", &OptimizerConfig::kind, "the rule")
       .number("learning_rate", &OptimizerConfig::learning_rate, kPositive, "", "size of a step")
       .number("momentum", &OptimizerConfig::momentum, kBelowOne, "", "share of the last step kept")
@@ -373,7 +380,7 @@ Section schedule_section() {
   return SectionBuilder<ScheduleConfig>(
              "train.schedule", true,
              [](JobConfig& job, size_t) -> ScheduleConfig& { return job.train.schedule; },
-             "how the learning rate changes; a step is `batch` samples in every mode")
+             "how the learning rate changes; a step is batch x local_steps samples")
       .choice("kind", &ScheduleConfig::kind,
               "constant; step: times factor every every_steps; cosine: down to floor")
       .integer("warmup_steps", &ScheduleConfig::warmup_steps, kCount, "steps",

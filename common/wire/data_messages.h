@@ -24,7 +24,7 @@ struct LaneStamp {
   Fence fence = 0;
   Clock clock = 0;
   double weight = 0;       // sum of the sample weights behind the gradient
-  uint64_t rows_hash = 0;  // names the rows behind it: step_hash() of worker/data/order_ledger.h
+  uint64_t rows_hash = 0;  // names the rows behind it: batch_hash() of worker/data/order_ledger.h
 
   bool operator==(const LaneStamp&) const = default;
 };

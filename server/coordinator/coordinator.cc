@@ -313,7 +313,8 @@ void Coordinator::replan(Time now) {
   for (uint32_t i = 0; i < lanes.size(); ++i) {
     const Clock clock = std::min<Clock>(plan_.clock(LaneId(i)), setup_.schedule.steps());
     const Clock left = setup_.schedule.steps() - clock;
-    lanes[i].samples_left = static_cast<double>(left) * setup_.schedule.lane_batch();
+    lanes[i].samples_left =
+        static_cast<double>(left) * static_cast<double>(setup_.schedule.lane_step());
     lanes[i].movable = left >= kReplanStepsMin;
   }
   std::vector<WorkerLoad> workers;

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "common/config/silence_limit.h"
+#include "common/optimizer/push_rule.h"
 
 namespace ballast {
 
@@ -14,7 +15,7 @@ Shard::Shard(Journal& journal, ShardConfig config, ManifestReader read_manifest)
       config_(std::move(config)),
       read_manifest_(std::move(read_manifest)),
       schedule_(schedule_of(config_.job)),
-      rule_{config_.job.train, config_.job.train.lanes,
+      rule_{train_on_servers(config_.job.train), config_.job.train.lanes,
             schedule_.steps_per_epoch() * config_.job.train.epochs},
       fences_(schedule_.lanes(), 0),
       reply_counts_(wire::kReplyCodeCount, 0),

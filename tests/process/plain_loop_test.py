@@ -48,6 +48,43 @@ class PlainLoop(ProcessTest):
         self.assertGreater(summary["lane_moves"], 2)
         self.assertEqual(summary["weights_xxh3"], self.plain_bits("r"))
 
+    def test_steps_of_several_batches_end_with_the_bits_of_the_plain_loop(self):
+        # 3823 rows, 4 lanes of 5 a batch: 192 batches an epoch, the last without the fourth lane;
+        # in steps of 7 the last of an epoch has 3. Three workers own 1, 1 and 2 lanes.
+        bits = set()
+        for push in ("gradient", "delta"):
+            for tail in ("short", "pad"):
+                with self.subTest(push=push, tail=tail):
+                    run_dir = f"{push}-{tail}"
+                    summary = self.finish("train.mode=sync", "train.batch=20", "train.epochs=2",
+                                          "train.local_steps=7", f"train.push={push}",
+                                          f"data.tail={tail}", "cluster.workers=3",
+                                          "train.schedule.kind=cosine",
+                                          "train.optimizer.weight_decay=0.001", run_dir=run_dir)
+                    self.assertEqual(summary["steps"], 2 * 28)
+                    self.assertEqual(summary["samples"], 2 * 3823)
+                    self.assertEqual(summary["weights_xxh3"], self.plain_bits(run_dir))
+                    bits.add(summary["weights_xxh3"])
+        self.assertEqual(len(bits), 2, "padding weighs nothing, what is pushed does")
+
+    def test_a_delta_of_one_batch_is_a_step_of_the_optimizer(self):
+        # Plain SGD without state: worker and server do the same but for the last bit of a value.
+        common = ("train.mode=sync", "train.lanes=1", "cluster.workers=1", "train.epochs=1",
+                  "train.optimizer.kind=sgd", "train.optimizer.learning_rate=0.1")
+        accuracies, losses = [], []
+        for push in ("gradient", "delta"):
+            summary = self.finish(*common, f"train.push={push}", run_dir=push)
+            self.assertEqual(summary["weights_xxh3"], self.plain_bits(push))
+            accuracies.append(summary["metrics"]["test_accuracy"])
+            losses.append(summary["metrics"]["test_loss"])
+        self.assertAlmostEqual(accuracies[0], accuracies[1], delta=0.005)
+        self.assertAlmostEqual(losses[0], losses[1], delta=0.001)
+
+    def test_async_of_one_lane_pushes_deltas_of_the_plain_loop(self):
+        self.expect_plain_bits("train.mode=async", "train.lanes=1", "cluster.workers=1",
+                               "train.local_steps=5", "train.push=delta",
+                               "train.optimizer.kind=momentum")
+
     def test_sync_follows_schedule_decay_and_clipping_of_the_plain_loop(self):
         self.expect_plain_bits("train.mode=sync", "train.epochs=2", "train.optimizer.kind=adamw",
                                "train.optimizer.weight_decay=0.01",

@@ -31,7 +31,7 @@ struct ToyModel {
   [[nodiscard]] double expected(uint32_t parameter, uint64_t element,
                                 const std::vector<Clock>& marks) const;
 
-  // Stands for the rows of a step, as step_hash() does.
+  // Stands for the rows of a step, as batch_hash() does.
   [[nodiscard]] uint64_t rows_hash(LaneId lane, Clock clock) const;
 
   // Versions 0 .. steps of every parameter in an undisturbed single-process run that shares only

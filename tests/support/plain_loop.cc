@@ -19,7 +19,7 @@ double learning_rate(const TrainConfig& train, uint64_t samples_before, uint64_t
   const ScheduleConfig& schedule = train.schedule;
   const double rate = train.optimizer.learning_rate;
   const auto warmup = static_cast<double>(schedule.warmup_steps);
-  double s = static_cast<double>(samples_before) / train.batch;
+  double s = static_cast<double>(samples_before) / train.batch / train.local_steps;
   if (s + 1 < warmup) return rate * ((s + 1) / warmup);
   s = std::max(0.0, s - warmup);
   if (schedule.kind == ScheduleKind::kStep && schedule.every_steps > 0) {
@@ -45,15 +45,17 @@ class PlainLoop {
   }
 
   PlainResult run() {
-    uint64_t steps_per_epoch = (lane_rows(0) + lane_batch_ - 1) / lane_batch_;
+    batches_per_epoch_ = (lane_rows(0) + lane_batch_ - 1) / lane_batch_;
     if (job_.data.tail == Tail::kDrop) {
-      steps_per_epoch = lane_rows(job_.train.lanes - 1) / lane_batch_;
+      batches_per_epoch_ = lane_rows(job_.train.lanes - 1) / lane_batch_;
     }
+    const uint64_t k = job_.train.local_steps;
+    const uint64_t steps_per_epoch = (batches_per_epoch_ + k - 1) / k;
     job_steps_ = steps_per_epoch * job_.train.epochs;
     if (job_.train.max_steps > 0) job_steps_ = std::min(job_steps_, job_.train.max_steps);
     for (uint64_t step = 0; step < job_steps_; ++step) {
-      const uint64_t first_position = step % steps_per_epoch * lane_batch_;
-      const auto sum = sum_of(0, job_.train.lanes, step, step / steps_per_epoch, first_position);
+      const uint64_t first_batch = step % steps_per_epoch * k;
+      const auto sum = sum_of(0, job_.train.lanes, step / steps_per_epoch, first_batch);
       BALLAST_CHECK(sum.has_value());
       for (size_t p = 0; p < model_.tensors.size(); ++p) update(p, *sum, step);
       result_.step_losses.push_back(sum->loss_sum / sum->weight_sum);
@@ -70,27 +72,85 @@ class PlainLoop {
   }
 
   // Of lanes [low, high): halves summed, absent lanes skipped.
-  std::optional<PlainGradient> sum_of(uint32_t low, uint32_t high, uint64_t step, uint64_t epoch,
-                                      uint64_t first_position) {
-    if (high - low == 1) return lane_gradient(low, step, epoch, first_position);
-    const uint32_t middle = (low + high) / 2;
-    auto left = sum_of(low, middle, step, epoch, first_position);
-    const auto right = sum_of(middle, high, step, epoch, first_position);
-    if (!left) return right;
-    if (!right) return left;
-    for (size_t p = 0; p < left->tensors.size(); ++p) {
-      Floats& sum = left->tensors[p];
-      for (size_t i = 0; i < sum.size(); ++i) sum[i] += right->tensors[p][i];
+  std::optional<PlainGradient> sum_of(uint32_t low, uint32_t high, uint64_t epoch,
+                                      uint64_t first_batch) {
+    if (high - low == 1) {
+      return job_.train.push == PushKind::kDelta ? lane_delta(low, epoch, first_batch)
+                                                 : lane_gradient(low, epoch, first_batch);
     }
-    left->loss_sum += right->loss_sum;
-    left->weight_sum += right->weight_sum;
-    left->rows += right->rows;
+    const uint32_t middle = (low + high) / 2;
+    auto left = sum_of(low, middle, epoch, first_batch);
+    const auto right = sum_of(middle, high, epoch, first_batch);
+    if (!left) return right;
+    if (right) add(*left, *right);
     return left;
   }
 
-  std::optional<PlainGradient> lane_gradient(uint32_t lane, uint64_t step, uint64_t epoch,
-                                             uint64_t first_position) {
+  static void add(PlainGradient& sum, const PlainGradient& other) {
+    for (size_t p = 0; p < sum.tensors.size(); ++p) {
+      for (size_t i = 0; i < sum.tensors[p].size(); ++i) sum.tensors[p][i] += other.tensors[p][i];
+    }
+    sum.loss_sum += other.loss_sum;
+    sum.weight_sum += other.weight_sum;
+    sum.rows += other.rows;
+  }
+
+  // The batches of a step, those that the epoch still has.
+  [[nodiscard]] uint64_t last_batch(uint64_t first_batch) const {
+    return std::min<uint64_t>(first_batch + job_.train.local_steps, batches_per_epoch_);
+  }
+
+  // One after the other: ((first + second) + ...).
+  std::optional<PlainGradient> lane_gradient(uint32_t lane, uint64_t epoch, uint64_t first_batch) {
+    std::optional<PlainGradient> sum;
+    for (uint64_t batch = first_batch; batch < last_batch(first_batch); ++batch) {
+      const auto gradient = batch_gradient(lane, epoch, batch);
+      if (!gradient) break;
+      if (sum) {
+        add(*sum, *gradient);
+      } else {
+        sum = gradient;
+      }
+    }
+    return sum;
+  }
+
+  // What the weights change by, times the weight of the samples, when every batch of the step is
+  // followed by an update whose state begins at zero.
+  std::optional<PlainGradient> lane_delta(uint32_t lane, uint64_t epoch, uint64_t first_batch) {
+    const std::vector<PlainTensor> before = model_.tensors;
+    std::vector<std::vector<Floats>> state = state_;
+    for (auto& tensors : state) {
+      for (Floats& tensor : tensors) std::ranges::fill(tensor, 0.0f);
+    }
+    const uint64_t step = result_.step_losses.size();
+    const double rate =
+        learning_rate(job_.train, step * job_.train.batch * job_.train.local_steps, job_steps_);
+    std::optional<PlainGradient> sum;
+    for (uint64_t batch = first_batch; batch < last_batch(first_batch); ++batch) {
+      const auto gradient = batch_gradient(lane, epoch, batch);
+      if (!gradient) break;
+      for (size_t p = 0; p < model_.tensors.size() && gradient->weight_sum > 0; ++p) {
+        update(p, job_.train.optimizer, *gradient, batch - first_batch + 1, rate, state[p]);
+      }
+      if (!sum) sum = PlainGradient{.tensors = gradient->tensors};
+      sum->loss_sum += gradient->loss_sum;
+      sum->weight_sum += gradient->weight_sum;
+      sum->rows += gradient->rows;
+    }
+    for (size_t p = 0; sum && p < before.size(); ++p) {
+      for (size_t i = 0; i < before[p].values.size(); ++i) {
+        const float change = model_.tensors[p].values[i] - before[p].values[i];
+        sum->tensors[p][i] = change * static_cast<float>(sum->weight_sum);
+      }
+    }
+    model_.tensors = before;
+    return sum;
+  }
+
+  std::optional<PlainGradient> batch_gradient(uint32_t lane, uint64_t epoch, uint64_t batch) {
     const bool pads = job_.data.tail == Tail::kPad;
+    const uint64_t first_position = batch * lane_batch_;
     if (first_position >= lane_rows(lane) && !pads) return std::nullopt;
     const uint64_t last = lane_rows(lane) - 1;
     Floats features, labels, weights;
@@ -101,7 +161,8 @@ class PlainLoop {
       append_row(labels_, job_.resolved.label_width, row, labels);
       weights.push_back(position > last ? 0 : 1);
     }
-    PlainGradient gradient = model_.gradient(features, labels, weights, step, lane);
+    PlainGradient gradient =
+        model_.gradient(features, labels, weights, epoch * batches_per_epoch_ + batch, lane);
     gradient.rows = static_cast<uint64_t>(gradient.weight_sum);
     return gradient;
   }
@@ -110,21 +171,32 @@ class PlainLoop {
     to.insert(to.end(), from.begin() + row * width, from.begin() + (row + 1) * width);
   }
 
+  // On the servers: a delta is added to the weights as it is.
   void update(size_t p, const PlainGradient& sum, uint64_t step) {
+    if (job_.train.push == PushKind::kDelta) {
+      const OptimizerConfig adds{.kind = OptimizerKind::kSgd, .learning_rate = -1};
+      std::vector<Floats> none;
+      return update(p, adds, sum, step + 1, -1, none);
+    }
+    update(p, job_.train.optimizer, sum, step + 1,
+           learning_rate(job_.train, result_.samples_applied, job_steps_), state_[p]);
+  }
+
+  void update(size_t p, const OptimizerConfig& optimizer, const PlainGradient& sum,
+              uint64_t updates, double rate, std::vector<Floats>& state) {
     const auto* bytes = reinterpret_cast<const std::byte*>(sum.tensors[p].data());
     const GradientNode node{.lane_low = 0, .lane_high = 1, .data = bytes};
-    const std::vector<std::span<float>> state(state_[p].begin(), state_[p].end());
+    const std::vector<std::span<float>> spans(state.begin(), state.end());
     PlainTensor& tensor = model_.tensors[p];
-    apply_update(job_.train.optimizer,
-                 {.gradients = {&node, 1},
-                  .lanes = 1,
-                  .weight_sum = sum.weight_sum,
-                  .updates = step + 1,
-                  .learning_rate = learning_rate(job_.train, result_.samples_applied, job_steps_),
-                  .decay = tensor.shape.size() == 2,  // weights, not biases
-                  .weights_in = tensor.values,
-                  .weights_out = tensor.values,
-                  .state = state});
+    apply_update(optimizer, {.gradients = {&node, 1},
+                             .lanes = 1,
+                             .weight_sum = sum.weight_sum,
+                             .updates = updates,
+                             .learning_rate = rate,
+                             .decay = tensor.shape.size() == 2,  // weights, not biases
+                             .weights_in = tensor.values,
+                             .weights_out = tensor.values,
+                             .state = spans});
   }
 
   const JobConfig& job_;
@@ -133,6 +205,7 @@ class PlainLoop {
   const OrderFunction& order_;
   PlainModel model_;
   uint64_t lane_batch_ = 0;
+  uint64_t batches_per_epoch_ = 0;
   uint64_t job_steps_ = 0;
   std::vector<std::vector<Floats>> state_;  // by tensor, by state tensor
   PlainResult result_;

@@ -26,8 +26,8 @@ struct PlainResult {
 
 // Trains job.model, of dense and dropout layers and any loss, on features[rows, input_width] and
 // labels[rows, label_width]. Reads seed, data.tail, model, train (epochs, batch, lanes > 0,
-// max_steps, optimizer, schedule), cluster.threads_per_worker and resolved (train_rows,
-// input_width, label_width). Fails the test when the back end does.
+// max_steps, local_steps, push, optimizer, schedule), cluster.threads_per_worker and resolved
+// (train_rows, input_width, label_width). Fails the test when the back end does.
 [[nodiscard]] PlainResult plain_sync_run(const JobConfig& job, const std::vector<float>& features,
                                          const std::vector<float>& labels,
                                          const OrderFunction& order);

@@ -28,9 +28,9 @@ struct Batch {
   std::span<const float> weights;     // [rows]: >= 0; starts at a multiple of 64 bytes
   std::span<const uint64_t> row_ids;  // [rows]: the row of the data set each one is
 
-  Clock clock = 0;                    // the step; an evaluation batch's number within its slice
+  Clock number = 0;                   // among the job's batches; of an evaluation, in its slice
   std::vector<LaneId> lanes;          // whose rows these are, one lane after another
-  std::vector<uint64_t> rows_hashes;  // step_hash() of each lane's rows; none in an evaluation
+  std::vector<uint64_t> rows_hashes;  // batch_hash() of each lane's rows; none in an evaluation
 
   // "data/train/00ab...blc, block 3, row 17" of row i; "row 17" when there is no data set behind
   // it.

@@ -54,14 +54,14 @@ struct BatchLoader::Core {
   Result<Batch> gather(const BatchRequest& request);
   [[nodiscard]] bool at_hand(const BatchRequest& request) const;
   [[nodiscard]] bool is_free(const BatchRequest& request) const;  // mutex held
-  [[nodiscard]] bool counts_blocks(Clock clock, uint32_t lane_rows) const;
+  [[nodiscard]] bool counts_blocks(Clock number, uint32_t lane_rows) const;
   void count_blocks(std::vector<uint64_t>& blocks);
-  Status read_share(LaneId lane, Clock clock, const RowRoom& room, std::vector<uint64_t>& blocks);
+  Status read_share(LaneId lane, Clock number, const RowRoom& room, std::vector<uint64_t>& blocks);
   [[nodiscard]] Buffer take_buffer(uint64_t bytes);
   void count(const Batch& batch);  // mutex held
 
   const std::unique_ptr<RowSource> rows;
-  const LaneSchedule schedule;
+  const LaneSchedule schedule;  // whose steps are batches
   const LoaderMemory memory;
   BufferPool pool;
 
@@ -79,7 +79,7 @@ struct BatchLoader::Core {
 BatchLoader::Core::Core(std::unique_ptr<RowSource> source, const LaneSchedule& lane_schedule,
                         const JobConfig& config, const LoaderMemory& planned)
     : rows(std::move(source)),
-      schedule(lane_schedule),
+      schedule(lane_schedule.of_batches()),
       memory(planned),
       pool(planned.batch_bytes, planned.batches),
       plan(lane_schedule, config.train.mode != Mode::kSync) {
@@ -192,10 +192,10 @@ void BatchLoader::Core::count(const Batch& batch) {
   if (!rows->plan().weighs()) return;
   const float* weight = batch.weights.data();
   for (LaneId lane : batch.lanes) {
-    const uint32_t samples = schedule.samples_of(lane, batch.clock);
+    const uint32_t samples = schedule.samples_of(lane, batch.number);
     counters.samples += samples;
     counters.left_out += static_cast<uint64_t>(std::count(weight, weight + samples, 0.0f));
-    weight += schedule.rows_at(lane, batch.clock);
+    weight += schedule.rows_at(lane, batch.number);
   }
 }
 
@@ -205,9 +205,9 @@ Buffer BatchLoader::Core::take_buffer(uint64_t bytes) {
 
 bool BatchLoader::Core::at_hand(const BatchRequest& request) const {
   return std::ranges::all_of(request.lanes, [&](LaneId lane) {
-    return rows->at_hand(schedule.epoch_of(request.clock), lane,
-                         schedule.first_position(request.clock),
-                         schedule.samples_of(lane, request.clock));
+    return rows->at_hand(schedule.epoch_of(request.batch), lane,
+                         schedule.first_position(request.batch),
+                         schedule.samples_of(lane, request.batch));
   });
 }
 
@@ -220,9 +220,9 @@ bool BatchLoader::Core::is_free(const BatchRequest& request) const {
 }
 
 // Short batches have few blocks because they are short.
-bool BatchLoader::Core::counts_blocks(Clock clock, uint32_t lane_rows) const {
+bool BatchLoader::Core::counts_blocks(Clock number, uint32_t lane_rows) const {
   return lane_rows == schedule.lane_batch() &&
-         (!rows->in_memory() || clock % kStepsABlockCount == 0);
+         (!rows->in_memory() || number % kStepsABlockCount == 0);
 }
 
 // Takes them.
@@ -260,17 +260,17 @@ void pad(const RowRoom& room, const BatchShape& shape, uint32_t from, size_t to)
 
 }  // namespace
 
-// A lane's rows of a step: its samples, then padding (LaneSchedule).
-Status BatchLoader::Core::read_share(LaneId lane, Clock clock, const RowRoom& room,
+// A lane's rows of a batch: its samples, then padding (LaneSchedule).
+Status BatchLoader::Core::read_share(LaneId lane, Clock number, const RowRoom& room,
                                      std::vector<uint64_t>& blocks) {
   const size_t all = room.ids.size();
   const BatchShape shape{static_cast<uint32_t>(all), rows->plan().width, rows->plan().label.width};
-  const uint64_t epoch = schedule.epoch_of(clock);
-  const uint32_t samples = schedule.samples_of(lane, clock);
+  const uint64_t epoch = schedule.epoch_of(number);
+  const uint32_t samples = schedule.samples_of(lane, number);
   if (samples > 0 || all == 0) {
     RowRoom share = part_of(room, shape, 0, samples);
-    if (counts_blocks(clock, samples)) share.blocks = &blocks;
-    BALLAST_RETURN_IF_ERROR(rows->read(epoch, lane, schedule.first_position(clock), share));
+    if (counts_blocks(number, samples)) share.blocks = &blocks;
+    BALLAST_RETURN_IF_ERROR(rows->read(epoch, lane, schedule.first_position(number), share));
     if (samples < all) pad(room, shape, samples - 1, all);
     return {};
   }
@@ -283,24 +283,24 @@ Status BatchLoader::Core::read_share(LaneId lane, Clock clock, const RowRoom& ro
 
 Result<Batch> BatchLoader::Core::gather(const BatchRequest& request) {
   uint32_t count = 0;
-  for (LaneId lane : request.lanes) count += schedule.rows_at(lane, request.clock);
+  for (LaneId lane : request.lanes) count += schedule.rows_at(lane, request.batch);
   const BatchShape shape{count, rows->plan().width, rows->plan().label.width};
   Batch batch;
   const auto arrays = shape.lay_out(take_buffer(shape.bytes()), batch);
   RowRoom room{{arrays.ids, count}, arrays.features, arrays.labels, arrays.weights};
   std::vector<uint64_t> blocks;
   for (LaneId lane : request.lanes) {
-    const uint32_t share = schedule.rows_at(lane, request.clock);
+    const uint32_t share = schedule.rows_at(lane, request.batch);
     BALLAST_RETURN_IF_ERROR(
-        read_share(lane, request.clock, part_of(room, shape, 0, share), blocks));
+        read_share(lane, request.batch, part_of(room, shape, 0, share), blocks));
     if (!blocks.empty()) count_blocks(blocks);
-    const uint32_t samples = schedule.samples_of(lane, request.clock);
+    const uint32_t samples = schedule.samples_of(lane, request.batch);
     // Padding is no sample: a share of nothing else leaves the order ledger as it is.
     batch.rows_hashes.push_back(
-        samples > 0 ? step_hash(lane, request.clock, room.ids.first(samples)) : 0);
+        samples > 0 ? batch_hash(lane, request.batch, room.ids.first(samples)) : 0);
     room = part_of(room, shape, share, count -= share);
   }
-  batch.clock = request.clock;
+  batch.number = request.batch;
   batch.lanes = request.lanes;
   batch.dataset = rows->dataset();
   return batch;
@@ -329,11 +329,11 @@ void BatchLoader::follow(std::span<const LaneId> lanes, Clock from) {
   core_->replan();
 }
 
-Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock clock) {
-  const BatchRequest request{{lanes.begin(), lanes.end()}, clock};
+Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock number) {
+  const BatchRequest request{{lanes.begin(), lanes.end()}, number};
   std::unique_lock lock(core_->mutex);
   const std::shared_ptr<Core::Slot> slot = core_->take_slot(request);
-  const std::vector<LaneId> gone = core_->plan.took(lanes, clock);
+  const std::vector<LaneId> gone = core_->plan.took(lanes, number);
   core_->replan();
   if (!gone.empty()) {
     lock.unlock();

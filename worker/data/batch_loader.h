@@ -50,8 +50,9 @@ using WrapRows = std::function<std::unique_ptr<RowSource>(std::unique_ptr<RowSou
 class BatchLoader {
  public:
   // Opens data.train, and reads and verifies it unless it is streamed. `config` is resolved,
-  // data.order not auto; `schedule` must have been made for its rows. Errors: everything
-  // measure_shapes refuses; the memory budget with its sum; of rows in memory those of take().
+  // data.order not auto; `schedule`, of the job's steps, must have been made for its rows. Errors:
+  // everything measure_shapes refuses; the memory budget with its sum; of rows in memory those of
+  // take().
   static Result<std::unique_ptr<BatchLoader>> open(const JobConfig& config,
                                                    const LaneSchedule& schedule,
                                                    const WrapRows& wrap = nullptr,
@@ -60,19 +61,19 @@ class BatchLoader {
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;
 
-  // A hint: these lanes are ours, and `from` is the next clock each of them does. Lanes already
-  // followed and not named keep their clocks. Lanes that went to another worker are noticed by
+  // A hint: these lanes are ours, and `from` is the next batch each of them does. Lanes already
+  // followed and not named keep their places. Lanes that went to another worker are noticed by
   // falling behind.
   void follow(std::span<const LaneId> lanes, Clock from);
 
-  // The rows of these lanes in this step, one lane after another in the order given. What is
-  // prepared: sync, each followed lane by itself; async and ssp, the followed lanes at the lowest
-  // clock together, ascending; anything else is gathered on the spot. Blocks until they are there.
-  // A lane that is absent from the step adds no rows. Also a hint that the lanes go on at clock
-  // + 1. Errors of streamed rows: kDataLoss: a damaged chunk; kInvalidInput: NaN, Inf or values
-  // that a transform does not take, with chunk, block, row and column; kNotFound, kUnavailable: the
-  // chunk cannot be read.
-  Result<Batch> take(std::span<const LaneId> lanes, Clock clock);
+  // The rows of these lanes in batch `number` (LaneSchedule::first_batch), one lane after another
+  // in the order given. What is prepared: sync, each followed lane by itself, all batches of a
+  // step; async and ssp, the followed lanes at the lowest batch together, ascending; anything else
+  // is gathered on the spot. Blocks until they are there. A lane that is absent from the batch adds
+  // no rows. Also a hint that the lanes go on at number + 1. Errors of streamed rows: kDataLoss: a
+  // damaged chunk; kInvalidInput: NaN, Inf or values that a transform does not take, with chunk,
+  // block, row and column; kNotFound, kUnavailable: the chunk cannot be read.
+  Result<Batch> take(std::span<const LaneId> lanes, Clock number);
 
   [[nodiscard]] uint32_t width() const;
   [[nodiscard]] uint32_t label_width() const;

@@ -65,7 +65,7 @@ Batch EvalLoader::take(LaneId lane, uint64_t index) {
   std::iota(arrays.ids, arrays.ids + count, first);
   constexpr uint64_t kNoEpoch = 0;  // nothing of an evaluation depends on it
   table_->read(kNoEpoch, {{arrays.ids, count}, arrays.features, arrays.labels, arrays.weights});
-  batch.clock = index;
+  batch.number = index;
   batch.lanes = {lane};
   batch.dataset = table_->dataset();
   return batch;

@@ -137,6 +137,17 @@ Result<std::vector<uint32_t>> OrderReplay::rows_by_class(uint64_t index) const {
                                  dataset_->block_name(block));
 }
 
+// The sum of what the step's batches enter.
+uint64_t OrderReplay::hash_of(LaneId lane, Clock clock, std::span<const uint64_t> taken) const {
+  uint64_t sum = 0;
+  for (Clock batch = schedule_.first_batch(clock); !taken.empty(); ++batch) {
+    const size_t count = std::min<size_t>(taken.size(), schedule_.lane_batch());
+    sum += batch_hash(lane, batch, taken.first(count));
+    taken = taken.subspan(count);
+  }
+  return sum;
+}
+
 Result<std::map<Clock, uint64_t>> OrderReplay::ledgers(LaneId lane, const std::set<Clock>& nexts) {
   std::map<Clock, uint64_t> sums;
   uint64_t sum = 0;
@@ -144,7 +155,7 @@ Result<std::map<Clock, uint64_t>> OrderReplay::ledgers(LaneId lane, const std::s
   for (const Clock next : nexts) {
     for (; done < std::min<Clock>(next, schedule_.steps()); ++done) {
       BALLAST_ASSIGN(const std::vector<uint64_t> taken, rows(lane, done));
-      if (!taken.empty()) sum += step_hash(lane, done, taken);
+      sum += hash_of(lane, done, taken);
     }
     sums[next] = sum;
   }

@@ -30,11 +30,12 @@ class OrderReplay {
   // Of the data set, in the order they are trained; empty: the lane is absent from the step.
   // Errors: those of reading the labels, where the job samples classes; none else.
   Result<std::vector<uint64_t>> rows(LaneId lane, Clock clock);
-  // For each of `nexts`: the sum of step_hash() over the lane's steps below it. kNever: over all.
+  // For each of `nexts`: the sum of batch_hash() over the lane's steps below it. kNever: over all.
   Result<std::map<Clock, uint64_t>> ledgers(LaneId lane, const std::set<Clock>& nexts);
 
  private:
   OrderReplay(const JobConfig& job, std::shared_ptr<const Dataset> dataset, BlockSampling sampling);
+  [[nodiscard]] uint64_t hash_of(LaneId lane, Clock clock, std::span<const uint64_t> taken) const;
   void enter_epoch(uint64_t epoch);
   Status take_places(std::span<uint64_t> places);
   Status enter_strip(LaneId lane, uint64_t strip);

@@ -1,6 +1,6 @@
-// PrefetchPlan: which batches a worker will ask for next. Sync: every lane by itself; async and
-// ssp: all its lanes that stand at the lowest clock together, in ascending order. Owner: whoever
-// guards it; pure but for its own state.
+// PrefetchPlan: which batches a worker will ask for next. Sync: every lane by itself, one after the
+// other with all batches of a step; async and ssp: all its lanes that stand at the lowest batch
+// together, in ascending order. Owner: whoever guards it; pure but for its own state.
 #pragma once
 
 #include <cstdint>
@@ -15,27 +15,31 @@ namespace ballast {
 
 struct BatchRequest {
   std::vector<LaneId> lanes;
-  Clock clock = 0;
+  Clock batch = 0;
   bool operator==(const BatchRequest&) const = default;
 };
 
 class PrefetchPlan {
  public:
+  // `schedule`: of the job's steps.
   PrefetchPlan(const LaneSchedule& schedule, bool lanes_together);
 
-  // The lanes' next clock is `from`.
+  // The lanes' next batch is `from`.
   void follow(std::span<const LaneId> lanes, Clock from);
-  // The lanes' step `clock` was asked for. A lane that stands two and more steps behind it went to
+  // This batch of the lanes was asked for. A lane that stands two and more steps behind it went to
   // another worker without a word: a worker does its lowest lanes first. The lanes that went.
-  std::vector<LaneId> took(std::span<const LaneId> lanes, Clock clock);
+  std::vector<LaneId> took(std::span<const LaneId> lanes, Clock batch);
 
   [[nodiscard]] bool follows(LaneId lane) const { return next_.contains(lane); }
   [[nodiscard]] size_t lane_count() const { return next_.size(); }
-  // The requests of the next `steps` steps, soonest first.
-  [[nodiscard]] std::vector<BatchRequest> upcoming(uint32_t steps) const;
+  // The requests of the next `rounds` batches of each lane, soonest first.
+  [[nodiscard]] std::vector<BatchRequest> upcoming(uint32_t rounds) const;
 
  private:
+  [[nodiscard]] std::vector<BatchRequest> upcoming_together(uint32_t rounds) const;
+
   LaneSchedule schedule_;
+  LaneSchedule batches_;
   bool lanes_together_;
   std::map<LaneId, Clock> next_;
 };

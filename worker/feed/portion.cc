@@ -21,7 +21,7 @@ uint32_t rows_of_portion(const LaneSchedule& schedule, uint64_t row_bytes) {
 }  // namespace
 
 PortionPlan::PortionPlan(const LaneSchedule& schedule, uint64_t row_bytes)
-    : schedule_(schedule),
+    : schedule_(schedule.of_batches()),
       row_bytes_(row_bytes),
       rows_(std::max(1u, rows_of_portion(schedule, row_bytes))),
       step_portions_((schedule.lane_batch() + rows_ - 1) / rows_) {}

@@ -46,7 +46,7 @@ class PortionPlan {
  private:
   [[nodiscard]] uint64_t portions_of_epoch(LaneId lane) const;
 
-  LaneSchedule schedule_;
+  LaneSchedule schedule_;  // whose steps are batches
   uint64_t row_bytes_;
   uint32_t rows_;
   uint32_t step_portions_;  // that one step's share of a lane may touch

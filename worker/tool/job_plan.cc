@@ -26,11 +26,13 @@ std::string describe_steps(const JobConfig& job) {
   if (job.data.resamples()) {
     rows += fmt::format(" ({} an epoch)", counted(job.resolved.samples(), "sample"));
   }
+  const std::string local_steps =
+      train.local_steps == 1 ? "" : fmt::format("{} batches of ", train.local_steps);
   return fmt::format("{}: {}, {}, {}\n{}: {}, {} of {}, {} over {}\n", job.name, rows,
                      counted(job.resolved.test_rows, "test row"),
                      counted(job.resolved.input_width, "feature"), name_of(train.mode),
                      counted(train.epochs, "epoch"), counted(schedule.steps(), "step"),
-                     counted(train.batch, "sample"), counted(train.lanes, "lane"),
+                     local_steps + counted(train.batch, "sample"), counted(train.lanes, "lane"),
                      counted(job.cluster.workers, "worker"));
 }
 

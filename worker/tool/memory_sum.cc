@@ -7,6 +7,7 @@
 
 #include "common/optimizer/fold.h"
 #include "common/optimizer/optimizer.h"
+#include "common/optimizer/push_rule.h"
 #include "common/placement/lane_schedule.h"
 #include "common/placement/parameters.h"
 #include "common/placement/units.h"
@@ -16,6 +17,7 @@
 #include "worker/evaluate_slice.h"
 #include "worker/feed/feeder.h"
 #include "worker/feed/portion.h"
+#include "worker/local_optimizer.h"
 
 namespace ballast {
 namespace {
@@ -23,8 +25,9 @@ namespace {
 constexpr uint64_t kMib = 1 << 20;
 // What a server with a few kilobytes of weights has resident.
 constexpr uint64_t kServerCodeBytes = 18 * kMib;
-// What a worker has resident beside the users named here; 5 of it are libcurl and what it brings.
-constexpr uint64_t kWorkerCodeBytes = 14 * kMib;
+// What a worker has resident beside the users named here: 5 of it are libcurl and what it brings,
+// 0.4 the back end for GPUs.
+constexpr uint64_t kWorkerCodeBytes = 16 * kMib;
 
 uint64_t parameter_bytes(const JobConfig& job) {
   uint64_t bytes = 0;
@@ -32,6 +35,20 @@ uint64_t parameter_bytes(const JobConfig& job) {
     bytes += parameter.element_count() * sizeof(float);
   }
   return bytes;
+}
+
+uint64_t server_states(const JobConfig& job) {
+  return state_count(train_on_servers(job.train).optimizer.kind);
+}
+
+// Beside the two that every step has: a batch's, where a step sums those of several.
+uint64_t gradient_sets(const JobConfig& job) {
+  return job.train.local_steps > 1 ? 3 : 2;
+}
+
+uint64_t local_bytes(const JobConfig& job) {
+  if (job.train.push == PushKind::kGradient) return 0;
+  return local_optimizer_bytes(job.train, parameter_bytes(job));
 }
 
 // Values of one row in all layers: what forward keeps for backward.
@@ -122,7 +139,7 @@ std::vector<uint64_t> server_parameter_bytes(const JobConfig& job) {
 MemorySum server_memory(const JobConfig& job) {
   const std::vector<uint64_t> servers = server_parameter_bytes(job);
   const uint64_t weights = *std::max_element(servers.begin(), servers.end());
-  const uint64_t states = state_count(job.train.optimizer.kind);
+  const uint64_t states = server_states(job);
   const bool sync = job.train.mode == Mode::kSync;
   const uint64_t versions = sync ? 2 : 1;
   const uint64_t nodes = nodes_waiting(job);
@@ -142,7 +159,8 @@ MemorySum worker_memory(const JobConfig& job) {
   const PortionMemory portions = worker_portions(job);
   const LoaderMemory loader = loader_memory(job, schedule, portions);
   return {{{"weights", weights},
-           {"gradients (2)", 2 * weights},
+           {fmt::format("gradients ({})", gradient_sets(job)), gradient_sets(job) * weights},
+           {"local optimizer", local_bytes(job)},
            {"arriving weights", weights},
            {"layers", 2 * step_rows(job, schedule) * row_values(job) * sizeof(float)},
            {"train rows", loader.train_rows * loader.train_row_bytes},
@@ -182,7 +200,7 @@ uint64_t job_memory_bytes(const JobConfig& job) {
 }
 
 uint64_t checkpoint_bytes(const JobConfig& job) {
-  return (1 + state_count(job.train.optimizer.kind)) * parameter_bytes(job);
+  return (1 + server_states(job)) * parameter_bytes(job);
 }
 
 std::string bytes_text(uint64_t bytes) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "common/base/random.h"
 
 namespace ballast {
@@ -31,6 +33,49 @@ TEST(LaneSchedule, EveryRowOfAnEpochIsDoneOnceForAnyShape) {
         samples += position;
       }
       EXPECT_EQ(samples, rows);
+    }
+  }
+}
+
+// Every batch is in one step, in order; a lane has in a step what it has in the step's batches; and
+// steps of many batches take the same rows as steps of one.
+TEST(LaneSchedule, StepsOfManyBatchesTakeTheRowsOfTheirBatches) {
+  Random random(13);
+  for (int round = 0; round < 300; ++round) {
+    const uint32_t lanes = static_cast<uint32_t>(random.between(1, 8));
+    const uint32_t batch = lanes * static_cast<uint32_t>(random.between(1, 9));
+    const uint64_t rows = static_cast<uint64_t>(random.between(batch, 500));
+    const uint32_t local_steps = static_cast<uint32_t>(random.between(1, 7));
+    const Tail tail = std::array{Tail::kShort, Tail::kPad, Tail::kDrop}.at(random.below(3));
+    const uint64_t max_steps = random.below(5);
+    const LaneSchedule schedule(rows, lanes, batch, 3, max_steps, tail, local_steps);
+    const LaneSchedule batches = schedule.of_batches();
+    const LaneSchedule plain(rows, lanes, batch, 3, 0, tail);
+
+    EXPECT_EQ(batches.steps_per_epoch(), plain.steps_per_epoch());
+    Clock next = 0;
+    for (Clock t = 0; t < schedule.steps(); ++t) {
+      ASSERT_EQ(schedule.first_batch(t), next);
+      ASSERT_GE(schedule.batches_at(t), 1u);
+      ASSERT_LE(schedule.batches_at(t), local_steps);
+      ASSERT_EQ(schedule.epoch_of(t), batches.epoch_of(next)) << "a step ends with its epoch";
+      ASSERT_EQ(schedule.first_position(t), batches.first_position(next));
+      for (uint32_t lane = 0; lane < lanes; ++lane) {
+        uint64_t taken = 0, samples = 0;
+        for (Clock b = next; b < next + schedule.batches_at(t); ++b) {
+          ASSERT_EQ(schedule.step_of(b), t);
+          ASSERT_EQ(batches.rows_at(LaneId(lane), b), plain.rows_at(LaneId(lane), b));
+          taken += batches.rows_at(LaneId(lane), b);
+          samples += batches.samples_of(LaneId(lane), b);
+        }
+        ASSERT_EQ(schedule.rows_at(LaneId(lane), t), taken);
+        ASSERT_EQ(schedule.samples_of(LaneId(lane), t), samples);
+      }
+      next += schedule.batches_at(t);
+    }
+    EXPECT_EQ(batches.steps(), next);
+    if (max_steps == 0) {
+      EXPECT_EQ(next, plain.steps());
     }
   }
 }

@@ -31,11 +31,14 @@ class ComputeLoopTest : public DataFixture {
     job_.model.layers.push_back({.kind = LayerKind::kDense, .units = 16});
     job_.model.layers.push_back({.kind = LayerKind::kDense, .units = 10});
     job_.train.lanes = 4;
-    schedule_.emplace(kRows, job_.train.lanes, /*batch=*/16, /*epochs=*/100);
+    schedule_.emplace(kRows, job_.train.lanes, /*batch=*/16, /*epochs=*/100, /*max_steps=*/0,
+                      Tail::kShort, job_.train.local_steps);
     backend_ = make_backend(Device::kCpu, {}).value();
     loader_ = BatchLoader::open(job_, *schedule_).value();
     evaluation_ = EvalLoader::open(job_, job_.data.test, 1, kEvaluationRows).value();
-    step_ = TrainStep::create(job_.model, kWidth, 1, kEvaluationRows, *backend_).value();
+    step_ = TrainStep::create(job_.model, kWidth, 1, kEvaluationRows, *backend_,
+                              job_.train.local_steps > 1)
+                .value();
     units_ = cut_units(step_->parameters(), job_.cluster.unit_bytes);
     loop_ = std::make_unique<ComputeLoop>(job_, WorkerId(0), *schedule_, units_, *step_, *loader_,
                                           evaluation_.get(), [this](SessionEvent event) {
@@ -114,7 +117,7 @@ TEST_F(ComputeLoopTest, NamesTheRowsOfEveryLaneOfAGroupWithEachOfItsLayers) {
 
   const auto named = [&](uint32_t lane) {
     const LaneId id(lane);
-    return step_hash(id, 5, loader_->take({&id, 1}, 5).value().row_ids);
+    return batch_hash(id, 5, loader_->take({&id, 1}, 5).value().row_ids);
   };
   ASSERT_EQ(count<session_event::GradientReady>(), 4u) << "two groups of two layers";
   for (const SessionEvent& event : reports_) {
@@ -122,6 +125,64 @@ TEST_F(ComputeLoopTest, NamesTheRowsOfEveryLaneOfAGroupWithEachOfItsLayers) {
     if (ready == nullptr) continue;
     EXPECT_EQ(ready->rows_hashes, ready->group == 0 ? std::vector<uint64_t>({named(0), named(1)})
                                                     : std::vector<uint64_t>({named(3)}));
+  }
+}
+
+TEST_F(ComputeLoopTest, HandsOverOneSumForTheBatchesOfAStep) {
+  JobConfig job;
+  job.train.local_steps = 3;
+  make(job);  // 4 batches an epoch: step 1 has the fourth, step 2 the first three of the next
+  on_report_ = [this] {
+    if (count<session_event::ComputeDone>() > 0) loop_->close();
+  };
+  loop_->push(session_effect::Compute{.job = 1, .clock = 2, .groups = {{{1, 2}, {LaneId(1)}}}});
+
+  loop_->run();
+
+  const LaneId lane(1);
+  uint64_t named = 0;
+  for (Clock number : {4u, 5u, 6u}) {
+    named += loader_->take({&lane, 1}, number).value().rows_hashes.front();
+  }
+  ASSERT_EQ(count<session_event::GradientReady>(), 2u) << "a layer each";
+  for (const SessionEvent& event : reports_) {
+    if (const auto* ready = std::get_if<session_event::GradientReady>(&event)) {
+      EXPECT_EQ(ready->rows_hashes, std::vector<uint64_t>{named});
+      EXPECT_EQ(ready->lane_weights, std::vector<double>{12.0}) << "3 batches of 4 rows";
+    } else if (const auto* done = std::get_if<session_event::ComputeDone>(&event)) {
+      EXPECT_EQ(done->weight_sum, 12.0);
+    }
+  }
+}
+
+TEST_F(ComputeLoopTest, PushesWhatLocalStepsChangedAndLeavesTheWeightsAsTheyWere) {
+  JobConfig job;
+  job.train.local_steps = 3;
+  job.train.push = PushKind::kDelta;
+  job.train.optimizer = {.kind = OptimizerKind::kSgd, .learning_rate = 0.5};
+  make(job);
+  for (uint32_t p = 0; p < step_->parameters().size(); ++p) {
+    std::ranges::fill(step_->weights(p), 0.25f);
+  }
+  on_report_ = [this] {
+    if (count<session_event::ComputeDone>() > 0) loop_->close();
+  };
+  loop_->push(session_effect::Compute{.job = 1, .clock = 0, .groups = {{{1, 2}, {LaneId(1)}}}});
+
+  loop_->run();
+
+  ASSERT_EQ(count<session_event::GradientReady>(), 2u);
+  bool changed = false;
+  for (const SessionEvent& event : reports_) {
+    const auto* ready = std::get_if<session_event::GradientReady>(&event);
+    if (ready == nullptr) continue;
+    for (const auto& part : ready->parts) {
+      for (float value : part.gradient.floats()) changed = changed || value != 0;
+    }
+  }
+  EXPECT_TRUE(changed);
+  for (uint32_t p = 0; p < step_->parameters().size(); ++p) {
+    for (float weight : step_->weights(p)) ASSERT_EQ(weight, 0.25f);
   }
 }
 

@@ -71,7 +71,7 @@ TEST_F(OrderReplayTest, AddsUpTheStepsOfALaneBelowEachClock) {
   uint64_t all = 0;
   for (Clock clock = 0; clock < schedule.steps(); ++clock) {
     if (!schedule.present(lane, clock)) continue;
-    all += step_hash(lane, clock, replay.rows(lane, clock).value());
+    all += batch_hash(lane, clock, replay.rows(lane, clock).value());
     if (clock < 10) first_ten = all;
   }
 
@@ -80,13 +80,39 @@ TEST_F(OrderReplayTest, AddsUpTheStepsOfALaneBelowEachClock) {
   EXPECT_EQ(ledgers, (std::map<Clock, uint64_t>{{0, 0}, {10, first_ten}, {kNever, all}}));
 }
 
+TEST_F(OrderReplayTest, StepsOfSeveralBatchesHaveTheirRowsAndTheSumOfTheirNames) {
+  JobConfig job = job_of(Order::kStrip);
+  OrderReplay single = OrderReplay::open(job, dataset_).value();  // 27 batches an epoch
+  job.train.local_steps = 4;                                      // 6 steps of 4, one of 3
+  OrderReplay replay = OrderReplay::open(job, dataset_).value();
+  const LaneSchedule& schedule = replay.schedule();
+  ASSERT_EQ(schedule.steps(), 14u);
+  const auto loader = BatchLoader::open(job, schedule).value();
+  for (const LaneId lane : {LaneId(0), LaneId(3)}) {  // lane 3 is absent from the last batches
+    uint64_t sum = 0;
+    for (Clock clock = 0; clock < schedule.steps(); ++clock) {
+      std::vector<uint64_t> rows;
+      for (uint64_t i = 0; i < schedule.batches_at(clock); ++i) {
+        const Clock number = schedule.first_batch(clock) + i;
+        const std::vector<uint64_t> batch = single.rows(lane, number).value();
+        rows.insert(rows.end(), batch.begin(), batch.end());
+        const Batch taken = loader->take({&lane, 1}, number).value();
+        ASSERT_TRUE(std::ranges::equal(taken.row_ids, batch));
+        sum += taken.rows_hashes.front();
+      }
+      ASSERT_EQ(replay.rows(lane, clock).value(), rows);
+    }
+    EXPECT_EQ(replay.ledgers(lane, {kNever}).value().at(kNever), sum);
+  }
+}
+
 TEST_F(OrderReplayTest, NamesAnotherOrderOfTheSameRowsAndAnotherStepDifferently) {
   const std::vector<uint64_t> rows = {1, 2, 3};
   const std::vector<uint64_t> turned = {1, 3, 2};
 
-  EXPECT_NE(step_hash(LaneId(0), 4, rows), step_hash(LaneId(0), 4, turned));
-  EXPECT_NE(step_hash(LaneId(0), 4, rows), step_hash(LaneId(0), 5, rows));
-  EXPECT_NE(step_hash(LaneId(0), 4, rows), step_hash(LaneId(1), 4, rows));
+  EXPECT_NE(batch_hash(LaneId(0), 4, rows), batch_hash(LaneId(0), 4, turned));
+  EXPECT_NE(batch_hash(LaneId(0), 4, rows), batch_hash(LaneId(0), 5, rows));
+  EXPECT_NE(batch_hash(LaneId(0), 4, rows), batch_hash(LaneId(1), 4, rows));
 }
 
 TEST_F(OrderReplayTest, BatchesNameTheRowsOfEachOfTheirLanes) {
@@ -98,8 +124,8 @@ TEST_F(OrderReplayTest, BatchesNameTheRowsOfEachOfTheirLanes) {
   const Batch batch = loader->take(lanes, 6).value();
 
   EXPECT_EQ(batch.rows_hashes,
-            (std::vector<uint64_t>{step_hash(lanes[0], 6, replay.rows(lanes[0], 6).value()),
-                                   step_hash(lanes[1], 6, replay.rows(lanes[1], 6).value())}));
+            (std::vector<uint64_t>{batch_hash(lanes[0], 6, replay.rows(lanes[0], 6).value()),
+                                   batch_hash(lanes[1], 6, replay.rows(lanes[1], 6).value())}));
 }
 
 TEST_F(OrderReplayTest, CopiesRowsOfManyBlocksInTheOrderGiven) {

@@ -39,6 +39,34 @@ TEST(PrefetchPlan, PassesOverStepsALaneIsAbsentFromAndEndsWithTheJob) {
                 {lanes({0, 1}), 0}, {lanes({0}), 1}, {lanes({0, 1}), 2}, {lanes({0}), 3}}));
 }
 
+TEST(PrefetchPlan, AsksForAllBatchesOfAStepOfOneLaneBeforeTheNextLane) {
+  // Lanes of 13 and 12 rows, 2 a batch: 7 and 6 batches, in steps of 3, 3 and 1.
+  const LaneSchedule schedule(25, 2, 4, 2, 0, Tail::kShort, /*local_steps=*/3);
+  PrefetchPlan plan(schedule, /*lanes_together=*/false);
+  plan.follow(lanes({0, 1}), 4);
+
+  EXPECT_EQ(plan.upcoming(3), (std::vector<BatchRequest>{{lanes({0}), 4},
+                                                         {lanes({0}), 5},
+                                                         {lanes({1}), 4},
+                                                         {lanes({1}), 5},
+                                                         {lanes({0}), 6},
+                                                         {lanes({0}), 7}}));
+  plan.took(lanes({0}), 4);
+  EXPECT_EQ(plan.upcoming(1), (std::vector<BatchRequest>{{lanes({0}), 5}, {lanes({1}), 4}}))
+      << "as many as there are lanes";
+}
+
+TEST(PrefetchPlan, KeepsALaneThatIsBehindByBatchesOfOneStep) {
+  PrefetchPlan plan(LaneSchedule(1000, 4, 8, 10, 0, Tail::kShort, /*local_steps=*/8), false);
+  plan.follow(lanes({0, 1}), 0);
+
+  for (Clock batch = 0; batch < 16; ++batch) plan.took(lanes({0}), batch);
+  EXPECT_EQ(plan.lane_count(), 2u);
+  plan.took(lanes({0}), 16);
+
+  EXPECT_EQ(plan.lane_count(), 1u) << "two steps behind";
+}
+
 TEST(PrefetchPlan, DropsALaneThatFallsBehindTheStepsTaken) {
   PrefetchPlan plan(LaneSchedule(1000, 4, 8, 10), /*lanes_together=*/true);
   plan.follow(lanes({0, 1}), 5);

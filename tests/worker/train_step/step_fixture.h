@@ -62,9 +62,10 @@ inline ReferenceCase random_case(const ModelConfig& model, uint32_t input_width,
 }
 
 inline std::unique_ptr<TrainStep> step_of(const ReferenceCase& c, Backend& backend,
-                                          uint32_t rows_max) {
-  auto step = TrainStep::create(c.model, c.input_width,
-                                static_cast<uint32_t>(c.labels.size() / c.rows), rows_max, backend);
+                                          uint32_t rows_max, bool sums_batches = false) {
+  auto step =
+      TrainStep::create(c.model, c.input_width, static_cast<uint32_t>(c.labels.size() / c.rows),
+                        rows_max, backend, sums_batches);
   EXPECT_TRUE(step.ok()) << step.status().to_string();
   for (uint32_t p = 0; p < c.parameters.size(); ++p) {
     const std::span<float> weights = (*step)->weights(p);
@@ -80,7 +81,7 @@ inline StepRows rows_of(const ReferenceCase& c) {
 }
 
 inline StepContext context_of(const ReferenceCase& c) {
-  return {.seed = c.seed, .clock = c.clock, .lane = LaneId(c.lane)};
+  return {.seed = c.seed, .batch = c.clock, .lane = LaneId(c.lane)};
 }
 
 }  // namespace ballast::testing

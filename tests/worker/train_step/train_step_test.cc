@@ -54,6 +54,71 @@ bool same_bits(const GradientSet& a, const GradientSet& b) {
   return true;
 }
 
+// A batch of 12 rows in three parts: the sums are those of the whole, as far as float sums go, and
+// the hook of gradients is called in the last part only.
+TEST(TrainStep, SumsTheGradientsOfSeveralBatches) {
+  ModelConfig model = small_model();
+  model.layers.erase(model.layers.begin() + 1);  // dropout has other masks in other rows
+  const ReferenceCase c = testing::random_case(model, 6, 4, 12, 21);
+  const auto backend = testing::cpu_backend();
+  const auto whole_step = testing::step_of(c, *backend, 12);
+  GradientSet whole = testing::gradients_for(*whole_step);
+  const StepRows rows = testing::rows_of(c);
+  const StepResult expected = whole_step->run(rows, testing::context_of(c), whole).value();
+  const auto step = testing::step_of(c, *backend, 12, /*sums_batches=*/true);
+  GradientSet sums = testing::gradients_for(*step);
+  for (Buffer& sum : sums.parameters) std::ranges::fill(sum.floats(), 1e30f);
+
+  StepResult found;
+  std::vector<uint32_t> final_layers;
+  for (uint32_t part = 0; part < 3; ++part) {
+    StepContext context = testing::context_of(c);
+    context.first = part == 0;
+    context.last = part == 2;
+    StepHooks hooks;
+    hooks.gradient_final = [&](uint32_t layer) {
+      EXPECT_EQ(part, 2u);
+      final_layers.push_back(layer);
+      return Status();
+    };
+    const StepRows four{rows.features.subspan(size_t{part} * 4 * 6, 4 * 6),
+                        rows.labels.subspan(part * 4, 4),
+                        rows.weights.empty() ? rows.weights : rows.weights.subspan(part * 4, 4), 4};
+    const StepResult result = step->run(four, context, sums, hooks).value();
+    found.loss_sum += result.loss_sum;
+    found.weight_sum += result.weight_sum;
+  }
+
+  EXPECT_EQ(final_layers, (std::vector<uint32_t>{2, 1, 0}));
+  EXPECT_NEAR(found.loss_sum, expected.loss_sum, 1e-5);
+  EXPECT_EQ(found.weight_sum, expected.weight_sum);
+  for (size_t p = 0; p < whole.parameters.size(); ++p) {
+    for (size_t i = 0; i < whole.parameters[p].floats().size(); ++i) {
+      // Twelve terms of size about 1 in another order.
+      ASSERT_NEAR(sums.parameters[p].floats()[i], whole.parameters[p].floats()[i], 2e-5);
+    }
+  }
+}
+
+TEST(TrainStep, FindsABadGradientOfAnEarlierBatchOfTheSum) {
+  Fixture f;
+  const auto step = testing::step_of(f.c, *f.backend, 16, /*sums_batches=*/true);
+  const std::vector<float> heavy(f.c.rows, std::numeric_limits<float>::max());
+  StepRows rows = testing::rows_of(f.c);
+  rows.weights = heavy;  // losses are finite, sums of derivatives are not
+  StepContext context = testing::context_of(f.c);
+  context.last = false;
+
+  ASSERT_TRUE(step->run(rows, context, f.gradients).ok());
+  context.first = false;
+  context.last = true;
+  const auto result = step->run(testing::rows_of(f.c), context, f.gradients);
+
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.status().code(), Code::kDiverged);
+  EXPECT_THAT(result.status().to_string(), HasSubstr("bad gradient: a value of"));
+}
+
 TEST(TrainStep, CallsHooksInOrderOfUse) {
   Fixture f;
   std::vector<std::string> calls;
@@ -167,9 +232,9 @@ TEST(TrainStep, DropsOtherValuesForAnotherSeedStepOrLane) {
   std::swap(first, f.gradients);
   const StepContext base = testing::context_of(f.c);
 
-  for (StepContext other : {StepContext{base.seed + 1, base.clock, base.lane},
-                            StepContext{base.seed, base.clock + 1, base.lane},
-                            StepContext{base.seed, base.clock, LaneId(base.lane.value() + 1)}}) {
+  for (StepContext other : {StepContext{base.seed + 1, base.batch, base.lane},
+                            StepContext{base.seed, base.batch + 1, base.lane},
+                            StepContext{base.seed, base.batch, LaneId(base.lane.value() + 1)}}) {
     ASSERT_TRUE(f.step->run(testing::rows_of(f.c), other, f.gradients).ok());
     EXPECT_FALSE(same_bits(first, f.gradients));
   }
