@@ -9,6 +9,7 @@
 
 #include <cmath>
 
+#include "common/config/choices.h"
 #include "tests/worker/train_step/step_fixture.h"
 
 namespace ballast {
@@ -21,8 +22,8 @@ double tolerance(const ReferenceCase& c, double expected) {
 }
 
 // The largest error of any gradient element, in units of the tolerance; the loss is checked too.
-double worst_error(ReferenceCase c) {
-  const auto backend = testing::cpu_backend();
+double worst_error(ReferenceCase c, Device device = Device::kCpu) {
+  const auto backend = make_backend(device, {}).value();
   const auto step = testing::step_of(c, *backend, c.rows + 3);
   GradientSet gradients = testing::gradients_for(*step);
 
@@ -113,7 +114,7 @@ TEST(LayerGradient, OfDropoutFollowsFiniteDifferences) {
   EXPECT_LT(worst_error(testing::random_case(model, 11, 3, 8, 6)), 1.0);
 }
 
-TEST(LayerGradient, OfAModelWithEverythingFollowsFiniteDifferences) {
+ModelConfig model_with_everything() {
   ModelConfig model;
   model.loss = LossKind::kSigmoidCrossEntropy;
   model.layers = {dense(12, Activation::kSigmoid),
@@ -123,8 +124,53 @@ TEST(LayerGradient, OfAModelWithEverythingFollowsFiniteDifferences) {
                   {.kind = LayerKind::kDropout, .rate = 0.3},
                   {.kind = LayerKind::kLayerNorm},
                   dense(3)};
-  EXPECT_LT(worst_error(testing::random_case(model, 5, 3, 10, 8)), 1.0);
+  return model;
 }
+
+TEST(LayerGradient, OfAModelWithEverythingFollowsFiniteDifferences) {
+  EXPECT_LT(worst_error(testing::random_case(model_with_everything(), 5, 3, 10, 8)), 1.0);
+}
+
+// The same on every other device, which is skipped where it is not.
+class DeviceGradient : public ::testing::TestWithParam<Device> {
+ protected:
+  void SetUp() override {
+    const Status there = check_device(GetParam());
+    if (!there.ok()) GTEST_SKIP() << there.to_string();
+  }
+};
+
+TEST_P(DeviceGradient, OfEveryActivationFollowsFiniteDifferences) {
+  for (Activation activation : {Activation::kNone, Activation::kRelu, Activation::kGelu,
+                                Activation::kTanh, Activation::kSigmoid}) {
+    ModelConfig model;
+    model.layers = {dense(19, activation), dense(6, activation), dense(5)};
+    EXPECT_LT(worst_error(testing::random_case(model, 9, 5, 33, 44), GetParam()), 1.0)
+        << name_of(activation);
+  }
+}
+
+TEST_P(DeviceGradient, OfEveryWeightedLossFollowsFiniteDifferences) {
+  for (LossKind loss : {LossKind::kSoftmaxCrossEntropy, LossKind::kSigmoidCrossEntropy,
+                        LossKind::kMeanSquaredError}) {
+    ModelConfig model;
+    model.loss = loss;
+    model.layers = {dense(8, Activation::kTanh), {.kind = LayerKind::kLayerNorm}, dense(3)};
+    ReferenceCase c = testing::random_case(model, 4, 3, 6, 9);
+    c.weights = {0.25f, 3, 0, 1, 7.5f, 0};
+    EXPECT_LT(worst_error(c, GetParam()), 1.0) << name_of(loss);
+  }
+}
+
+TEST_P(DeviceGradient, OfAModelWithEverythingFollowsFiniteDifferences) {
+  const ReferenceCase c = testing::random_case(model_with_everything(), 5, 3, 10, 8);
+  EXPECT_LT(worst_error(c, GetParam()), 1.0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceGradient, ::testing::Values(Device::kCuda),
+                         [](const auto& device) {
+                           return device.param == Device::kCuda ? "Cuda" : "Cpu";
+                         });
 
 TEST(LayerGradient, ToleranceWouldSeeAnError) {
   ModelConfig model;
