@@ -1,0 +1,299 @@
+// Question: what does a device do of what it can? The products of a dense layer in operations a
+// second, every other kernel in bytes a second, and whole steps in samples a second: forward, loss
+// and backward, the gradients left where they are (the sums of local steps) and brought to the
+// host. What a kernel is held against is the fastest copy of the same run (`add`, three bytes moved
+// for each added). Results are compared with the CPU's first: of a product in double precision for
+// some elements, of a step with a CPU back end on some rows. bench/gpu/run holds the steps against
+// PyTorch's.
+//
+//   device_bench [--device cpu|cuda] [--precision fp32|tf32|bf16] [--smoke]
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/micro/alternate.h"
+#include "common/base/check.h"
+#include "common/base/random.h"
+#include "common/compute/backend.h"
+#include "common/config/choices.h"
+#include "worker/train_step.h"
+
+namespace ballast::bench {
+namespace {
+
+using Floats = std::vector<float>;
+
+struct Mlp {
+  std::string name;
+  std::vector<uint32_t> widths;
+  uint32_t batch;
+};
+
+struct Sizes {
+  int rounds = 5;
+  double seconds = 0.05;  // of one measurement, about
+  uint32_t rows = 4096;
+  uint32_t width = 8192;
+  std::vector<Mlp> mlps = {{"large", {4096, 8192, 8192, 8192, 1000}, 4096},
+                           {"small", {784, 512, 256, 10}, 256}};
+};
+
+// How far a value may be off where factors are rounded by `rounding` and sums of `terms` products
+// of size about 1 are float32.
+double tolerance(Precision precision, double terms) {
+  const double rounding = precision == Precision::kBf16   ? 0x1p-9
+                          : precision == Precision::kTf32 ? 0x1p-11
+                                                          : 0;
+  return 1e-6 * (std::sqrt(terms) + 8) * 8 + 16 * rounding * std::sqrt(terms);
+}
+
+class DeviceBench {
+ public:
+  DeviceBench(Device device, Precision precision, const Sizes& sizes)
+      : device_(device), precision_(precision), sizes_(sizes), backend_(open(device, precision)) {
+    stream_ = backend_->create_stream();
+    fmt::print("{}\n", backend_->description());
+  }
+
+  void products() {
+    const uint32_t n = sizes_.rows, k = sizes_.width, m = sizes_.width;
+    const Floats host_x = random_floats(size_t{n} * k, 1), host_w = random_floats(size_t{k} * m, 2);
+    const Matrix x = put(host_x, n, k), w = put(host_w, k, m), y = room(n, m), dw = room(k, m),
+                 dx = room(n, k), bias = put(Floats(m, 0.5f), 1, m);
+    backend_->dense_forward(stream_, x, w, bias, Activation::kNone, Matrix(), y);
+    verify_product(host_x, host_w, y, k);
+    const double operations = 2.0 * n * k * m;
+    const std::string shape = fmt::format("{} x {} x {}", n, k, m);
+    rate("forward, " + shape, operations, "TFLOP/s", 1e-12,
+         [&] { backend_->dense_forward(stream_, x, w, bias, Activation::kRelu, Matrix(), y); });
+    rate("weight gradient, " + shape, operations, "TFLOP/s", 1e-12,
+         [&] { backend_->dense_gradient(stream_, x, y, dw, bias); });
+    rate("input gradient, " + shape, operations, "TFLOP/s", 1e-12,
+         [&] { backend_->dense_input_gradient(stream_, y, w, dx); });
+  }
+
+  void kernels() {
+    const uint32_t n = sizes_.rows, d = sizes_.width;
+    const size_t count = size_t{n} * d;
+    const double bytes = static_cast<double>(count) * sizeof(float);
+    const Floats host = random_floats(count, 3);
+    const Matrix x = put(host, n, d), y = put(host, n, d), z = room(n, d);
+    const Matrix gain = put(Floats(d, 1.0f), 1, d), bias = put(Floats(d, 0.0f), 1, d);
+    const Matrix mean = room(1, n), inverse_std = room(1, n), dgain = room(1, d),
+                 dbias = room(1, d), found = room(1, 1);
+    const DropoutKey key{1, 2, 3, 4};
+    const auto moves = [&](const char* name, double times, const std::function<void()>& work) {
+      rate(name, times * bytes, "GB/s", 1e-9, work);
+    };
+    moves("add", 3, [&] { backend_->add(stream_, x, z); });
+    moves("derivative of relu", 3,
+          [&] { backend_->activation_backward(stream_, Activation::kRelu, Matrix(), x, y, z); });
+    moves("derivative of gelu", 3,
+          [&] { backend_->activation_backward(stream_, Activation::kGelu, x, Matrix(), y, z); });
+    moves("dropout", 2, [&] { backend_->dropout(stream_, x, 0.1, key, z); });
+    moves("layer norm, forward", 2, [&] {
+      backend_->layer_norm_forward(stream_, x, gain, bias, 1e-5, mean, inverse_std, z);
+    });
+    moves("layer norm, input gradient", 3, [&] {
+      backend_->layer_norm_backward(stream_, x, gain, mean, inverse_std, y, Matrix(), Matrix(), z);
+    });
+    moves("layer norm, parameter gradient", 2, [&] {
+      backend_->layer_norm_backward(stream_, x, gain, mean, inverse_std, y, dgain, dbias, Matrix());
+    });
+    const Matrix labels = put(Floats(n, 1.0f), n, 1), row_loss = room(1, n), correct = room(1, n);
+    moves("softmax cross-entropy", 2, [&] {
+      backend_->loss(stream_, LossKind::kSoftmaxCrossEntropy, x, labels, Matrix(), row_loss,
+                     correct, z);
+    });
+    moves("check for NaN", 1, [&] { backend_->find_non_finite(stream_, x, found); });
+    Buffer memory = backend_->allocate_host(count * sizeof(float));
+    moves("upload", 1, [&] { backend_->upload(stream_, memory.floats(), z); });
+    moves("download", 1, [&] { backend_->download(stream_, z, memory.floats()); });
+  }
+
+  void steps() {
+    for (const Mlp& mlp : sizes_.mlps) steps(mlp);
+  }
+
+ private:
+  static std::unique_ptr<Backend> open(Device device, Precision precision) {
+    auto backend = make_backend(device, {.precision = precision});
+    BALLAST_CHECK_MSG(backend.ok(), backend.status().to_string());
+    return std::move(backend).value();
+  }
+
+  static Floats random_floats(size_t count, uint64_t seed) {
+    Floats values(count);
+    for (size_t i = 0; i < count; ++i) {
+      values[i] = 2 * unit_float(hash_numbers({seed, i})) - 1;
+    }
+    return values;
+  }
+
+  Matrix room(uint32_t rows, uint32_t columns) {
+    auto memory = backend_->allocate(size_t{rows} * columns);
+    BALLAST_CHECK_MSG(memory.ok(), memory.status().to_string());
+    memory_.push_back(std::move(memory).value());
+    return memory_.back().matrix(rows, columns);
+  }
+
+  Matrix put(const Floats& values, uint32_t rows, uint32_t columns) {
+    const Matrix matrix = room(rows, columns);
+    backend_->upload(stream_, values, matrix);
+    settle();
+    return matrix;
+  }
+
+  void settle() {
+    const Status status = backend_->synchronize(stream_);
+    BALLAST_CHECK_MSG(status.ok(), status.to_string());
+  }
+
+  // Elements spread over y = x w + 0.5 against sums in double precision.
+  void verify_product(const Floats& x, const Floats& w, Matrix y, uint32_t k) {
+    Floats found(y.size());
+    backend_->download(stream_, y, found);
+    settle();
+    for (uint64_t i = 0; i < 64; ++i) {
+      const size_t at = hash_numbers({7, i}) % found.size();
+      const size_t row = at / y.columns, column = at % y.columns;
+      double expected = 0.5;
+      for (uint32_t j = 0; j < k; ++j) {
+        expected += double{x[row * k + j]} * w[size_t{j} * y.columns + column];
+      }
+      BALLAST_CHECK_MSG(std::abs(found[at] - expected) <= tolerance(precision_, k),
+                        fmt::format("element {}: {} expected, {} found", at, expected, found[at]));
+    }
+  }
+
+  // Times `work`, repeated so often that starting it does not count.
+  double rate(const std::string& name, double amount, const char* unit, double scale,
+              const std::function<void()>& work) {
+    const auto repeat = [&](int times) {
+      for (int i = 0; i < times; ++i) work();
+      settle();
+    };
+    repeat(1);
+    const Time start = monotonic_now();
+    repeat(1);
+    const double once = std::max(1e-7, to_seconds(monotonic_now() - start));
+    const int times = std::max(1, static_cast<int>(sizes_.seconds / once));
+    const Timing timing = alternate({{name, [&] { repeat(times); }}}, sizes_.rounds).front();
+    const double value = amount * times / timing.median_seconds * scale;
+    fmt::print("{:<52} {:>14.3f} {:<12} MAD {:.1f} %\n", name, value, unit,
+               timing.mad_seconds / timing.median_seconds * 100);
+    return value;
+  }
+
+  static ModelConfig model_of(const Mlp& mlp) {
+    ModelConfig model;
+    for (size_t l = 1; l < mlp.widths.size(); ++l) {
+      const bool last = l + 1 == mlp.widths.size();
+      model.layers.push_back({.kind = LayerKind::kDense,
+                              .units = mlp.widths[l],
+                              .activation = last ? Activation::kNone : Activation::kRelu});
+    }
+    return model;
+  }
+
+  static std::unique_ptr<TrainStep> step_of(const Mlp& mlp, Backend& backend) {
+    auto step = TrainStep::create(model_of(mlp), mlp.widths.front(), 1, mlp.batch, backend,
+                                  /*sums_batches=*/true);
+    BALLAST_CHECK_MSG(step.ok(), step.status().to_string());
+    for (uint32_t p = 0; p < (*step)->parameters().size(); ++p) {
+      fill_initial((*step)->parameters()[p], p, 1, 0, (*step)->weights(p));
+    }
+    return std::move(step).value();
+  }
+
+  void steps(const Mlp& mlp) {
+    const std::unique_ptr<TrainStep> step = step_of(mlp, *backend_);
+    const size_t features = size_t{mlp.batch} * mlp.widths.front();
+    Buffer x = step->allocate_host(features * sizeof(float));
+    Buffer labels = step->allocate_host(mlp.batch * sizeof(float));
+    for (size_t i = 0; i < features; ++i) x.floats()[i] = unit_float(hash_numbers({5, i}));
+    for (uint32_t i = 0; i < mlp.batch; ++i) {
+      labels.floats()[i] = static_cast<float>(hash_numbers({6, i}) % mlp.widths.back());
+    }
+    GradientSet gradients;
+    for (const ParameterSpec& parameter : step->parameters()) {
+      gradients.parameters.push_back(
+          step->allocate_host(parameter.element_count() * sizeof(float)));
+    }
+    const auto rows = [&](uint32_t count) {
+      return StepRows{x.floats().first(size_t{count} * mlp.widths.front()),
+                      labels.floats().first(count),
+                      {},
+                      count};
+    };
+    verify_loss(mlp, *step, rows(std::min(mlp.batch, 32u)));
+    const auto run = [&](bool last) {
+      StepContext context;
+      context.first = true;
+      context.last = last;
+      const auto result = step->run(rows(mlp.batch), context, gradients);
+      BALLAST_CHECK_MSG(result.ok(), result.status().to_string());
+    };
+    const std::string what = fmt::format("step of {} MLP", mlp.name);
+    rate(what + ", gradients stay", mlp.batch, "samples/s", 1, [&] { run(false); });
+    rate(what + ", gradients to the host", mlp.batch, "samples/s", 1, [&] { run(true); });
+  }
+
+  void verify_loss(const Mlp& mlp, TrainStep& step, const StepRows& rows) {
+    const auto cpu = open(Device::kCpu, Precision::kFp32);
+    const auto reference = step_of(mlp, *cpu);
+    const double expected = reference->evaluate(rows).value().loss_sum / rows.rows;
+    const double found = step.evaluate(rows).value().loss_sum / rows.rows;
+    BALLAST_CHECK_MSG(std::abs(found - expected) <= tolerance(precision_, 64) * (1 + expected),
+                      fmt::format("loss {} expected, {} found", expected, found));
+    fmt::print("{} MLP: loss {:.6f}, on the CPU {:.6f}\n", mlp.name, found, expected);
+  }
+
+  const Device device_;
+  const Precision precision_;
+  const Sizes sizes_;
+  std::unique_ptr<Backend> backend_;
+  StreamId stream_;
+  std::vector<DeviceBuffer> memory_;
+};
+
+}  // namespace
+}  // namespace ballast::bench
+
+int main(int argc, char** argv) {
+  using namespace ballast;
+  CLI::App app{"what a device does of what it can"};
+  std::string device = "cpu", precision = "fp32";
+  bool smoke = false;
+  app.add_option("--device", device)->check(CLI::IsMember({"cpu", "cuda"}));
+  app.add_option("--precision", precision)->check(CLI::IsMember({"fp32", "tf32", "bf16"}));
+  app.add_flag("--smoke", smoke);
+  CLI11_PARSE(app, argc, argv);
+  bench::Sizes sizes;
+  if (smoke) {
+    sizes = {.rounds = 1,
+             .seconds = 1e-4,
+             .rows = 16,
+             .width = 32,
+             .mlps = {{"tiny", {20, 16, 8, 4}, 16}}};
+  }
+  const Device chosen = device == "cuda" ? Device::kCuda : Device::kCpu;
+  if (const Status there = check_device(chosen); !there.ok()) {
+    std::fprintf(stderr, "device_bench: %s\n", there.to_string().c_str());
+    return 2;
+  }
+  const Precision rounded = precision == "bf16"   ? Precision::kBf16
+                            : precision == "tf32" ? Precision::kTf32
+                                                  : Precision::kFp32;
+  bench::DeviceBench bench(chosen, rounded, sizes);
+  bench.products();
+  bench.kernels();
+  bench.steps();
+  return 0;
+}
