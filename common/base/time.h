@@ -24,7 +24,7 @@ using Time = std::chrono::time_point<MonotonicTag>;
 
 inline constexpr Time kEndOfTime = Time::max();
 
-// The machine's monotonic clock. Only mains, transports and benches call it.
+// The machine's monotonic clock. Deciders never read it.
 [[nodiscard]] Time monotonic_now();
 
 [[nodiscard]] inline double to_seconds(Duration duration) {

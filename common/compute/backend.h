@@ -25,6 +25,7 @@
 #include "common/base/buffer.h"
 #include "common/base/ids.h"
 #include "common/base/status.h"
+#include "common/base/time.h"
 #include "common/config/job_config.h"
 
 namespace ballast {
@@ -123,6 +124,16 @@ class Backend {
   // Blocks the caller. kUnavailable: the device failed; its message.
   [[nodiscard]] virtual Status synchronize(EventId event) = 0;
   [[nodiscard]] virtual Status synchronize(StreamId stream) = 0;
+  // An event that also keeps when it happened, which costs the device more than the others.
+  [[nodiscard]] virtual EventId create_timed_event() = 0;
+  // By the device's clock, from the last record of one timed event to the last of another, which
+  // was recorded after it. Both have happened. Zero once the device has failed.
+  [[nodiscard]] virtual Duration between(EventId from, EventId to) = 0;
+
+  // --- the device's own profiler; nothing where it has none ---
+  // Ranges nest. `name` is a literal; `number` is shown beside it: a layer, a step.
+  virtual void begin_range(const char* name, uint64_t number) = 0;
+  virtual void end_range() = 0;
 
   // --- dense layer ---
   // y[n, out] = act(z), z[n, out] = x[n, in] w[in, out] + bias[1, out] on every row. `bias` may be

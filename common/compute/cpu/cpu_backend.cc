@@ -52,24 +52,40 @@ StreamId CpuBackend::create_stream() {
 }
 
 EventId CpuBackend::create_event() {
-  return EventId(events_++);
+  events_.emplace_back();
+  return EventId(static_cast<uint32_t>(events_.size() - 1));
+}
+
+EventId CpuBackend::create_timed_event() {
+  const EventId event = create_event();
+  events_[event.value()].timed = true;
+  return event;
 }
 
 void CpuBackend::record(EventId event, StreamId stream) {
-  BALLAST_CHECK(event.value() < events_ && stream.value() < streams_);
+  BALLAST_CHECK(event.value() < events_.size() && stream.value() < streams_);
+  if (events_[event.value()].timed) events_[event.value()].recorded = monotonic_now();
+}
+
+Duration CpuBackend::between(EventId from, EventId to) {
+  BALLAST_CHECK(from.value() < events_.size() && to.value() < events_.size());
+  const Event& first = events_[from.value()];
+  const Event& last = events_[to.value()];
+  BALLAST_CHECK(first.timed && first.recorded != Time{} && last.timed && last.recorded != Time{});
+  return last.recorded - first.recorded;
 }
 
 void CpuBackend::wait(StreamId stream, EventId event) {
-  BALLAST_CHECK(event.value() < events_ && stream.value() < streams_);
+  BALLAST_CHECK(event.value() < events_.size() && stream.value() < streams_);
 }
 
 bool CpuBackend::happened(EventId event) {
-  BALLAST_CHECK(event.value() < events_);
+  BALLAST_CHECK(event.value() < events_.size());
   return true;
 }
 
 Status CpuBackend::synchronize(EventId event) {
-  BALLAST_CHECK(event.value() < events_);
+  BALLAST_CHECK(event.value() < events_.size());
   return Status();
 }
 

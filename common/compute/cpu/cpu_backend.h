@@ -1,6 +1,6 @@
 // CpuBackend: the readable reference of door 3. Device memory is host memory, every operation is
-// done when the call returns, so streams and events are numbers only. Matrix products are in
-// gemm.h, the rest are plain loops (kernels.h).
+// done when the call returns, so streams and events are numbers only, and a timed event happens as
+// it is recorded. Matrix products are in gemm.h, the rest are plain loops (kernels.h).
 //
 // Owner thread: the computing thread; with options.threads > 1 it shares a product with helpers,
 // which sleep in between. No bit depends on `threads` or on the rows beside a row.
@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/compute/backend.h"
 #include "common/compute/cpu/gemm.h"
@@ -34,6 +35,10 @@ class CpuBackend final : public Backend {
   [[nodiscard]] bool happened(EventId event) override;
   [[nodiscard]] Status synchronize(EventId event) override;
   [[nodiscard]] Status synchronize(StreamId stream) override;
+  [[nodiscard]] EventId create_timed_event() override;
+  [[nodiscard]] Duration between(EventId from, EventId to) override;
+  void begin_range(const char* /*name*/, uint64_t /*number*/) override {}
+  void end_range() override {}
 
   void dense_forward(StreamId stream, ConstMatrix x, ConstMatrix w, ConstMatrix bias,
                      Activation activation, Matrix z, Matrix y) override;
@@ -59,7 +64,11 @@ class CpuBackend final : public Backend {
   const std::string instruction_set_;
   Gemm gemm_;
   uint32_t streams_ = 0;
-  uint32_t events_ = 0;
+  struct Event {
+    bool timed = false;
+    Time recorded{};  // the last time; of timed ones only
+  };
+  std::vector<Event> events_;
 };
 
 }  // namespace ballast::cpu

@@ -1,6 +1,7 @@
 #include "common/compute/cuda/cuda_backend.h"
 
 #include <fmt/format.h>
+#include <nvtx3/nvToolsExt.h>
 
 #include <algorithm>
 
@@ -145,11 +146,18 @@ StreamId CudaBackend::create_stream() {
 }
 
 EventId CudaBackend::create_event() {
+  return add_event(cudaEventDisableTiming);
+}
+
+EventId CudaBackend::create_timed_event() {
+  return add_event(cudaEventDefault);
+}
+
+EventId CudaBackend::add_event(unsigned flags) {
   cudaSetDevice(device_);
   cudaEvent_t event = nullptr;
   // Who waits for one sleeps: its core has other threads.
-  failure_.note(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync),
-                "create an event");
+  failure_.note(cudaEventCreateWithFlags(&event, flags | cudaEventBlockingSync), "create an event");
   events_.push_back(event);
   return EventId(static_cast<uint32_t>(events_.size() - 1));
 }
@@ -183,6 +191,28 @@ Status CudaBackend::synchronize(EventId event) {
 
 Status CudaBackend::synchronize(StreamId stream) {
   return ended(cudaStreamSynchronize(on(stream)));
+}
+
+Duration CudaBackend::between(EventId from, EventId to) {
+  float milliseconds = 0;  // steps of about half a microsecond
+  failure_.note(cudaEventElapsedTime(&milliseconds, at(from), at(to)), "time an event");
+  return failure_.status().ok() ? from_seconds(milliseconds * 1e-3) : Duration{};
+}
+
+// A few nanoseconds each while no profiler is attached: NVTX looks for one at its first call.
+void CudaBackend::begin_range(const char* name, uint64_t number) {
+  nvtxEventAttributes_t range{};
+  range.version = NVTX_VERSION;
+  range.size = NVTX_EVENT_ATTRIB_STRUCT_SIZE;
+  range.messageType = NVTX_MESSAGE_TYPE_ASCII;
+  range.message.ascii = name;
+  range.payloadType = NVTX_PAYLOAD_TYPE_UNSIGNED_INT64;
+  range.payload.ullValue = number;
+  nvtxRangePushEx(&range);
+}
+
+void CudaBackend::end_range() {
+  nvtxRangePop();
 }
 
 // After kernels were put on a stream.

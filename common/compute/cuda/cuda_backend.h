@@ -39,6 +39,10 @@ class CudaBackend final : public Backend {
   [[nodiscard]] bool happened(EventId event) override;
   [[nodiscard]] Status synchronize(EventId event) override;
   [[nodiscard]] Status synchronize(StreamId stream) override;
+  [[nodiscard]] EventId create_timed_event() override;
+  [[nodiscard]] Duration between(EventId from, EventId to) override;
+  void begin_range(const char* name, uint64_t number) override;
+  void end_range() override;
 
   void dense_forward(StreamId stream, ConstMatrix x, ConstMatrix w, ConstMatrix bias,
                      Activation activation, Matrix z, Matrix y) override;
@@ -65,6 +69,7 @@ class CudaBackend final : public Backend {
       : device_(device), name_(std::move(name)), memory_(memory) {}
   [[nodiscard]] cudaStream_t on(StreamId stream);
   [[nodiscard]] cudaEvent_t at(EventId event) const;
+  [[nodiscard]] EventId add_event(unsigned flags);
   void launched(const char* what);
   void clear(cudaStream_t stream, Matrix matrix);
   void multiply(cudaStream_t stream, const Product& product);

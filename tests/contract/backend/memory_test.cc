@@ -70,6 +70,64 @@ TEST_P(BackendMemory, AStreamWaitsForTheEventOfAnother) {
   EXPECT_TRUE(backend_->synchronize(uploaded).ok());
 }
 
+TEST_P(BackendMemory, TimedEventsTellWhenTheDeviceDidTheWork) {
+  const EventId before = backend_->create_timed_event();
+  const EventId between = backend_->create_timed_event();
+  const EventId after = backend_->create_timed_event();
+  EXPECT_TRUE(backend_->happened(before));  // never recorded
+  const Floats values = random_floats(256 * 256);
+  const Matrix a = put(values, 256, 256), b = put(values, 256, 256), c = room(256, 256);
+
+  const Time started = monotonic_now();
+  backend_->record(before, stream_);
+  backend_->dense_forward(stream_, a, b, {}, Activation::kNone, {}, c);
+  backend_->record(between, stream_);
+  backend_->dense_forward(stream_, a, b, {}, Activation::kNone, {}, c);
+  backend_->record(after, stream_);
+  ASSERT_TRUE(backend_->synchronize(after).ok());
+  const Duration passed = monotonic_now() - started;
+
+  // A product of 256^3 is 16 M multiplications: no device has done it within a microsecond.
+  const Duration first = backend_->between(before, between);
+  const Duration second = backend_->between(between, after);
+  const Duration both = backend_->between(before, after);
+  EXPECT_GT(first, 1us);
+  EXPECT_GT(second, 1us);
+  // Steps of the device's clock.
+  EXPECT_NEAR(to_seconds(both), to_seconds(first + second), 2e-6);
+  EXPECT_LE(both, passed + 2us);
+  EXPECT_EQ(backend_->between(before, before), Duration{});
+}
+
+TEST_P(BackendMemory, ATimedEventKeepsItsLastRecord) {
+  const EventId first = backend_->create_timed_event();
+  const EventId second = backend_->create_timed_event();
+  const Floats values = random_floats(256 * 256);
+  const Matrix a = put(values, 256, 256), c = room(256, 256);
+
+  backend_->record(first, stream_);
+  backend_->record(second, stream_);
+  ASSERT_TRUE(backend_->synchronize(stream_).ok());
+  const Duration early = backend_->between(first, second);
+  backend_->dense_forward(stream_, a, a, {}, Activation::kNone, {}, c);
+  backend_->record(second, stream_);
+  ASSERT_TRUE(backend_->synchronize(stream_).ok());
+
+  EXPECT_GT(backend_->between(first, second), early);
+}
+
+TEST_P(BackendMemory, RangesOfAProfilerNestAndChangeNothing) {
+  const Floats values = random_floats(64);
+
+  backend_->begin_range("step", 3);
+  backend_->begin_range("upload", 0);
+  const Matrix device = put(values, 1, 64);
+  backend_->end_range();
+  backend_->end_range();
+
+  EXPECT_EQ(get(device), values);
+}
+
 TEST_P(BackendMemory, FindsOneBadValueAnywhere) {
   const float infinity = std::numeric_limits<float>::infinity();
   const float nan = std::numeric_limits<float>::quiet_NaN();
