@@ -238,6 +238,14 @@ struct FaultConfig {
   bool operator==(const FaultConfig&) const = default;
 };
 
+// Which steps `ballast run --trace` shows.
+struct TraceConfig {
+  uint64_t first_step = 0;
+  uint64_t steps = 1000;  // bounds the file, and what a viewer has to take
+
+  bool operator==(const TraceConfig&) const = default;
+};
+
 // What only the data can tell; filled in by `ballast-tool resolve`, not by people.
 struct ResolvedConfig {
   std::string run;          // random, new at every start and resume: two runs of one job never mix
@@ -277,6 +285,7 @@ struct JobConfig {
   ClusterConfig cluster;
   CheckpointConfig checkpoint;
   FaultConfig fault;
+  TraceConfig trace;
   ResolvedConfig resolved;
 
   [[nodiscard]] uint32_t shard_count() const { return cluster.servers * cluster.shards_per_server; }

@@ -13,8 +13,8 @@ namespace ballast {
 [[nodiscard]] std::string dump_job(const JobConfig& job);
 
 // XXH3-64, in hex, of every key that fixes the result (seed, data manifests and columns, model,
-// train with its lanes, unit_bytes). The rest (folders, cluster, checkpoint, fault) may change when
-// the job is resumed, and members of one job may differ in it.
+// train with its lanes, unit_bytes). The rest (folders, cluster, checkpoint, fault, trace) may
+// change when the job is resumed, and members of one job may differ in it.
 [[nodiscard]] std::string job_hash(const JobConfig& job);
 
 // One run of the job, as every data message names it: of job_hash and resolved.run.

@@ -473,6 +473,18 @@ Section fault_section() {
       .take();
 }
 
+Section trace_section() {
+  return SectionBuilder<TraceConfig>(
+             "trace", false, [](JobConfig& job, size_t) -> TraceConfig& { return job.trace; },
+             "which steps `ballast run --trace` shows")
+      .integer("first_step", &TraceConfig::first_step, kCount, "",
+               "the first step that is traced; of a job that is resumed behind it, the first that "
+               "is done")
+      .integer("steps", &TraceConfig::steps, {1, 1e12}, "steps",
+               "how many; a process writes 64 MiB at most, whatever this says")
+      .take();
+}
+
 Section resolved_section() {
   return SectionBuilder<ResolvedConfig>(
              "resolved", true,
@@ -535,7 +547,7 @@ const std::vector<Section>& key_table() {
       job_section(),       data_section(),     mix_section(),     s3_section(),
       transform_section(), model_section(),    layer_section(),   train_section(),
       optimizer_section(), schedule_section(), cluster_section(), checkpoint_section(),
-      fault_section(),     resolved_section()};
+      fault_section(),     trace_section(),    resolved_section()};
   return table;
 }
 

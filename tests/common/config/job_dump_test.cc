@@ -121,12 +121,12 @@ TEST(JobDump, ReadsBackToTheSameJob) {
 
 TEST(JobDump, HashesTheSameForAnyClusterAndFolder) {
   const JobConfig job = small_job();
-  const JobConfig moved =
-      small_job({"job.name=other", "data.train=/elsewhere", "data.test=/else", "data.threads=4",
-                 "cluster.workers=1", "train.lanes=2", "cluster.servers=3",
-                 "cluster.shards_per_server=2", "cluster.threads_per_worker=2",
-                 "cluster.transport=tcp", "cluster.feeders=3", "checkpoint.every_steps=5",
-                 "fault.pause_ms=3", "train.eval_every_epochs=0", "train.max_steps=9"});
+  const JobConfig moved = small_job(
+      {"job.name=other", "data.train=/elsewhere", "data.test=/else", "data.threads=4",
+       "cluster.workers=1", "train.lanes=2", "cluster.servers=3", "cluster.shards_per_server=2",
+       "cluster.threads_per_worker=2", "cluster.transport=tcp", "cluster.feeders=3",
+       "checkpoint.every_steps=5", "fault.pause_ms=3", "trace.first_step=9", "trace.steps=5",
+       "train.eval_every_epochs=0", "train.max_steps=9"});
 
   EXPECT_EQ(job_hash(moved), job_hash(job));
   EXPECT_THAT(changed_result_keys(job, moved), IsEmpty());

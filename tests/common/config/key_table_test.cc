@@ -27,7 +27,7 @@ consteval size_t field_count() {
 TEST(KeyTable, HasAKeyForEveryField) {
   const auto keys = [](const char* section) { return find_section(section)->keys.size(); };
 
-  EXPECT_EQ(keys("job"), field_count<JobConfig>() - 7) << "two keys, the rest are sections";
+  EXPECT_EQ(keys("job"), field_count<JobConfig>() - 8) << "two keys, the rest are sections";
   EXPECT_EQ(keys("data"), field_count<DataConfig>() - 3) << "but mix, transforms and s3";
   EXPECT_EQ(keys("data.mix"), field_count<MixConfig>());
   EXPECT_EQ(keys("data.s3"), field_count<S3Config>());
@@ -40,6 +40,7 @@ TEST(KeyTable, HasAKeyForEveryField) {
   EXPECT_EQ(keys("cluster"), field_count<ClusterConfig>());
   EXPECT_EQ(keys("checkpoint"), field_count<CheckpointConfig>());
   EXPECT_EQ(keys("fault"), field_count<FaultConfig>());
+  EXPECT_EQ(keys("trace"), field_count<TraceConfig>());
   EXPECT_EQ(keys("resolved"), field_count<ResolvedConfig>());
 }
 
