@@ -22,12 +22,15 @@ namespace ballast {
 namespace {
 
 Status parse_arguments(int argc, char** argv, Process& process) {
-  const std::string usage = fmt::format("usage: {} --run-dir DIR [--index N]", argv[0]);
+  const std::string usage =
+      fmt::format("usage: {} --run-dir DIR [--index N] [--trace FOLDER]", argv[0]);
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string key = argv[i], value = argv[i + 1];
     char* end = nullptr;
     if (key == "--run-dir") {
       process.run_dir = value;
+    } else if (key == "--trace") {
+      process.trace_folder = value;
     } else if (key == "--index") {
       process.index = static_cast<uint32_t>(std::strtoul(value.c_str(), &end, 10));
       if (end == value.c_str() || *end != '\0') {
@@ -111,6 +114,19 @@ int run_process(const std::string& role, int argc, char** argv,
   }
   log::close();
   return exit_code(status);
+}
+
+std::unique_ptr<Trace> open_trace(const Process& process, uint64_t first_step, uint64_t steps) {
+  if (process.trace_folder.empty()) return nullptr;
+  auto trace = Trace::open(
+      {.path = fmt::format("{}/{}-{}.jsonl", process.trace_folder, process.role, process.index),
+       .role = process.role,
+       .index = process.index,
+       .first_step = first_step,
+       .steps = steps});
+  if (trace.ok()) return std::move(trace).value();
+  log::warn("no trace: {}; the job goes on", trace.status().to_string());
+  return nullptr;
 }
 
 void write_failure_report(const Process& process, const Status& status) {

@@ -5,11 +5,13 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 
 #include "common/base/status.h"
 #include "common/base/time.h"
+#include "common/base/trace.h"
 
 namespace ballast {
 
@@ -17,14 +19,20 @@ struct Process {
   std::string role;  // "coordinator", "server", "worker"
   uint32_t index = 0;
   std::string run_dir;            // absolute; also the working directory
+  std::string trace_folder;       // of --trace, below run_dir; empty: no trace
   std::atomic<uint64_t> step{0};  // the last step done, for the failure report; any thread
 };
 
-// Reads `--run-dir DIR [--index N]`, enters the run directory, opens logs/<role>-<index>.log, and
-// runs `work`. A status that is not ok is logged and, unless it is kStopped, written to
-// logs/<role>-<index>.failure.json. Returns the exit code (status.h).
+// Reads `--run-dir DIR [--index N] [--trace FOLDER]`, enters the run directory, opens
+// logs/<role>-<index>.log, and runs `work`. A status that is not ok is logged and, unless it is
+// kStopped, written to logs/<role>-<index>.failure.json. Returns the exit code (status.h).
 [[nodiscard]] int run_process(const std::string& role, int argc, char** argv,
                               const std::function<Status(Process&)>& work);
+
+// The trace that --trace asks for, <folder>/<role>-<index>.jsonl. Null without it, and where it
+// cannot be written: that is a warning, not the end of a job.
+[[nodiscard]] std::unique_ptr<Trace> open_trace(const Process& process, uint64_t first_step,
+                                                uint64_t steps);
 
 // {role, index, host, time, step, chain[], log_tail}, written to a temporary file and renamed.
 void write_failure_report(const Process& process, const Status& status);

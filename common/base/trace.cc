@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -58,7 +59,7 @@ Result<std::unique_ptr<Trace>> Trace::open(TraceSetup setup) {
 Trace::Trace(TraceSetup setup, int file)
     : setup_(std::move(setup)),
       file_(file),
-      begun_at_(kNoStep),
+      first_(kNoStep),
       last_step_(kNoStep),
       full_at_(kNoStep) {}
 
@@ -88,11 +89,15 @@ void Trace::write_head() {
 }
 
 bool Trace::wants(uint64_t step) {
+  if (step == kNoStep) return false;
   if (last_step_.load(std::memory_order_relaxed) != step) raise(last_step_, step);
-  if (ended_.load(std::memory_order_relaxed) || step < setup_.first_step) return false;
-  uint64_t begun_at = begun_at_.load(std::memory_order_relaxed);
-  if (begun_at == kNoStep && begun_at_.compare_exchange_strong(begun_at, step)) begun_at = step;
-  return step >= begun_at && step - begun_at < setup_.steps;
+  if (ended_.load(std::memory_order_relaxed)) return false;
+  uint64_t first = first_.load(std::memory_order_relaxed);
+  if (first == kNoStep) {
+    const uint64_t here = std::max(step, setup_.first_step);
+    if (first_.compare_exchange_strong(first, here)) first = here;
+  }
+  return step >= first && step - first < setup_.steps;
 }
 
 void Trace::write(std::string_view lines, uint64_t step) {
@@ -130,12 +135,12 @@ TraceTrack::~TraceTrack() {
 
 void TraceTrack::add(const char* name, Time begin, Time end, uint64_t step, TraceArg a, TraceArg b,
                      TraceArg c) {
-  append({name, begin, end, step, 0, {a, b, c}});
+  append({name, begin, end, step, 0, {a, b, c, {}}});
 }
 
 void TraceTrack::add_overlapping(const char* name, Time begin, Time end, uint64_t step, TraceArg a,
-                                 TraceArg b, TraceArg c) {
-  append({name, begin, end, step, ++last_id_, {a, b, c}});
+                                 TraceArg b, TraceArg c, TraceArg d) {
+  append({name, begin, end, step, ++last_id_, {a, b, c, d}});
 }
 
 void TraceTrack::append(const Span& span) {

@@ -64,7 +64,7 @@ class Trace {
   const TraceSetup setup_;
   const int file_;
   std::atomic<uint32_t> tracks_{0};
-  std::atomic<uint64_t> begun_at_;   // the first step that was wanted; kNoStep: none yet
+  std::atomic<uint64_t> first_;      // that is wanted; kNoStep: nobody asked yet
   std::atomic<uint64_t> last_step_;  // the highest asked for; kNoStep: none yet
   std::atomic<uint64_t> bytes_{0};
   std::atomic<uint64_t> full_at_;   // the step at which bytes_max was reached; kNoStep: not
@@ -93,7 +93,7 @@ class TraceTrack {
            TraceArg c = {});
   // The same of what may overlap others of the track: requests on their way.
   void add_overlapping(const char* name, Time begin, Time end, uint64_t step, TraceArg a = {},
-                       TraceArg b = {}, TraceArg c = {});
+                       TraceArg b = {}, TraceArg c = {}, TraceArg d = {});
 
   // To the file, as lines. The owner calls it where nobody waits for it.
   void flush();
@@ -107,7 +107,7 @@ class TraceTrack {
     Time end;
     uint64_t step;
     uint64_t id;  // 0: does not overlap
-    TraceArg args[3];
+    TraceArg args[4];
   };
   void append(const Span& span);
 

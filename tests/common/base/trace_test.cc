@@ -6,12 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <map>
 #include <thread>
 
 #include "common/base/json_value.h"
 #include "tests/common/storage/temporary_folder.h"
+#include "tests/support/trace_spans.h"
 
 namespace ballast {
 namespace {
@@ -41,17 +41,7 @@ class TraceTest : public ::testing::Test {
     return std::move(trace).value();
   }
 
-  // Every line must be JSON.
-  std::vector<JsonValue> lines() const {
-    std::vector<JsonValue> all;
-    std::ifstream file(path_);
-    for (std::string line; std::getline(file, line);) {
-      auto value = JsonValue::parse(line);
-      EXPECT_TRUE(value.ok()) << line;
-      if (value.ok()) all.push_back(std::move(value).value());
-    }
-    return all;
-  }
+  std::vector<JsonValue> lines() const { return testing::trace_lines(path_); }
 
   std::vector<JsonValue> spans() const {
     std::vector<JsonValue> found;
