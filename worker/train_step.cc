@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/optimizer/fold.h"
+#include "worker/device_trace.h"
 #include "worker/model/model.h"
 #include "worker/model/model_check.h"
 
@@ -48,6 +49,7 @@ struct TrainStep::Parts {
                   const StepHooks& hooks);
   void compute_gradients(uint32_t layer, const Pass& pass, Matrix dy, bool first, GradientSet& out);
   void start_download(uint32_t layer, GradientSet& out);
+  void put_download(uint32_t layer, GradientSet& out);
   Status finish_gradients(uint32_t layer, const StepHooks& hooks);
   Status finish_ready(const StepHooks& hooks, bool wait_for_all);
 
@@ -58,6 +60,7 @@ struct TrainStep::Parts {
   Backend& backend;  // outlives the step
   const StreamId stream;
   std::unique_ptr<Model> model;
+  std::unique_ptr<DeviceTrace> trace;  // null: nobody wants to know
 
   DeviceBuffer features;     // [rows_max, input], unless the device reads host memory
   DeviceBuffer labels;       // [rows_max, label_width], likewise
@@ -137,6 +140,7 @@ ConstMatrix TrainStep::Parts::on_device(std::span<const float> host, uint32_t ro
                                         uint32_t columns, DeviceBuffer& memory) {
   BALLAST_CHECK(rows > 0 && rows <= rows_max);
   BALLAST_CHECK(host.size() == size_t{rows} * columns);
+  const DeviceTrace::Part part(trace.get(), "upload");
   // The back end only reads through it.
   if (float* address = backend.device_address(const_cast<float*>(host.data()))) {
     return {address, rows, columns};
@@ -149,9 +153,12 @@ ConstMatrix TrainStep::Parts::on_device(std::span<const float> host, uint32_t ro
 Result<ConstMatrix> TrainStep::Parts::forward(ConstMatrix x, const Pass& pass,
                                               const StepHooks& hooks) {
   for (uint32_t layer = 0; layer < model->layer_count(); ++layer) {
-    if (hooks.weights_needed && !model->parameters_of_layer(layer).empty()) {
-      BALLAST_RETURN_IF_ERROR(hooks.weights_needed(layer));
+    if (!model->parameters_of_layer(layer).empty()) {
+      if (hooks.weights_needed) BALLAST_RETURN_IF_ERROR(hooks.weights_needed(layer));
+      const DeviceTrace::Part part(trace.get(), "upload", layer);
+      model->refresh(layer, stream);
     }
+    const DeviceTrace::Part part(trace.get(), "forward", layer);
     x = model->forward(layer, pass, x);
   }
   return x;
@@ -171,10 +178,16 @@ Result<StepResult> TrainStep::Parts::losses(ConstMatrix outputs, const StepRows&
   }
   const std::span<float> loss = host_row_loss.floats().first(rows);
   const std::span<float> correct = host_row_correct.floats().first(rows);
-  backend.loss(stream, config.loss, outputs, device_labels, device_weights,
-               row_loss.matrix(1, rows), row_correct.matrix(1, rows), dz);
-  backend.download(stream, row_loss.matrix(1, rows), loss);
-  backend.download(stream, row_correct.matrix(1, rows), correct);
+  {
+    const DeviceTrace::Part part(trace.get(), "loss");
+    backend.loss(stream, config.loss, outputs, device_labels, device_weights,
+                 row_loss.matrix(1, rows), row_correct.matrix(1, rows), dz);
+  }
+  {
+    const DeviceTrace::Part part(trace.get(), "download");
+    backend.download(stream, row_loss.matrix(1, rows), loss);
+    backend.download(stream, row_correct.matrix(1, rows), correct);
+  }
   BALLAST_RETURN_IF_ERROR(backend.synchronize(stream));
   StepResult result;
   for (uint32_t r = 0; r < rows; ++r) {
@@ -210,6 +223,7 @@ Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, const StepCo
     }
     if (layer == first_trained) break;
     const Matrix dx = dy[spare].matrix(pass.rows, model->input_width(layer));
+    const DeviceTrace::Part part(trace.get(), "backward input", layer);
     model->input_gradient(layer, pass, layer_dy, dx);
     layer_dy = dx;
     spare = 1 - spare;
@@ -230,6 +244,7 @@ void TrainStep::Parts::compute_gradients(uint32_t layer, const Pass& pass, Matri
     batch_gradients[p] =
         first ? gradients[p] : model->shaped(p, at(batch_memory[p], 0).device_data);
   }
+  const DeviceTrace::Part part(trace.get(), "backward", layer);
   model->gradients(layer, pass, layer_dy,
                    std::span(batch_gradients).subspan(range.first, range.last - range.first));
   if (first) return;
@@ -240,6 +255,13 @@ void TrainStep::Parts::compute_gradients(uint32_t layer, const Pass& pass, Matri
 
 // Puts the check of a layer's gradients and their way to the host on the stream.
 void TrainStep::Parts::start_download(uint32_t layer, GradientSet& out) {
+  put_download(layer, out);
+  backend.record(gradient_done[layer], stream);
+  started.push_back(layer);
+}
+
+void TrainStep::Parts::put_download(uint32_t layer, GradientSet& out) {
+  const DeviceTrace::Part part(trace.get(), "download", layer);
   const Model::Range range = model->parameters_of_layer(layer);
   for (uint32_t p = range.first; p < range.last; ++p) {
     backend.find_non_finite(stream, gradients[p], at(found_bad, p));
@@ -248,8 +270,6 @@ void TrainStep::Parts::start_download(uint32_t layer, GradientSet& out) {
       backend.download(stream, gradients[p], out.parameters[p].floats());
     }
   }
-  backend.record(gradient_done[layer], stream);
-  started.push_back(layer);
 }
 
 Status TrainStep::Parts::finish_gradients(uint32_t layer, const StepHooks& hooks) {
@@ -308,6 +328,10 @@ Buffer TrainStep::allocate_host(size_t bytes) {
   return parts_->backend.allocate_host(bytes);
 }
 
+void TrainStep::trace(TraceTrack& device) {
+  parts_->trace = std::make_unique<DeviceTrace>(parts_->backend, parts_->stream, device);
+}
+
 Result<StepResult> TrainStep::run(const StepRows& batch, const StepContext& context,
                                   GradientSet& out, const StepHooks& hooks) {
   BALLAST_CHECK(out.parameters.size() == parameters().size());
@@ -338,6 +362,7 @@ Outcome TrainStep::Parts::settled(Outcome outcome) {
 
 Result<StepResult> TrainStep::Parts::run(const StepRows& batch, const StepContext& context,
                                          GradientSet& out, const StepHooks& hooks) {
+  const DeviceTrace::Pass traced(trace.get(), context.clock, context.lane);
   const Pass pass{stream, batch.rows, true, context.seed, context.batch, context.lane};
   const ConstMatrix x = on_device(batch.features, batch.rows, model->input_width(0), features);
   BALLAST_ASSIGN(const ConstMatrix outputs, forward(x, pass, hooks));

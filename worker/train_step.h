@@ -23,15 +23,17 @@
 namespace ballast {
 
 class Model;
+class TraceTrack;
 
-// What dropout may depend on, and which batch of a sum this is: the first one begins it, the last
-// one ends it and brings it to the host.
+// What dropout may depend on (seed, batch, lane), which step a trace says, and which batch of a sum
+// this is: the first one begins it, the last one ends it and brings it to the host.
 struct StepContext {
   uint64_t seed = 0;
   Clock batch = 0;  // its number (LaneSchedule::first_batch)
   LaneId lane{};
   bool first = true;
   bool last = true;
+  Clock clock = 0;  // the step
 };
 
 // Called on the computing thread. `layer` is the index of [[layer]]; layers without parameters are
@@ -91,6 +93,9 @@ class TrainStep {
 
   // Host memory that gradients and batches travel fast from and to. Any thread.
   [[nodiscard]] Buffer allocate_host(size_t bytes);
+
+  // From now on run() tells when the device did its parts. `device` outlives the step.
+  void trace(TraceTrack& device);
 
   // Forward, loss and backward over 1 <= rows <= rows_max. Writes every gradient into the buffers
   // of `out` and touches them no more once gradient_final has been called for their layer; sums

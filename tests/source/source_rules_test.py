@@ -22,7 +22,7 @@ VENDORS = {
     "RocksDB": (r"rocksdb/", "common/storage"),
     "ZeroMQ": (r"zmq(_addon)?\.h", "common/net"),
     "toml++": (r"toml\+\+/|toml\.h", "common/config"),
-    "CUDA": (r"cuda|cublas", "common/compute/cuda"),
+    "CUDA": (r"cuda|cublas|nvtx", "common/compute/cuda"),
     "curl": (r"curl/", "worker/data/source"),
     "OpenSSL": (r"openssl/", "worker/data/source"),
     "lz4": (r"lz4", "worker/data/codec"),

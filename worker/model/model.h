@@ -40,6 +40,9 @@ class Model {
   // For writing; the device side follows before the layer's next use.
   [[nodiscard]] std::span<float> host_weights(uint32_t parameter);
 
+  // The device side of a layer's weights follows the host side now, and not at the layer's next
+  // use.
+  void refresh(uint32_t layer, StreamId stream);
   // y[rows, out] of the layer for x[rows, in].
   [[nodiscard]] ConstMatrix forward(uint32_t layer, const Pass& pass, ConstMatrix x);
   // Backward of a layer, from dy[rows, out]: first its gradients (may change dy), then, if anybody
@@ -62,7 +65,6 @@ class Model {
 
   explicit Model(Backend& backend) : backend_(backend) {}
   Status add_weights(uint32_t parameter);
-  void refresh(uint32_t layer, StreamId stream);
   [[nodiscard]] std::span<const Matrix> device_weights(uint32_t layer) const;
 
   Backend& backend_;

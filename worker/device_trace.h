@@ -1,0 +1,73 @@
+// DeviceTrace: when the device did the parts of a step, as spans of a track. A device is asked long
+// before it works, so each part stands between two timed events of its stream; when all of them
+// have happened they are told in host time, by an event that was recorded together with it. The
+// parts are ranges of the device's own profiler too. Owner thread: the computing thread.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "common/base/trace.h"
+#include "common/compute/backend.h"
+
+namespace ballast {
+
+class DeviceTrace {
+ public:
+  // Both outlive it. `stream` is of `backend`.
+  DeviceTrace(Backend& backend, StreamId stream, TraceTrack& track);
+
+  // One pass over the rows of a lane, from its making to its end, which waits for the parts. None
+  // where `trace` is null or its track does not want the step.
+  class Pass {
+   public:
+    Pass(DeviceTrace* trace, uint64_t step, LaneId lane);
+    ~Pass();
+    Pass(const Pass&) = delete;
+    Pass& operator=(const Pass&) = delete;
+
+   private:
+    DeviceTrace* const trace_;
+  };
+
+  static constexpr uint32_t kNoLayer = ~uint32_t{0};
+
+  // What is put on the stream from its making to its end. Nothing outside of a pass.
+  class Part {
+   public:
+    Part(DeviceTrace* trace, const char* name, uint32_t layer = kNoLayer);
+    ~Part();
+    Part(const Part&) = delete;
+    Part& operator=(const Part&) = delete;
+
+   private:
+    DeviceTrace* const trace_;
+    size_t index_ = 0;
+  };
+
+ private:
+  struct Record {
+    const char* name = nullptr;
+    uint32_t layer = kNoLayer;
+    EventId begin;
+    EventId end;
+  };
+
+  EventId record();
+  void tell();
+
+  Backend& backend_;
+  const StreamId stream_;
+  TraceTrack& track_;
+  const EventId base_;
+  bool in_pass_ = false;
+  uint64_t step_ = 0;
+  LaneId lane_;
+  Time based_{};                 // when base_ was recorded
+  std::vector<EventId> events_;  // all that were ever needed
+  size_t events_used_ = 0;       // by this pass
+  std::vector<Record> parts_;    // of this pass
+};
+
+}  // namespace ballast
