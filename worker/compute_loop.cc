@@ -39,7 +39,8 @@ std::string list_of(std::span<const LaneId> lanes) {
 
 ComputeLoop::ComputeLoop(const JobConfig& job, WorkerId worker, const LaneSchedule& schedule,
                          const std::vector<UnitSpec>& units, TrainStep& step, BatchLoader& loader,
-                         EvalLoader* evaluation, std::function<void(SessionEvent)> report)
+                         EvalLoader* evaluation, std::function<void(SessionEvent)> report,
+                         ComputeTrace* trace)
     : job_(job),
       worker_(worker),
       schedule_(schedule),
@@ -49,7 +50,10 @@ ComputeLoop::ComputeLoop(const JobConfig& job, WorkerId worker, const LaneSchedu
       loader_(loader),
       evaluation_(evaluation),
       report_(std::move(report)),
-      orders_(4 * units.size() + 64) {
+      orders_(4 * units.size() + 64),
+      trace_(trace),
+      track_(trace == nullptr ? nullptr : &trace->thread) {
+  if (trace_ != nullptr) step_.trace(trace_->device);
   for (const ParameterSpec& parameter : step_.parameters()) {
     pools_.emplace_back(parameter.element_count() * sizeof(float), kGradientsKept,
                         [&step](size_t bytes) { return step.allocate_host(bytes); });
@@ -67,9 +71,11 @@ void ComputeLoop::close() {
 }
 
 void ComputeLoop::run() {
-  while (auto order = orders_.pop()) {
+  while (auto order = next_order()) {
     Status status = go_on();
     if (status.ok()) status = carry_out(*order);
+    const bool computed = !std::holds_alternative<session_effect::DeliverWeights>(*order);
+    if (computed && trace_ != nullptr) write_trace();
     if (status.ok()) continue;
     if (status.code() != Code::kStopped) {
       report_(session_event::ComputeFailed{std::move(status)});
@@ -77,6 +83,20 @@ void ComputeLoop::run() {
     orders_.close();  // nobody takes orders any more: the session must not wait for room
     return;
   }
+}
+
+// What it waits for is the end of the step before: answers to its pushes, and weights.
+std::optional<ComputeOrder> ComputeLoop::next_order() {
+  if (track_ == nullptr || !clock_) return orders_.pop();
+  const TraceSpan waits(track_, "wait", *clock_);
+  return orders_.pop();
+}
+
+// After a step, when as a rule the thread would wait for answers.
+void ComputeLoop::write_trace() {
+  const TraceSpan writes(clock_ ? track_ : nullptr, "write trace", clock_.value_or(0));
+  trace_->thread.flush_when_due(monotonic_now());
+  trace_->device.flush_when_due(monotonic_now());
 }
 
 Status ComputeLoop::go_on() const {
@@ -92,6 +112,8 @@ Status ComputeLoop::carry_out(const ComputeOrder& order) {
 }
 
 Status ComputeLoop::take_weights(const session_effect::DeliverWeights& order) {
+  const TraceSpan traced(clock_ ? track_ : nullptr, "take weights", clock_.value_or(0),
+                         {"unit", order.unit.value()});
   const UnitSpec& unit = units_.at(order.unit.value());
   if (order.weights.size() != unit.bytes()) {
     return Status(Code::kInternal,
@@ -124,6 +146,8 @@ std::string ComputeLoop::culprit(const Batch& batch) const {
 // ---------------------------------------------------------------- steps
 
 Status ComputeLoop::compute(const session_effect::Compute& order) {
+  clock_ = order.clock;
+  const TraceSpan traced(track_, "step", order.clock);
   const Time started = monotonic_now();
   done_ = {.job = order.job};
   rows_hashes_.clear();
@@ -186,6 +210,7 @@ Result<GradientSet> ComputeLoop::compute_node(const session_effect::Compute& ord
   if (!emit) {
     BALLAST_ASSIGN(const GradientSet right,
                    compute_node(order, group, {middle, node.high}, none, false));
+    const TraceSpan traced(track_, "add lanes", order.clock);
     add(left, right);
     return left;
   }
@@ -245,18 +270,22 @@ Result<StepResult> ComputeLoop::compute_batches(Clock clock, std::span<const Lan
   StepResult sum;
   Status failed;
   for (Clock number = first; number <= last; ++number) {
-    BALLAST_ASSIGN(const Batch batch, take_batch(number, lanes, weights));
+    BALLAST_ASSIGN(const Batch batch, take_batch(clock, number, lanes, weights));
     if (!failed.ok()) continue;
     StepHooks of_batch = hooks;
     of_batch.row_name = [&](uint32_t row) { return batch.row_name(row); };
-    const Result<StepResult> result =
-        step_.run({batch.features, batch.labels, batch.weights, batch.rows},
-                  {.seed = job_.seed,
-                   .batch = number,
-                   .lane = lanes.front(),
-                   .first = local_ || number == first,
-                   .last = local_ || number == last},
-                  gradients, of_batch);
+    const Result<StepResult> result = [&] {
+      const TraceSpan traced(track_, "compute", clock, {"lane", lanes.front().value()},
+                             {"rows", batch.rows});
+      return step_.run({batch.features, batch.labels, batch.weights, batch.rows},
+                       {.seed = job_.seed,
+                        .batch = number,
+                        .lane = lanes.front(),
+                        .first = local_ || number == first,
+                        .last = local_ || number == last,
+                        .clock = clock},
+                       gradients, of_batch);
+    }();
     if (result.status().code() == Code::kStopped) return result.status();
     if (!result.ok()) {
       failed = result.status().because(fmt::format("in a batch of {} rows of {}, {}", batch.rows,
@@ -264,7 +293,10 @@ Result<StepResult> ComputeLoop::compute_batches(Clock clock, std::span<const Lan
       if (failed.code() != Code::kDiverged) return failed;
       continue;
     }
-    if (local_) local_->apply(gradients, result->weight_sum, rate);
+    if (local_) {
+      const TraceSpan traced(track_, "local step", clock, {"lane", lanes.front().value()});
+      local_->apply(gradients, result->weight_sum, rate);
+    }
     sum.loss_sum += result->loss_sum;
     sum.weight_sum += result->weight_sum;
   }
@@ -273,15 +305,13 @@ Result<StepResult> ComputeLoop::compute_batches(Clock clock, std::span<const Lan
 }
 
 // The lanes' rows of a batch; adds up what each lane's weigh, and their names.
-Result<Batch> ComputeLoop::take_batch(Clock number, std::span<const LaneId> lanes,
+Result<Batch> ComputeLoop::take_batch(Clock clock, Clock number, std::span<const LaneId> lanes,
                                       std::span<double> weights) {
   std::vector<LaneId> present;
   for (LaneId lane : lanes) {
     if (batches_.present(lane, number)) present.push_back(lane);
   }
-  const Time asked = monotonic_now();
-  BALLAST_ASSIGN(Batch batch, loader_.take(present, number));
-  done_.load_seconds += to_seconds(monotonic_now() - asked);
+  BALLAST_ASSIGN(Batch batch, load(clock, number, present));
   uint32_t row = 0;
   size_t among_present = 0;
   for (size_t i = 0; i < lanes.size(); ++i) {
@@ -291,6 +321,14 @@ Result<Batch> ComputeLoop::take_batch(Clock number, std::span<const LaneId> lane
     rows_hashes_[lanes[i]] += batch.rows_hashes.at(among_present++);
     row += count;
   }
+  return batch;
+}
+
+Result<Batch> ComputeLoop::load(Clock clock, Clock number, std::span<const LaneId> lanes) {
+  const TraceSpan traced(track_, "load", clock, {"lane", lanes.front().value()});
+  const Time asked = monotonic_now();
+  Result<Batch> batch = loader_.take(lanes, number);
+  done_.load_seconds += to_seconds(monotonic_now() - asked);
   return batch;
 }
 
@@ -305,6 +343,7 @@ uint64_t ComputeLoop::batches_of(std::span<const LaneId> lanes, Clock clock) con
 // while the layers before it are still being computed.
 void ComputeLoop::emit_layer(const session_effect::Compute& order, size_t group, uint32_t layer,
                              const PendingHalves& pending, const GradientSet& last) {
+  const TraceSpan traced(track_, "hand over", order.clock, {"layer", layer});
   const std::vector<ParameterSpec>& parameters = step_.parameters();
   session_event::GradientReady ready{order.job, group, {}, lane_weights_, {}};
   for (LaneId lane : order.groups[group].lanes) {
@@ -335,6 +374,7 @@ void ComputeLoop::disturb(Clock clock, Duration worked) {
     pause += std::chrono::milliseconds(fault.pause_ms);
   }
   if (pause <= Duration{}) return;
+  const TraceSpan traced(track_, "pause", clock);
   std::mutex mutex;  // guards nothing: only close() ends the pause
   std::unique_lock lock(mutex);
   std::condition_variable_any never;
@@ -344,6 +384,7 @@ void ComputeLoop::disturb(Clock clock, Duration worked) {
 // ---------------------------------------------------------------- evaluation
 
 Status ComputeLoop::evaluate(const session_effect::EvaluateSlices& order) {
+  const TraceSpan traced(clock_ ? track_ : nullptr, "evaluate", clock_.value_or(0));
   const Time started = monotonic_now();
   session_event::EvaluationDone done{.job = order.job, .parts = {}, .seconds = 0};
   for (LaneId lane : order.lanes) {

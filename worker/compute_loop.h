@@ -18,6 +18,7 @@
 #include "common/base/bounded_queue.h"
 #include "common/base/buffer.h"
 #include "common/base/status.h"
+#include "common/base/trace.h"
 #include "common/config/job_config.h"
 #include "common/placement/lane_schedule.h"
 #include "common/placement/units.h"
@@ -32,13 +33,22 @@ namespace ballast {
 using ComputeOrder = std::variant<session_effect::DeliverWeights, session_effect::Compute,
                                   session_effect::EvaluateSlices>;
 
+// What the computing thread and its device did when.
+struct ComputeTrace {
+  explicit ComputeTrace(Trace& trace) : thread(trace, "compute"), device(trace, "device") {}
+  TraceTrack thread;
+  TraceTrack device;
+};
+
 class ComputeLoop {
  public:
   // Everything outlives the loop. `evaluation`: null without a test set. `report` gets what the
   // session is to be told, on this loop's thread; it may wait until the session has taken some.
+  // `trace`: null: nobody wants to know.
   ComputeLoop(const JobConfig& job, WorkerId worker, const LaneSchedule& schedule,
               const std::vector<UnitSpec>& units, TrainStep& step, BatchLoader& loader,
-              EvalLoader* evaluation, std::function<void(SessionEvent)> report);
+              EvalLoader* evaluation, std::function<void(SessionEvent)> report,
+              ComputeTrace* trace = nullptr);
 
   // Orders wait here; never full, because the session gives one job at a time and weights once a
   // unit and version.
@@ -53,6 +63,8 @@ class ComputeLoop {
   // A tree node whose right half is being computed: what its left half came to.
   using PendingHalves = std::vector<GradientSet>;
 
+  std::optional<ComputeOrder> next_order();
+  void write_trace();
   Status carry_out(const ComputeOrder& order);
   // kStopped once close() was called. Asked between layers, lanes and batches.
   [[nodiscard]] Status go_on() const;
@@ -61,13 +73,15 @@ class ComputeLoop {
   Status compute_batch(const session_effect::Compute& order, size_t group);
   Result<GradientSet> compute_node(const session_effect::Compute& order, size_t group,
                                    LaneRange node, PendingHalves& pending, bool emit);
+  Result<Batch> load(Clock clock, Clock number, std::span<const LaneId> lanes);
   Result<GradientSet> compute_lanes(const session_effect::Compute& order, size_t group,
                                     std::span<const LaneId> lanes, const PendingHalves& pending,
                                     bool emit);
   Result<StepResult> compute_batches(Clock clock, std::span<const LaneId> lanes,
                                      std::span<double> weights, GradientSet& gradients,
                                      const StepHooks& hooks);
-  Result<Batch> take_batch(Clock number, std::span<const LaneId> lanes, std::span<double> weights);
+  Result<Batch> take_batch(Clock clock, Clock number, std::span<const LaneId> lanes,
+                           std::span<double> weights);
   [[nodiscard]] uint64_t batches_of(std::span<const LaneId> lanes, Clock clock) const;
   void emit_layer(const session_effect::Compute& order, size_t group, uint32_t layer,
                   const PendingHalves& pending, const GradientSet& last);
@@ -87,6 +101,9 @@ class ComputeLoop {
   EvalLoader* const evaluation_;
   const std::function<void(SessionEvent)> report_;
   BoundedQueue<ComputeOrder> orders_;
+  ComputeTrace* const trace_;
+  TraceTrack* const track_;     // of trace_, the thread's; null without
+  std::optional<Clock> clock_;  // of the step computed last, or being computed
   std::stop_source closing_;
   std::vector<BufferPool> pools_;        // by parameter
   std::optional<LocalOptimizer> local_;  // push = "delta"

@@ -24,6 +24,7 @@
 #include "worker/data/eval_loader.h"
 #include "worker/evaluate_slice.h"
 #include "worker/feed/feed_setup.h"
+#include "worker/request_trace.h"
 #include "worker/session.h"
 #include "worker/train_step.h"
 
@@ -50,6 +51,7 @@ class WorkerProcess {
         parameters_(parameters_of(job_.model, job_.resolved.input_width)),
         units_(cut_units(parameters_, job_.cluster.unit_bytes)),
         self_{Role::kWorker, process.index, new_incarnation()},
+        trace_(open_trace(process, job_.trace.first_step, job_.trace.steps)),
         transport_(make_zeromq_transport(self_)),
         events_(kEventsWaiting) {}
 
@@ -64,9 +66,10 @@ class WorkerProcess {
                            .run = run_number(job_),
                            .host = host_name(),
                            .process = static_cast<uint32_t>(::getpid())});
-    ComputeLoop compute(job_, WorkerId(process_.index), schedule_, units_, *step_, *loader_,
-                        evaluation_.get(),
-                        [this](SessionEvent event) { report(std::move(event)); });
+    ComputeLoop compute(
+        job_, WorkerId(process_.index), schedule_, units_, *step_, *loader_, evaluation_.get(),
+        [this](SessionEvent event) { report(std::move(event)); },
+        compute_trace_ ? &*compute_trace_ : nullptr);
     std::thread computing([&] { compute.run(); });
     const Status status = serve(session, compute);
     compute.close();
@@ -85,6 +88,10 @@ class WorkerProcess {
   }
 
   Status prepare() {
+    if (trace_ != nullptr) {
+      compute_trace_.emplace(*trace_);
+      requests_.emplace(*trace_);
+    }
     BALLAST_ASSIGN(backend_,
                    make_backend(job_.cluster.device, backend_options(job_, process_.index)));
     log::info("device {}", backend_->description());
@@ -130,6 +137,7 @@ class WorkerProcess {
         session.handle(session_event::Tick{}, now, effects);
       }
       carry_out(effects, compute);
+      if (requests_) requests_->flush_when_due(now);
     }
     return *end_;
   }
@@ -142,6 +150,7 @@ class WorkerProcess {
                   message.status().to_string());
         return;
       }
+      if (requests_) requests_->received(*message, now);
       session.handle(session_event::Received{in->from, std::move(*message)}, now, effects);
     } else if (auto* up = std::get_if<PeerUp>(&event)) {
       session.handle(session_event::PeerUp{up->peer}, now, effects);
@@ -154,6 +163,7 @@ class WorkerProcess {
   void carry_out(SessionEffects& effects, ComputeLoop& compute) {
     for (SessionEffect& effect : effects) {
       if (auto* send = std::get_if<session_effect::Send>(&effect)) {
+        if (requests_) requests_->sent(send->to, send->message, monotonic_now());
         (void)transport_->send(send->to, wire::encode(send->message));  // lost ones are sent again
       } else if (auto* weights = std::get_if<session_effect::DeliverWeights>(&effect)) {
         compute.push(std::move(*weights));
@@ -193,6 +203,9 @@ class WorkerProcess {
   const std::vector<ParameterSpec> parameters_;
   const std::vector<UnitSpec> units_;
   const Peer self_;
+  const std::unique_ptr<Trace> trace_;  // null without --trace
+  std::optional<ComputeTrace> compute_trace_;
+  std::optional<RequestTrace> requests_;
   std::unique_ptr<Transport> transport_;
   BoundedQueue<SessionEvent> events_;
   std::unique_ptr<Backend> backend_;
