@@ -39,7 +39,8 @@ ShardConfig make_config(const JobConfig& job, ShardId shard, Incarnation incarna
   return config;
 }
 
-Status run_shard(const JobConfig& job, ShardId shard, Process& process) {
+// `trace` may be null.
+Status run_shard(const JobConfig& job, ShardId shard, Process& process, Trace* trace) {
   const Peer self{Role::kServer, shard.value(), new_incarnation()};
   const auto transport = make_zeromq_transport(self);
   BALLAST_RETURN_IF_ERROR(transport->bind(shard_endpoint(job, shard)).status());
@@ -57,7 +58,11 @@ Status run_shard(const JobConfig& job, ShardId shard, Process& process) {
                   return read_manifest(process.run_dir, load.checkpoint);
                 });
   log::info("shard {} listens on {}", shard.value(), shard_endpoint(job, shard));
-  return ShardService(*transport, *journal, decider, process.step).run();
+  std::optional<ShardTrace> shard_trace;
+  if (trace != nullptr) shard_trace.emplace(*trace, shard);
+  return ShardService(*transport, *journal, decider, process.step,
+                      shard_trace ? &*shard_trace : nullptr)
+      .run();
 }
 
 Status run_server(Process& process) {
@@ -68,12 +73,13 @@ Status run_server(Process& process) {
                                                    process.index, job.cluster.servers));
   }
   ::mkdir(kSocketFolder, 0700);
+  const auto trace = open_trace(process, job.trace.first_step, job.trace.steps);
   const uint32_t count = job.cluster.shards_per_server;
   std::vector<Status> statuses(count);
   std::vector<std::thread> threads;
   for (uint32_t i = 0; i < count; ++i) {
     threads.emplace_back([&, i] {
-      statuses[i] = run_shard(job, ShardId(process.index * count + i), process);
+      statuses[i] = run_shard(job, ShardId(process.index * count + i), process, trace.get());
       if (!statuses[i].ok() && statuses[i].code() != Code::kStopped) {
         // One shard's failure is the server's: the others would wait for a job that cannot go on.
         write_failure_report(process, statuses[i]);

@@ -20,6 +20,7 @@ Status ShardService::run() {
       shard_.handle(shard_event::Tick{}, monotonic_now(), effects_);
       carry_out();
     }
+    if (trace_ != nullptr) trace_->flush_when_due(monotonic_now());
   }
   return *end_;
 }
@@ -32,11 +33,14 @@ void ShardService::take(TransportEvent& event) {
       log::warn("dropped a message from {}: {}", to_string(in->from), message.status().to_string());
       return;
     }
+    if (trace_ != nullptr) trace_->arrived(in->from, *message, now);
     shard_.handle(shard_event::Received{in->from, std::move(*message)}, now, effects_);
+    if (trace_ != nullptr) trace_->handled(monotonic_now());
   } else if (auto* up = std::get_if<PeerUp>(&event)) {
     shard_.handle(shard_event::PeerUp{up->peer}, now, effects_);
   } else if (auto* down = std::get_if<PeerDown>(&event)) {
     log::info("lost {} step={}", to_string(down->peer), step_.load());
+    if (trace_ != nullptr) trace_->lost(down->peer);
     shard_.handle(shard_event::PeerLost{down->peer}, now, effects_);
   }
   carry_out();
@@ -56,6 +60,7 @@ void ShardService::carry_out() {
   for (ShardEffect& effect : effects_) {
     if (auto* reply = std::get_if<shard_effect::SendReply>(&effect)) {
       step_ = std::max(step_.load(), reply->entry.version);
+      if (trace_ != nullptr) trace_->answered(reply->to, reply->entry, monotonic_now());
       wire::Reply& waiting = replies[reply->to];
       if (waiting.entries.size() == wire::kEntriesMax) {
         send_replies(reply->to, std::exchange(waiting, {}));

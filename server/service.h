@@ -9,15 +9,17 @@
 #include "common/net/transport.h"
 #include "common/storage/journal.h"
 #include "server/shard/shard.h"
+#include "server/shard_trace.h"
 
 namespace ballast {
 
 class ShardService {
  public:
-  // All three outlive the service. `step` follows the shard's progress for failure reports; any
-  // thread reads it.
-  ShardService(Transport& transport, Journal& journal, Shard& shard, std::atomic<uint64_t>& step)
-      : transport_(transport), journal_(journal), shard_(shard), step_(step) {}
+  // All outlive the service. `step` follows the shard's progress for failure reports; any thread
+  // reads it. `trace`: null: nobody wants to know.
+  ShardService(Transport& transport, Journal& journal, Shard& shard, std::atomic<uint64_t>& step,
+               ShardTrace* trace = nullptr)
+      : transport_(transport), journal_(journal), shard_(shard), step_(step), trace_(trace) {}
 
   // Until the coordinator ends the job, or something fails. kStopped: the job was stopped on
   // request.
@@ -33,6 +35,7 @@ class ShardService {
   Journal& journal_;
   Shard& shard_;
   std::atomic<uint64_t>& step_;
+  ShardTrace* const trace_;
   ShardEffects effects_;
   Time wake_at_ = kEndOfTime;
   std::optional<Status> end_;
