@@ -85,11 +85,12 @@ Status check_same_data(const JobConfig& before, const JobConfig& now, const std:
 Status check_resumed(const JobConfig& before, const JobConfig& now, const std::string& run_dir) {
   const std::vector<std::string> changes = changed_result_keys(before, now);
   if (changes.empty()) return Status();
-  return Status(Code::kInvalidInput,
-                fmt::format("{}: cannot be resumed with other keys that fix its result: {}; "
-                            "[cluster] but unit_bytes, [checkpoint], [fault], folders, memory and "
-                            "threads may change; start a new job, or take the change back",
-                            run_dir, fmt::join(changes, ", ")));
+  return Status(
+      Code::kInvalidInput,
+      fmt::format("{}: cannot be resumed with other keys that fix its result: {}; "
+                  "[cluster] but unit_bytes, [checkpoint], [fault], [trace], folders, "
+                  "memory and threads may change; start a new job, or take the change back",
+                  run_dir, fmt::join(changes, ", ")));
 }
 
 // A lane that has done more than its share has no end to reach: the job would wait for it for ever.
