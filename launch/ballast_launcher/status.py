@@ -9,7 +9,6 @@ from .errors import DONE, STOPPED, STOPPED_NOW, LauncherError
 from .run import command_line
 from .run_directory import RunDirectory, newest, step_of
 
-SHARES = ("load", "compute", "push", "wait", "pull")
 LOADER = ("not ready", "blocks/batch")
 
 
@@ -65,7 +64,7 @@ def worker_row(worker):
     shares = worker.get("shares") or {}
     row = [worker.get("index", "?"), worker.get("state", "?"), worker.get("clock", "?"),
            text.number(worker.get("samples_per_second", 0))]
-    row += [f"{100 * shares[name]:.0f} %" if name in shares else "" for name in SHARES]
+    row += [f"{100 * shares[name]:.0f} %" if name in shares else "" for name in text.SHARES]
     return row + loader_columns(worker.get("loader") or {})
 
 
@@ -100,10 +99,10 @@ def show(run_dir):
         print(text.record_line(status["metrics"]))
     workers = status.get("workers") or []
     if workers:
-        columns = ["worker", "state", "clock", "samples/s", *SHARES, *LOADER]
+        columns = ["worker", "state", "clock", "samples/s", *text.SHARES, *LOADER]
         rows = [worker_row(worker) for worker in workers]
         used = [number for number, column in enumerate(columns)
-                if column not in (*SHARES, *LOADER) or any(row[number] for row in rows)]
+                if column not in (*text.SHARES, *LOADER) or any(row[number] for row in rows)]
         table.show([columns[number] for number in used],
                    [[row[number] for number in used] for row in rows])
     feeders = status.get("feeders") or []

@@ -3,6 +3,11 @@
 import re
 
 NAMES_SHOWN = 3
+SHARES = ("load", "compute", "push", "wait", "pull")  # of a worker's time, in status.json
+COMPUTING = ("running", "waiting")  # states of a worker that is in a step
+WAITS_FOR_SHARD = re.compile(r"(shard \d+): pu(?:sh|ll) ")
+WAIT_NAMED_S = 0.05  # what a shorter wait is for at this moment says little of the others
+LEAD_NAMED = 0.2  # of the shares: one that others wait for waits so much less itself
 NOT_JOINED = re.compile(r"(\w+ \d+) has not joined \(([\d.]+ m?s)\)")
 
 
@@ -50,6 +55,39 @@ def feeding(status):
     return " ".join(["feeders", f"{up}/{len(feeders)}", fed_share(status)]).rstrip()
 
 
+def slow_shard(workers):
+    """Of whom all that wait now, and not for a moment only, have asked; or nothing."""
+    found = [WAITS_FOR_SHARD.match(worker.get("waiting_for") or "") for worker in workers
+             if worker.get("waiting_seconds", 0) >= WAIT_NAMED_S]
+    shards = {match.group(1) for match in found if match}
+    return shards.pop() if len(shards) == 1 else ""
+
+
+def slow_worker(workers):
+    """The one that the others wait for: it waits clearly less than each of them; or nothing."""
+    waits = sorted((worker["shares"].get("wait", 0), worker.get("index", 0)) for worker in workers)
+    clear = len(waits) > 1 and waits[1][0] - waits[0][0] >= LEAD_NAMED
+    return f"worker {waits[0][1]}" if clear else ""
+
+
+def step_share(status):
+    """What takes most of the workers' time so far, and whom they wait for where that is clear; nothing
+    while nobody has done a step. The share "wait" is the time until the others' pushes are there."""
+    workers = [worker for worker in status.get("workers") or []
+               if worker.get("state") in COMPUTING and any((worker.get("shares") or {}).values())]
+    if not workers:
+        return ""
+    shares = {name: sum(worker["shares"].get(name, 0) for worker in workers) / len(workers)
+              for name in SHARES}
+    most = max(SHARES, key=shares.get)
+    percent = f"{100 * shares[most]:.0f} %"
+    if most == "compute":
+        return f"computes {percent}"
+    whom = {"wait": slow_worker, "push": slow_shard, "pull": slow_shard}.get(most, lambda _: "")
+    name = "others" if most == "wait" else most
+    return f"waits: {name} {percent}" + (f" ({whom(workers)})" if whom(workers) else "")
+
+
 def status_line(status, with_state=True):
     """One line of status.json; what it does not say is left out."""
     parts = [str(status.get("state", "starting"))] if with_state else []
@@ -64,6 +102,8 @@ def status_line(status, with_state=True):
         parts.append(f"staleness {status['staleness_mean']:.2f}")
     if status.get("feeders"):
         parts.append(feeding(status))
+    if step_share(status):
+        parts.append(step_share(status))
     if status.get("waiting_for"):
         parts.append(waiting(status["waiting_for"]))
     return "  ".join(parts)
