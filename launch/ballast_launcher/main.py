@@ -46,6 +46,8 @@ def add_run(commands):
     parser.add_argument("--run-dir", metavar="DIR", help="default: runs/<job name>/<UTC time>")
     parser.add_argument("--resume", metavar="DIR", help="continue the run in DIR")
     parser.add_argument("--quiet", action="store_true", help="only the result or the error")
+    parser.add_argument("--trace", action="store_true",
+                        help="RUNDIR/trace.json: what each step did when, for trace viewers")
     once = parser.add_mutually_exclusive_group()
     once.add_argument("--smoke", type=positive, metavar="N",
                       help="N steps of everything: train, evaluate, checkpoint, resume, export")
@@ -56,7 +58,7 @@ def add_run(commands):
 
 def handle_run(options):
     request = run.Request(find_bin_dir(options.bin_dir), options.job, tuple(options.set),
-                          options.run_dir, options.resume, options.quiet)
+                          options.run_dir, options.resume, options.quiet, options.trace)
     for setting in options.set:
         if "=" not in setting:
             raise LauncherError(f"--set {setting}: expected key=value")

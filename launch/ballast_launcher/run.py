@@ -12,7 +12,7 @@ import threading
 import tomllib
 
 from . import display as displays
-from . import failure, text
+from . import failure, text, trace
 from .binaries import binary
 from .errors import BAD_INPUT, DONE, FAILED, STOPPED, STOPPED_NOW, LauncherError, ToolError
 from .feeders import Feeders, on_this_host
@@ -36,6 +36,7 @@ class Request:
     run_dir: str | None = None
     resume: str | None = None
     quiet: bool = False
+    trace: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +152,8 @@ class Job:
         self.signals = signals
         self.cluster = Cluster()
         self.feeders = None  # once the config is known
+        self.origin = None  # of a trace: when the first process was started
+        self.trace_lines = []  # where the trace is
         self.notes = []  # what the tool says of settings that work but help nobody
         for program in PROGRAMS:
             binary(request.bin_dir, program)
@@ -176,12 +179,15 @@ class Job:
             self.notes = call_tool(resolve_command(self.request, *words), self.signals,
                                    stop_code=STOPPED if has_checkpoint else STOPPED_NOW).splitlines()
             config = self.run_dir.config()
+            if self.request.trace:
+                trace.prepare(self.run_dir.path)
         except BaseException:
             self.run_dir.discard()
             raise
         return config
 
     def start(self, config):
+        self.origin = trace.Origin.now()
         counts = config.get("cluster") or {}
         roles = [("coordinator", 1), ("server", counts.get("servers", 1)),
                  ("worker", counts.get("workers", 1))]
@@ -193,7 +199,11 @@ class Job:
     def command(self, role, index):
         command = [binary(self.request.bin_dir, f"ballast-{role}"),
                    "--run-dir", str(self.run_dir.path)]
-        return command + ([] if role == "coordinator" else ["--index", str(index)])
+        if role != "coordinator":
+            command += ["--index", str(index)]
+        if self.request.trace and role in ("server", "worker"):
+            command += ["--trace", trace.FOLDER]
+        return command
 
     def run(self):
         config = self.resolve()
@@ -216,9 +226,16 @@ class Job:
                 self.feeders.end(grace_s=0)
             display.stop()
             self.run_dir.unlock()
+        if self.request.trace:
+            self.trace_lines = self.join_trace(config)
         exit_code, message = self.conclude(ending, supervisor.last_status)
         self.run_dir.write_end(exit_code, message)
         return Result(self.run_dir, exit_code, message)
+
+    def join_trace(self, config):
+        about = {"job": (config.get("job") or {}).get("name", ""),
+                 "mode": (config.get("train") or {}).get("mode", "")}
+        return trace.join(self.run_dir.path, self.run_dir.shown(), self.origin, about)
 
     def conclude(self, ending, status):
         """-> (exit code, last message)."""
@@ -250,11 +267,16 @@ class Job:
         if summary is None or summary.get("stopped"):
             return FAILED, "\n".join(["ballast: every process ended without an error, but there is "
                                       "no summary.json of a whole job, so it is not done", *self.advice()])
-        lines = [*text.summary_lines(summary), f"run directory: {self.run_dir.shown()}"]
+        lines = [*text.summary_lines(summary), f"run directory: {self.run_dir.shown()}",
+                 *self.trace_lines]
         return DONE, "\n".join(lines)
 
     def advice(self, exit_code=FAILED):
-        """How to go on: resume if there is a checkpoint, else run again; bad input is mended first."""
+        """How to go on: resume if there is a checkpoint, else run again; bad input is mended first.
+        Before it, where the trace is."""
+        return ["  " + line for line in self.trace_lines] + self.how_to_go_on(exit_code)
+
+    def how_to_go_on(self, exit_code):
         first = "once that is mended, " if exit_code == BAD_INPUT else ""
         checkpoint = self.run_dir.newest_checkpoint()
         if checkpoint is not None:
