@@ -65,7 +65,7 @@ class DeviceBench {
     const uint32_t n = sizes_.rows, k = sizes_.width, m = sizes_.width;
     const Floats host_x = random_floats(size_t{n} * k, 1), host_w = random_floats(size_t{k} * m, 2);
     const Matrix x = put(host_x, n, k), w = put(host_w, k, m), y = room(n, m), dw = room(k, m),
-                 dx = room(n, k), bias = put(Floats(m, 0.5f), 1, m);
+                 dx = room(n, k), dbias = room(1, m), bias = put(Floats(m, 0.5f), 1, m);
     backend_->dense_forward(stream_, x, w, bias, Activation::kNone, Matrix(), y);
     verify_product(host_x, host_w, y, k);
     const double operations = 2.0 * n * k * m;
@@ -73,7 +73,7 @@ class DeviceBench {
     rate("forward, " + shape, operations, "TFLOP/s", 1e-12,
          [&] { backend_->dense_forward(stream_, x, w, bias, Activation::kRelu, Matrix(), y); });
     rate("weight gradient, " + shape, operations, "TFLOP/s", 1e-12,
-         [&] { backend_->dense_gradient(stream_, x, y, dw, bias); });
+         [&] { backend_->dense_gradient(stream_, x, y, dw, dbias); });
     rate("input gradient, " + shape, operations, "TFLOP/s", 1e-12,
          [&] { backend_->dense_input_gradient(stream_, y, w, dx); });
   }
