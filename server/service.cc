@@ -44,6 +44,7 @@ void ShardService::take(TransportEvent& event) {
     shard_.handle(shard_event::PeerLost{down->peer}, now, effects_);
   }
   carry_out();
+  if (trace_ != nullptr) trace_->settled();
 }
 
 void ShardService::poll_journal() {

@@ -19,7 +19,7 @@ ShardTrace::~ShardTrace() {
 }
 
 void ShardTrace::arrived(const Peer& from, const wire::Any& message, Time now) {
-  ++messages_;
+  current_ = ++messages_;
   if (const auto* push = std::get_if<wire::Push>(&message)) {
     for (const wire::PushEntry& entry : push->entries) {
       if (entry.lanes.empty()) continue;  // makes no sense: the shard drops it
@@ -56,7 +56,7 @@ void ShardTrace::handled(Time now) {
 void ShardTrace::answered(const Peer& to, const wire::ReplyEntry& entry, Time now) {
   const auto found = held_.find({to, entry.sequence});
   if (found == held_.end()) return;
-  if (found->second.message != messages_) close(to, found->second, now);
+  if (found->second.message != current_) close(to, found->second, now);
   held_.erase(found);
 }
 

@@ -22,9 +22,11 @@ class ShardTrace {
   // What has no answer by now is marked so.
   ~ShardTrace();
 
-  // A message comes to the shard; `handled` follows at once, then what it answered.
+  // A message comes to the shard; `handled` follows at once, then what it answered at once, which
+  // was not held, then `settled`.
   void arrived(const Peer& from, const wire::Any& message, Time now);
   void handled(Time now);
+  void settled() { current_ = 0; }
   void answered(const Peer& to, const wire::ReplyEntry& entry, Time now);
   // Nobody waits for its answers any more.
   void lost(const Peer& peer);
@@ -44,6 +46,7 @@ class ShardTrace {
   TraceTrack track_;
   std::map<std::pair<Peer, uint64_t>, Request> held_;  // by sender and sequence
   uint64_t messages_ = 0;                              // that arrived
+  uint64_t current_ = 0;                               // the one that is dealt with; 0: none
   // The message of pushes being worked on.
   bool applying_ = false;
   Time apply_since_{};

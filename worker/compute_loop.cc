@@ -237,15 +237,19 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   if (local_) local_->begin();
   Result<StepResult> result = compute_batches(order.clock, lanes, weights, gradients, hooks);
   const double weight_sum = std::accumulate(weights.begin(), weights.end(), 0.0);
-  if (result.ok() && local_) local_->finish(weight_sum, gradients);
+  if (result.ok() && local_) {
+    if (Status delta = local_->finish(weight_sum, gradients); !delta.ok()) {
+      result = std::move(delta).because("in " + list_of(lanes));
+    }
+  }
   if (!result.ok()) {
     if (!skips || result.status().code() != Code::kDiverged) return result.status();
-    log::warn("skipped: {}", result.status().to_string());
+    log::warn("skipped in step {}: {}", order.clock, result.status().to_string());
     if (local_) local_->give_up();
     for (Buffer& gradient : gradients.parameters) {
       std::ranges::fill(gradient.floats(), 0.0f);
     }
-    result = StepResult{.loss_sum = 0, .weight_sum = weight_sum};
+    result = StepResult{};  // neither its loss nor its weight: the mean is of what was trained
   }
   if (emit && !at_once) {
     for (uint32_t layer = static_cast<uint32_t>(job_.model.layers.size()); layer-- > 0;) {
@@ -258,18 +262,23 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
 }
 
 // Batch by batch: into one sum, or each into a local step. After a failure that is skipped the
-// others are still taken, because a skipped step has all its samples.
+// others are still taken, because a skipped step has all its samples. After each but the last the
+// coordinator is told that a long step gets on.
 Result<StepResult> ComputeLoop::compute_batches(Clock clock, std::span<const LaneId> lanes,
                                                 std::span<double> weights, GradientSet& gradients,
                                                 const StepHooks& hooks) {
   const Clock first = schedule_.first_batch(clock);
-  const Clock last = first + batches_of(lanes, clock) - 1;
+  const Clock end = first + batches_of(lanes, clock);
+  BALLAST_CHECK(first < end);
   const double rate = job_.train.optimizer.learning_rate *
                       schedule_factor(job_.train.schedule, static_cast<double>(clock),
                                       schedule_.steps_per_epoch() * job_.train.epochs);
+  const bool skips = job_.train.on_bad_gradient == OnBadGradient::kSkip;
   StepResult sum;
   Status failed;
-  for (Clock number = first; number <= last; ++number) {
+  for (Clock number = first; number < end; ++number) {
+    BALLAST_RETURN_IF_ERROR(go_on());
+    if (number > first) report_(session_event::Beat{});
     BALLAST_ASSIGN(const Batch batch, take_batch(clock, number, lanes, weights));
     if (!failed.ok()) continue;
     StepHooks of_batch = hooks;
@@ -282,15 +291,16 @@ Result<StepResult> ComputeLoop::compute_batches(Clock clock, std::span<const Lan
                         .batch = number,
                         .lane = lanes.front(),
                         .first = local_ || number == first,
-                        .last = local_ || number == last,
+                        .last = local_ || number + 1 == end,
                         .clock = clock},
                        gradients, of_batch);
     }();
     if (result.status().code() == Code::kStopped) return result.status();
     if (!result.ok()) {
-      failed = result.status().because(fmt::format("in a batch of {} rows of {}, {}", batch.rows,
-                                                   list_of(lanes), culprit(batch)));
-      if (failed.code() != Code::kDiverged) return failed;
+      const std::string_view up_to = number > first && !local_ ? "up to and " : "";
+      failed = result.status().because(fmt::format("{}in a batch of {} rows of {}, {}", up_to,
+                                                   batch.rows, list_of(lanes), culprit(batch)));
+      if (!skips || failed.code() != Code::kDiverged) return failed;
       continue;
     }
     if (local_) {

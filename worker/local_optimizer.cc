@@ -1,6 +1,9 @@
 #include "worker/local_optimizer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "common/base/check.h"
@@ -45,16 +48,28 @@ void LocalOptimizer::apply(const GradientSet& gradients, double weight_sum, doub
   }
 }
 
-void LocalOptimizer::finish(double weight_sum, GradientSet& out) {
+Status LocalOptimizer::finish(double weight_sum, GradientSet& out) {
   BALLAST_CHECK(out.parameters.size() == parameters_.size());
   const auto factor = static_cast<float>(weight_sum);
+  Status found;
   for (uint32_t p = 0; p < parameters_.size(); ++p) {
     const std::span<const float> now = step_.weights(p);
     const std::vector<float>& before = parameters_[p].before;
     const std::span<float> delta = out.parameters[p].floats();
-    for (size_t i = 0; i < delta.size(); ++i) delta[i] = (now[i] - before[i]) * factor;
+    bool finite = true;
+    for (size_t i = 0; i < delta.size(); ++i) {
+      delta[i] = (now[i] - before[i]) * factor;
+      finite = finite && std::isfinite(delta[i]);
+    }
+    if (!finite && found.ok()) {
+      found = Status(Code::kDiverged,
+                     fmt::format("bad delta: a change of {} in local steps is NaN or infinite; "
+                                 "lower the learning rate or train.local_steps, or set clip_value",
+                                 step_.parameters()[p].name));
+    }
   }
   give_up();
+  return found;
 }
 
 void LocalOptimizer::give_up() {

@@ -26,8 +26,9 @@ class LocalOptimizer {
   void begin();
   // One local step: `gradients` are sums over samples that weigh `weight_sum`; nothing if it is 0.
   void apply(const GradientSet& gradients, double weight_sum, double learning_rate);
-  // `out`: what every weight changed by, times `weight_sum`. The weights are as they were.
-  void finish(double weight_sum, GradientSet& out);
+  // `out`: what every weight changed by, times `weight_sum`. kDiverged: that is NaN or infinite;
+  // names the parameter. The weights are as they were.
+  [[nodiscard]] Status finish(double weight_sum, GradientSet& out);
   // The weights are as they were.
   void give_up();
 
@@ -42,6 +43,11 @@ class LocalOptimizer {
   std::vector<Parameter> parameters_;
   uint64_t updates_ = 0;
 };
+
+// Whether steps sum the gradients of several batches: deltas are of weights.
+[[nodiscard]] inline bool sums_batches(const TrainConfig& train) {
+  return train.local_steps > 1 && train.push == PushKind::kGradient;
+}
 
 // Bytes that one holds beside the weights themselves.
 [[nodiscard]] uint64_t local_optimizer_bytes(const TrainConfig& train, uint64_t parameter_bytes);

@@ -334,6 +334,8 @@ void WorkerSession::push_unit(Task& task, const Job& job, const session_event::G
   entry.node_low = group.node.low;
   entry.node_high = group.node.high;
   entry.base_version = job.base[unit.id.value()];
+  entry.kind = config_.job.train.push == PushKind::kDelta ? wire::PushKind::kDelta
+                                                          : wire::PushKind::kGradient;
   entry.gradient = gradient.slice(unit.first_element * sizeof(float), unit.bytes());
   debt.flying.push_back(group.lanes);
   client_.push({task.number, unit.id}, std::move(entry));

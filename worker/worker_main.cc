@@ -95,7 +95,9 @@ class WorkerProcess {
     BALLAST_ASSIGN(backend_,
                    make_backend(job_.cluster.device, backend_options(job_, process_.index)));
     log::info("device {}", backend_->description());
-    BALLAST_ASSIGN(loader_, BatchLoader::open(job_, schedule_, wrap_rows(), worker_portions(job_)));
+    BALLAST_ASSIGN(loader_, BatchLoader::open(
+                                job_, schedule_, wrap_rows(), worker_portions(job_),
+                                [this](size_t bytes) { return backend_->allocate_host(bytes); }));
     if (!job_.data.test.empty()) {
       BALLAST_ASSIGN(evaluation_,
                      EvalLoader::open(job_, job_.data.test, job_.train.lanes, kEvaluationRows));
@@ -105,7 +107,7 @@ class WorkerProcess {
         std::max(lane_by_lane ? schedule_.lane_batch() : schedule_.batch(), kEvaluationRows);
     BALLAST_ASSIGN(
         step_, TrainStep::create(job_.model, job_.resolved.input_width, job_.resolved.label_width,
-                                 rows_max, *backend_, job_.train.local_steps > 1));
+                                 rows_max, *backend_, sums_batches(job_.train)));
     return transport_->connect({Role::kCoordinator, 0, 0}, coordinator_endpoint(job_));
   }
 

@@ -73,7 +73,7 @@ using EventId = Id<struct EventTag>;
 // drops the same values. The key of the forward pass is that of the backward pass.
 struct DropoutKey {
   uint64_t seed = 0;   // of the job
-  uint64_t clock = 0;  // the step, from 0, counted over all epochs
+  uint64_t batch = 0;  // from 0, counted over all epochs
   uint32_t lane = 0;
   uint32_t layer = 0;  // index of [[layer]], counting those without parameters
   bool operator==(const DropoutKey&) const = default;
@@ -103,7 +103,8 @@ class Backend {
   // kExhausted: the device has not that much left, or BackendOptions::memory is used up. Contents:
   // zero.
   [[nodiscard]] virtual Result<DeviceBuffer> allocate(size_t floats) = 0;
-  // Host memory that copies fast to and from this device (pinned, where that means something).
+  // Host memory that copies fast to and from this device (pinned, where that means something). Any
+  // thread; it may outlive the back end.
   [[nodiscard]] virtual Buffer allocate_host(size_t bytes) = 0;
   // The device's address of host memory where the device computes on host memory (the CPU), so that
   // weights and gradients need no copy; nullptr where it does not, and the caller uploads.

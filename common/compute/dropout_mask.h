@@ -1,7 +1,7 @@
 // DropoutMask: which elements dropout keeps, and what they are multiplied by; the same on every
 // device, so that whoever computes a lane drops the same values. 32 random bits an element, kept
 // when they are >= rate * 2^32: the low half (even columns) and the high half (odd columns) of
-// mix64(row key ^ (column / 2)), with the row key hash_numbers({seed, clock, lane, layer, row}).
+// mix64(row key ^ (column / 2)), with the row key hash_numbers({seed, batch, lane, layer, row}).
 // Two elements a hash, no state. Pure; any thread, also of a GPU.
 #pragma once
 
@@ -19,7 +19,7 @@ class DropoutMask {
  public:
   // rate in [0, 1).
   DropoutMask(double rate, const DropoutKey& key)
-      : all_but_row_(hash_numbers({key.seed, key.clock, key.lane, key.layer})),
+      : all_but_row_(hash_numbers({key.seed, key.batch, key.lane, key.layer})),
         threshold_(static_cast<uint32_t>(std::min(std::round(rate * 0x1.0p32), 0x1.0p32 - 1))),
         scale_(static_cast<float>(1 / (1 - rate))) {
     BALLAST_CHECK(rate >= 0 && rate < 1);

@@ -162,7 +162,8 @@ struct OptimizerConfig {
   bool operator==(const OptimizerConfig&) const = default;
 };
 
-// Learning rate = optimizer.learning_rate * factor(samples_applied / batch).
+// Learning rate = optimizer.learning_rate * factor(steps), steps = samples_applied / batch, or
+// less where a step has several batches.
 struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::kConstant;
   uint64_t warmup_steps = 0;  // first: step s has (s + 1) / warmup_steps

@@ -72,10 +72,11 @@ Section data_section() {
       .integer("window", &DataConfig::window, {0, 4096}, "blocks",
                "order strip: how many blocks a lane mixes; 0: as many as data.memory_mib allows, 2 "
                "to 64")
-      .choice("tail", &DataConfig::tail,
-              "the last step of an epoch, where batch does not divide the rows; short: fewer rows; "
-              "pad: rows that weigh 0 fill it up; drop: it is left out, and with it other rows in "
-              "each epoch where the order changes")
+      .choice(
+          "tail", &DataConfig::tail,
+          "the last batch of an epoch, where batch does not divide the rows; short: fewer rows; "
+          "pad: rows that weigh 0 fill it up; drop: it is left out, and with it other rows in "
+          "each epoch where the order changes")
       .integer(
           "memory_mib", &DataConfig::memory_mib, {1, 1 << 24}, "MiB",
           "memory one worker may use for decoded data; blocks of streamed rows are kept in what "
@@ -393,7 +394,7 @@ Section schedule_section() {
       .number("factor", &ScheduleConfig::factor, kPositive, "", "of each fall")
       .of({"step"})
       .integer("decay_steps", &ScheduleConfig::decay_steps, kCount, "steps",
-               "steps from 1 down to floor; 0: the whole job")
+               "steps from 1 down to floor; 0: all epochs, whatever max_steps")
       .of({"cosine"})
       .number("floor", &ScheduleConfig::floor, kShare, "", "the last factor")
       .of({"cosine"})

@@ -34,9 +34,9 @@ double schedule_factor(const ScheduleConfig& schedule, double steps, uint64_t jo
   return 1;
 }
 
-double learning_rate_at(const TrainConfig& train, uint64_t samples_applied, uint64_t job_steps) {
-  const double steps =
-      static_cast<double>(samples_applied) / (double{1} * train.batch * train.local_steps);
+double learning_rate_at(const TrainConfig& train, uint64_t samples_applied, double batches_per_step,
+                        uint64_t job_steps) {
+  const double steps = static_cast<double>(samples_applied) / train.batch / batches_per_step;
   return train.optimizer.learning_rate * schedule_factor(train.schedule, steps, job_steps);
 }
 

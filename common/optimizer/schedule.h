@@ -17,13 +17,14 @@
 
 namespace ballast {
 
-// Multiplies OptimizerConfig::learning_rate. `job_steps`, the steps that the job will do, less the
+// Multiplies OptimizerConfig::learning_rate. `job_steps`, the steps of all epochs, less the
 // warm-up but at least 1, stands in for decay_steps = 0.
 [[nodiscard]] double schedule_factor(const ScheduleConfig& schedule, double steps,
                                      uint64_t job_steps);
 
-// The rate of the update that comes after `samples_applied` samples.
+// The rate of the update that comes after `samples_applied` samples. `batches_per_step`, over an
+// epoch (LaneSchedule), makes steps of them.
 [[nodiscard]] double learning_rate_at(const TrainConfig& train, uint64_t samples_applied,
-                                      uint64_t job_steps);
+                                      double batches_per_step, uint64_t job_steps);
 
 }  // namespace ballast

@@ -33,6 +33,10 @@ class LaneSchedule {
   [[nodiscard]] uint64_t batches_at(Clock clock) const {
     return first_batch(clock + 1) - first_batch(clock);
   }
+  // Mean over an epoch, whose last step may have fewer than local_steps.
+  [[nodiscard]] double batches_per_step() const {
+    return static_cast<double>(batches_per_epoch_) / static_cast<double>(steps_per_epoch_);
+  }
   // The step that has the batch.
   [[nodiscard]] Clock step_of(Clock batch) const;
 

@@ -23,12 +23,14 @@ struct LaneStamp {
   LaneId lane;
   Fence fence = 0;
   Clock clock = 0;
-  double weight = 0;       // sum of the sample weights behind the gradient
-  uint64_t rows_hash = 0;  // names the rows behind it: batch_hash() of worker/data/order_ledger.h
+  double weight = 0;  // sum of the sample weights behind the gradient
+  // Names the rows behind it: the sum of batch_hash() (worker/data/order_ledger.h) of its batches.
+  uint64_t rows_hash = 0;
 
   bool operator==(const LaneStamp&) const = default;
 };
 
+// Delta: what the weights changed by in local steps, times the weight of their samples.
 enum class PushKind : uint8_t { kGradient, kDelta };
 
 struct PushEntry {
@@ -38,8 +40,8 @@ struct PushEntry {
   std::vector<LaneStamp> lanes;  // all of one clock; sync: the present lanes inside the node
   uint32_t node_low = 0;  // sync: the sum is that of tree node [node_low, node_high) over lanes
   uint32_t node_high = 0;
-  Version base_version = 0;  // the version the gradient was computed from
-  PushKind kind = PushKind::kGradient;
+  Version base_version = 0;             // the version the gradient was computed from
+  PushKind kind = PushKind::kGradient;  // train.push of the job; a shard takes no other
   Buffer gradient;  // float32 sums, element_count of the unit; empty: no key touched
 };
 

@@ -84,7 +84,8 @@ def step_share(status):
     if most == "compute":
         return f"computes {percent}"
     whom = {"wait": slow_worker, "push": slow_shard, "pull": slow_shard}.get(most, lambda _: "")
-    name = "others" if most == "wait" else most
+    # A single worker waits for nobody but the servers.
+    name = "others" if most == "wait" and len(workers) > 1 else {"wait": "push"}.get(most, most)
     return f"waits: {name} {percent}" + (f" ({whom(workers)})" if whom(workers) else "")
 
 

@@ -148,7 +148,10 @@ class AsyncUnit final : public Unit {
 
  private:
   bool well_formed(const wire::PushEntry& entry) const {
-    if (entry.lanes.empty() || entry.gradient.size() != weights_.bytes()) return false;
+    if (entry.lanes.empty() || entry.gradient.size() != weights_.bytes() ||
+        !weights_.takes(entry.kind)) {
+      return false;
+    }
     const Clock clock = entry.lanes.front().clock;
     for (size_t i = 0; i < entry.lanes.size(); ++i) {
       const wire::LaneStamp& stamp = entry.lanes[i];

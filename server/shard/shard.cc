@@ -16,7 +16,7 @@ Shard::Shard(Journal& journal, ShardConfig config, ManifestReader read_manifest)
       read_manifest_(std::move(read_manifest)),
       schedule_(schedule_of(config_.job)),
       rule_{train_on_servers(config_.job.train), config_.job.train.lanes,
-            schedule_.steps_per_epoch() * config_.job.train.epochs},
+            schedule_.steps_per_epoch() * config_.job.train.epochs, schedule_.batches_per_step()},
       fences_(schedule_.lanes(), 0),
       reply_counts_(wire::kReplyCodeCount, 0),
       silence_({}, heartbeat()) {}

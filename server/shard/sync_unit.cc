@@ -169,7 +169,8 @@ class SyncUnit final : public Unit {
       }
       ++stamp;
     }
-    return stamp == entry.lanes.end() && entry.gradient.size() == weights_.bytes();
+    return stamp == entry.lanes.end() && entry.gradient.size() == weights_.bytes() &&
+           weights_.takes(entry.kind);
   }
 
   [[nodiscard]] bool filled(uint32_t lane) const {

@@ -70,6 +70,10 @@ Status UnitWeights::restore(UnitImage image) {
   return Status();
 }
 
+bool UnitWeights::takes(wire::PushKind kind) const {
+  return (kind == wire::PushKind::kDelta) == (rule_.train.push == PushKind::kDelta);
+}
+
 void UnitWeights::apply(std::span<const GradientNode> nodes, Buffer used_up, const PushSums& sums,
                         double damping) {
   const double samples_before = samples_applied_;
@@ -87,7 +91,7 @@ void UnitWeights::apply(std::span<const GradientNode> nodes, Buffer used_up, con
                 .updates = updates_,
                 .learning_rate =
                     damping * learning_rate_at(rule_.train, static_cast<uint64_t>(samples_before),
-                                               rule_.job_steps),
+                                               rule_.batches_per_step, rule_.job_steps),
                 .decay = decay_,
                 .weights_in = std::as_const(current_).floats(),
                 .weights_out = next.floats(),

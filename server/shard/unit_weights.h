@@ -18,6 +18,7 @@
 #include "common/placement/parameters.h"
 #include "common/placement/units.h"
 #include "common/storage/unit_image.h"
+#include "common/wire/data_messages.h"
 
 namespace ballast {
 
@@ -26,6 +27,7 @@ struct UpdateRule {
   TrainConfig train;
   uint32_t lanes = 1;
   uint64_t job_steps = 0;  // of the whole job, for schedules that decay to its end
+  double batches_per_step = 1;
 };
 
 // What one update is made of.
@@ -53,6 +55,9 @@ class UnitWeights {
   // none). Where the weights add up to 0 there is no mean: weights, state and updates() stay.
   void apply(std::span<const GradientNode> nodes, Buffer used_up, const PushSums& sums,
              double damping = 1);
+
+  // Whether that is what the job pushes.
+  [[nodiscard]] bool takes(wire::PushKind kind) const;
 
   [[nodiscard]] const Buffer& current() const { return current_; }
   [[nodiscard]] uint64_t updates() const { return updates_; }

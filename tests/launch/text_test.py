@@ -52,7 +52,7 @@ class StepShare(unittest.TestCase):
 
         self.assertEqual(text.step_share({"workers": [*fast, slow]}), "waits: others 70 % (worker 1)")
         self.assertEqual(text.step_share({"workers": [*fast, like_them]}), "waits: others 87 %")
-        self.assertEqual(text.step_share({"workers": fast[:1]}), "waits: others 90 %")
+        self.assertEqual(text.step_share({"workers": fast[:1]}), "waits: push 90 %")  # no others
 
     def test_the_line_of_a_run_says_it(self):
         status = {"state": "running", "step": 3, "workers": [self.worker(0, compute=1.0)]}

@@ -89,6 +89,17 @@ TEST_F(ShardTraceTest, ARequestThatWaitsForAnotherIsHeldUntilItsAnswer) {
   EXPECT_EQ(spans[3].args.at("unit"), 6u);
 }
 
+TEST_F(ShardTraceTest, APushThatWaitsForItsJournalIsHeldAlthoughNoMessageComesBetween) {
+  take(kFirst, push(1, UnitId(5), 2), 100, 110);
+  shard_->settled();
+  shard_->answered(kFirst, answer(1), at(900));
+
+  const auto spans = end();
+  ASSERT_THAT(spans, SizeIs(2));
+  EXPECT_EQ(spans[1].name, "held push");
+  EXPECT_EQ(spans[1].end, 900u);
+}
+
 TEST_F(ShardTraceTest, RequestsOfSomebodyWhoIsGoneAreForgottenAndOthersAreMarked) {
   take(kFirst, push(1, UnitId(5), 2), 100, 110);
   take(kSecond, push(1, UnitId(5), 2), 200, 210);

@@ -108,7 +108,8 @@ std::vector<std::vector<std::vector<float>>> ToyModel::sync_reference() const {
                     .lanes = schedule.lanes(),
                     .weight_sum = weight_sum,
                     .updates = t + 1,
-                    .learning_rate = learning_rate_at(job.train, samples, schedule.steps()),
+                    .learning_rate = learning_rate_at(
+                        job.train, samples, schedule.batches_per_step(), schedule.steps()),
                     .decay = parameters[p].decay,
                     .weights_in = history.back(),
                     .weights_out = next,

@@ -15,11 +15,10 @@ namespace {
 using Floats = std::vector<float>;
 
 // common/optimizer/schedule.h
-double learning_rate(const TrainConfig& train, uint64_t samples_before, uint64_t job_steps) {
+double learning_rate(const TrainConfig& train, double s, uint64_t job_steps) {
   const ScheduleConfig& schedule = train.schedule;
   const double rate = train.optimizer.learning_rate;
   const auto warmup = static_cast<double>(schedule.warmup_steps);
-  double s = static_cast<double>(samples_before) / train.batch / train.local_steps;
   if (s + 1 < warmup) return rate * ((s + 1) / warmup);
   s = std::max(0.0, s - warmup);
   if (schedule.kind == ScheduleKind::kStep && schedule.every_steps > 0) {
@@ -50,12 +49,13 @@ class PlainLoop {
       batches_per_epoch_ = lane_rows(job_.train.lanes - 1) / lane_batch_;
     }
     const uint64_t k = job_.train.local_steps;
-    const uint64_t steps_per_epoch = (batches_per_epoch_ + k - 1) / k;
-    job_steps_ = steps_per_epoch * job_.train.epochs;
-    if (job_.train.max_steps > 0) job_steps_ = std::min(job_steps_, job_.train.max_steps);
-    for (uint64_t step = 0; step < job_steps_; ++step) {
-      const uint64_t first_batch = step % steps_per_epoch * k;
-      const auto sum = sum_of(0, job_.train.lanes, step / steps_per_epoch, first_batch);
+    steps_per_epoch_ = (batches_per_epoch_ + k - 1) / k;
+    job_steps_ = steps_per_epoch_ * job_.train.epochs;
+    uint64_t steps = job_steps_;
+    if (job_.train.max_steps > 0) steps = std::min(steps, job_.train.max_steps);
+    for (uint64_t step = 0; step < steps; ++step) {
+      const uint64_t first_batch = step % steps_per_epoch_ * k;
+      const auto sum = sum_of(0, job_.train.lanes, step / steps_per_epoch_, first_batch);
       BALLAST_CHECK(sum.has_value());
       for (size_t p = 0; p < model_.tensors.size(); ++p) update(p, *sum, step);
       result_.step_losses.push_back(sum->loss_sum / sum->weight_sum);
@@ -124,8 +124,7 @@ class PlainLoop {
       for (Floats& tensor : tensors) std::ranges::fill(tensor, 0.0f);
     }
     const uint64_t step = result_.step_losses.size();
-    const double rate =
-        learning_rate(job_.train, step * job_.train.batch * job_.train.local_steps, job_steps_);
+    const double rate = learning_rate(job_.train, static_cast<double>(step), job_steps_);
     std::optional<PlainGradient> sum;
     for (uint64_t batch = first_batch; batch < last_batch(first_batch); ++batch) {
       const auto gradient = batch_gradient(lane, epoch, batch);
@@ -179,7 +178,12 @@ class PlainLoop {
       return update(p, adds, sum, step + 1, -1, none);
     }
     update(p, job_.train.optimizer, sum, step + 1,
-           learning_rate(job_.train, result_.samples_applied, job_steps_), state_[p]);
+           learning_rate(job_.train, steps_before(), job_steps_), state_[p]);
+  }
+
+  [[nodiscard]] double steps_before() const {
+    const double batches = static_cast<double>(result_.samples_applied) / job_.train.batch;
+    return batches / (static_cast<double>(batches_per_epoch_) / double(steps_per_epoch_));
   }
 
   void update(size_t p, const OptimizerConfig& optimizer, const PlainGradient& sum,
@@ -206,7 +210,8 @@ class PlainLoop {
   PlainModel model_;
   uint64_t lane_batch_ = 0;
   uint64_t batches_per_epoch_ = 0;
-  uint64_t job_steps_ = 0;
+  uint64_t steps_per_epoch_ = 0;
+  uint64_t job_steps_ = 0;                  // of all epochs
   std::vector<std::vector<Floats>> state_;  // by tensor, by state tensor
   PlainResult result_;
 };

@@ -119,7 +119,7 @@ void PlainModel::backward(const std::vector<Pass>& passes, Matrix dy, PlainGradi
 }
 
 DropoutKey PlainModel::dropout_key(uint32_t layer) const {
-  return {.seed = job_.seed, .clock = step_, .lane = lane_, .layer = layer};
+  return {.seed = job_.seed, .batch = step_, .lane = lane_, .layer = layer};
 }
 
 Matrix PlainModel::matrix(uint32_t rows, uint32_t columns) {

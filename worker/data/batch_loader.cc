@@ -23,15 +23,15 @@
 namespace ballast {
 namespace {
 
-// Of rows in memory the blocks of one step in so many are counted: finding a row's block costs a
+// Of rows in memory the blocks of one batch in so many are counted: finding a row's block costs a
 // tenth of gathering a small row, and one batch in 16 tells as much.
-constexpr Clock kStepsABlockCount = 16;
+constexpr Clock kBatchesABlockCount = 16;
 
 }  // namespace
 
 struct BatchLoader::Core {
   Core(std::unique_ptr<RowSource> source, const LaneSchedule& lane_schedule,
-       const JobConfig& config, const LoaderMemory& planned);
+       const JobConfig& config, const LoaderMemory& planned, MakeBuffer make_batch);
   ~Core();
 
   // A batch that will be asked for. The plan, a loader thread and a taker may hold it at once, and
@@ -77,11 +77,11 @@ struct BatchLoader::Core {
 };
 
 BatchLoader::Core::Core(std::unique_ptr<RowSource> source, const LaneSchedule& lane_schedule,
-                        const JobConfig& config, const LoaderMemory& planned)
+                        const JobConfig& config, const LoaderMemory& planned, MakeBuffer make_batch)
     : rows(std::move(source)),
       schedule(lane_schedule.of_batches()),
       memory(planned),
-      pool(planned.batch_bytes, planned.batches),
+      pool(planned.batch_bytes, planned.batches, std::move(make_batch)),
       plan(lane_schedule, config.train.mode != Mode::kSync) {
   for (uint32_t i = 0; i < std::max(1u, config.data.threads); ++i) {
     threads.emplace_back([this] { work(); });
@@ -103,7 +103,7 @@ BatchLoader::Core::~Core() {
 // Keeps what is still wanted, drops what is not, adds what is new.
 void BatchLoader::Core::replan() {
   std::vector<std::shared_ptr<Slot>> wanted;
-  for (BatchRequest& request : plan.upcoming(kStepsAhead)) {
+  for (BatchRequest& request : plan.upcoming(kBatchesAhead)) {
     const auto known = std::find_if(slots.begin(), slots.end(),
                                     [&](const auto& slot) { return slot->request == request; });
     if (known != slots.end()) {
@@ -222,7 +222,7 @@ bool BatchLoader::Core::is_free(const BatchRequest& request) const {
 // Short batches have few blocks because they are short.
 bool BatchLoader::Core::counts_blocks(Clock number, uint32_t lane_rows) const {
   return lane_rows == schedule.lane_batch() &&
-         (!rows->in_memory() || number % kStepsABlockCount == 0);
+         (!rows->in_memory() || number % kBatchesABlockCount == 0);
 }
 
 // Takes them.
@@ -309,14 +309,16 @@ Result<Batch> BatchLoader::Core::gather(const BatchRequest& request) {
 Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const JobConfig& config,
                                                        const LaneSchedule& schedule,
                                                        const WrapRows& wrap,
-                                                       const PortionMemory& portions) {
+                                                       const PortionMemory& portions,
+                                                       MakeBuffer make_batch) {
   JobConfig measured = config;
   BALLAST_RETURN_IF_ERROR(measure_shapes(measured));
   const LoaderMemory memory = loader_memory(measured, schedule, portions);
   BALLAST_RETURN_IF_ERROR(memory.check(config.data.memory_mib));
   BALLAST_ASSIGN(std::unique_ptr<RowSource> rows, open_rows(measured, schedule, memory));
   if (wrap != nullptr) rows = wrap(std::move(rows));
-  auto core = std::make_unique<Core>(std::move(rows), schedule, config, memory);
+  auto core =
+      std::make_unique<Core>(std::move(rows), schedule, config, memory, std::move(make_batch));
   return std::unique_ptr<BatchLoader>(new BatchLoader(std::move(core)));
 }
 

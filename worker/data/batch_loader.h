@@ -1,9 +1,9 @@
-// BatchLoader: the training rows of a worker, lane by lane and step by step, shuffled, verified,
+// BatchLoader: the training rows of a worker, lane by lane and batch by batch, shuffled, verified,
 // transformed and ready when they are asked for.
 //
 // Order full and none: the columns a job uses are read into memory once, in their stored types, and
 // verified (XXH3 of every buffer, finite floats). Order strip: blocks are read and verified as they
-// are needed (stream_rows.h). Loader threads (data.threads) gather the steps that the worker
+// are needed (stream_rows.h). Loader threads (data.threads) gather the batches that the worker
 // will ask for next into pooled buffers. Which rows a batch has is LaneSchedule x SampleOrder; the
 // threads, the prefetching and take()'s call order never change it.
 //
@@ -36,7 +36,7 @@ struct LoaderCounters {
   uint64_t samples = 0;         // no padding; counted where rows may weigh something else than 1
   uint64_t left_out = 0;        // samples that weigh 0: by a filter, or by data.weight
   // How well rows are mixed: the different blocks that the batch of one lane comes from, of whole
-  // batches as they are made; where rows are in memory of one step in 16.
+  // batches as they are made; where rows are in memory of one batch in 16.
   uint64_t blocks = 0;          // added up
   uint64_t blocks_batches = 0;  // counted
   uint64_t blocks_min = 0;      // the fewest; 0: none counted
@@ -52,11 +52,12 @@ class BatchLoader {
   // Opens data.train, and reads and verifies it unless it is streamed. `config` is resolved,
   // data.order not auto; `schedule`, of the job's steps, must have been made for its rows. Errors:
   // everything measure_shapes refuses; the memory budget with its sum; of rows in memory those of
-  // take().
+  // take(). `make_batch`: of memory that the device copies fast from; as BufferPool takes it.
   static Result<std::unique_ptr<BatchLoader>> open(const JobConfig& config,
                                                    const LaneSchedule& schedule,
                                                    const WrapRows& wrap = nullptr,
-                                                   const PortionMemory& portions = {});
+                                                   const PortionMemory& portions = {},
+                                                   MakeBuffer make_batch = nullptr);
   ~BatchLoader();
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;

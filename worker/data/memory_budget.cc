@@ -180,7 +180,7 @@ LoaderMemory memory_without_kept(const JobConfig& config, const LaneSchedule& sc
   const ResolvedConfig& resolved = config.resolved;
   const bool together = config.train.mode != Mode::kSync;  // one batch of all lanes, or one a lane
   const uint32_t rows = together ? schedule.batch() : schedule.lane_batch();
-  const uint32_t requests = kStepsAhead * (together ? 1 : schedule.lanes());
+  const uint32_t requests = kBatchesAhead * (together ? 1 : schedule.lanes());
   LoaderMemory memory;
   if (config.data.order == Order::kStrip) {
     add_stream(config, schedule.lanes(), ahead, memory);

@@ -11,8 +11,8 @@
 
 namespace ballast {
 
-// How many steps a loader makes ahead: one being made while one waits.
-inline constexpr uint32_t kStepsAhead = 2;
+// How many batches of a lane a loader makes ahead: one being made while one waits.
+inline constexpr uint32_t kBatchesAhead = 2;
 
 // Rows that come ready from feeders, or go there (worker/feed/portion.h).
 struct PortionMemory {

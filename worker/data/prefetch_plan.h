@@ -32,7 +32,8 @@ class PrefetchPlan {
 
   [[nodiscard]] bool follows(LaneId lane) const { return next_.contains(lane); }
   [[nodiscard]] size_t lane_count() const { return next_.size(); }
-  // The requests of the next `rounds` batches of each lane, soonest first.
+  // The next requests, soonest first: `rounds` of them, and where each lane is asked for by itself
+  // as many for each lane; those of one lane's step come first.
   [[nodiscard]] std::vector<BatchRequest> upcoming(uint32_t rounds) const;
 
  private:

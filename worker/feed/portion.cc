@@ -13,7 +13,7 @@ constexpr uint64_t kPortionBytes = 1 << 20;
 uint32_t rows_of_portion(const LaneSchedule& schedule, uint64_t row_bytes) {
   const uint64_t share = schedule.lane_batch();
   const uint64_t fits = std::max<uint64_t>(1, kPortionBytes / row_bytes);
-  uint64_t rows = fits / share * share;  // whole steps
+  uint64_t rows = fits / share * share;  // whole batches
   if (rows == 0) rows = std::min(share, std::max<uint64_t>(1, kPortionBytesMax / row_bytes));
   return static_cast<uint32_t>(std::min(rows, schedule.lane_rows(LaneId(0))));
 }
@@ -24,7 +24,7 @@ PortionPlan::PortionPlan(const LaneSchedule& schedule, uint64_t row_bytes)
     : schedule_(schedule.of_batches()),
       row_bytes_(row_bytes),
       rows_(std::max(1u, rows_of_portion(schedule, row_bytes))),
-      step_portions_((schedule.lane_batch() + rows_ - 1) / rows_) {}
+      batch_portions_((schedule.lane_batch() + rows_ - 1) / rows_) {}
 
 uint64_t PortionPlan::portions_of_epoch(LaneId lane) const {
   return (schedule_.lane_rows(lane) + rows_ - 1) / rows_;
@@ -39,8 +39,8 @@ std::optional<wire::RowRun> PortionPlan::run_of(PortionId portion) const {
   if (portions == 0 || schedule_.steps() == 0) return std::nullopt;
   const uint64_t epoch = portion.number / portions;
   const uint64_t first = portion.number % portions * rows_;
-  const Clock clock = epoch * schedule_.steps_per_epoch() + first / schedule_.lane_batch();
-  if (clock >= schedule_.steps()) return std::nullopt;
+  const Clock batch = epoch * schedule_.steps_per_epoch() + first / schedule_.lane_batch();
+  if (batch >= schedule_.steps()) return std::nullopt;
   const uint64_t left = schedule_.lane_rows(portion.lane) - first;
   return wire::RowRun{epoch, portion.lane, first,
                       static_cast<uint32_t>(std::min<uint64_t>(rows_, left))};

@@ -37,11 +37,11 @@ class PortionPlan {
   // Of a portion; the last of an epoch has fewer.
   [[nodiscard]] uint32_t rows() const { return rows_; }
   [[nodiscard]] uint64_t bytes() const { return rows_ * row_bytes_; }
-  // Portions of a lane that are kept around the one being read: what a step made at the same time
+  // Portions of a lane that are kept around the one being read: what a batch made at the same time
   // may want of those before, and what is asked for ahead.
-  [[nodiscard]] uint32_t behind() const { return step_portions_; }
-  [[nodiscard]] uint32_t ahead() const { return 2 * step_portions_; }
-  [[nodiscard]] uint32_t kept() const { return behind() + 1 + ahead() + step_portions_; }
+  [[nodiscard]] uint32_t behind() const { return batch_portions_; }
+  [[nodiscard]] uint32_t ahead() const { return 2 * batch_portions_; }
+  [[nodiscard]] uint32_t kept() const { return behind() + 1 + ahead() + batch_portions_; }
 
  private:
   [[nodiscard]] uint64_t portions_of_epoch(LaneId lane) const;
@@ -49,7 +49,7 @@ class PortionPlan {
   LaneSchedule schedule_;  // whose steps are batches
   uint64_t row_bytes_;
   uint32_t rows_;
-  uint32_t step_portions_;  // that one step's share of a lane may touch
+  uint32_t batch_portions_;  // that a lane's share of a batch may touch
 };
 
 // The largest portion a feeder makes; a row that is larger travels alone.

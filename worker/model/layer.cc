@@ -90,7 +90,7 @@ class DropoutLayer final : public Layer {
       : backend_(backend), rate_(rate), index_(index), width_(width), y_memory_(std::move(y)) {}
 
   [[nodiscard]] DropoutKey key(const Pass& pass) const {
-    return {pass.seed, pass.clock, pass.lane.value(), index_};
+    return {pass.seed, pass.batch, pass.lane.value(), index_};
   }
 
   Backend& backend_;

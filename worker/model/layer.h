@@ -22,7 +22,7 @@ struct Pass {
   uint32_t rows = 0;
   bool training = false;  // dropout does nothing otherwise
   uint64_t seed = 0;
-  Clock clock = 0;
+  Clock batch = 0;  // its number (LaneSchedule::first_batch)
   LaneId lane{};
 };
 

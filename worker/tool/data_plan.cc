@@ -118,7 +118,7 @@ Status run_data_plan(const ResolveOptions& options, const ShapeResolver& resolve
   }
   out << fmt::format("order           {}", name_of(job.data.order));
   if (job.data.order == Order::kStrip) out << fmt::format(", window {} blocks", job.data.window);
-  out << fmt::format("\nmixing          {:.1f} of {} blocks in a step of {} samples, on average\n",
+  out << fmt::format("\nmixing          {:.1f} of {} blocks in a batch of {} samples, on average\n",
                      plan.blocks_per_batch, train->block_count(), job.train.batch);
   out << fmt::format("disk            {} as stored; a cache of all of it needs as much\n",
                      bytes_text(plan.stored_bytes));

@@ -27,7 +27,7 @@ std::string describe_steps(const JobConfig& job) {
     rows += fmt::format(" ({} an epoch)", counted(job.resolved.samples(), "sample"));
   }
   const std::string local_steps =
-      train.local_steps == 1 ? "" : fmt::format("{} batches of ", train.local_steps);
+      train.local_steps == 1 ? "" : fmt::format("up to {} batches of ", train.local_steps);
   return fmt::format("{}: {}, {}, {}\n{}: {}, {} of {}, {} over {}\n", job.name, rows,
                      counted(job.resolved.test_rows, "test row"),
                      counted(job.resolved.input_width, "feature"), name_of(train.mode),

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 #include "common/optimizer/fold.h"
@@ -41,9 +42,13 @@ uint64_t server_states(const JobConfig& job) {
   return state_count(train_on_servers(job.train).optimizer.kind);
 }
 
-// Beside the two that every step has: a batch's, where a step sums those of several.
+// Two in every step: being computed and on its way; a batch's, where a step sums those of several;
+// in sync the left halves up the tree of a worker's lanes.
 uint64_t gradient_sets(const JobConfig& job) {
-  return job.train.local_steps > 1 ? 3 : 2;
+  const uint64_t sets = sums_batches(job.train) ? 3 : 2;
+  if (job.train.mode != Mode::kSync) return sets;
+  const uint32_t lanes = (job.train.lanes + job.cluster.workers - 1) / job.cluster.workers;
+  return sets + std::bit_width(lanes - 1);
 }
 
 uint64_t local_bytes(const JobConfig& job) {

@@ -23,6 +23,11 @@ Status no_device(const std::string& why) {
 }  // namespace
 
 Status check_device() {
+  int driver = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+    cudaGetLastError();
+    return no_device("there is no driver of NVIDIA on this machine");
+  }
   int devices = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
   if (error != cudaSuccess) return no_device(cudaGetErrorString(error));
@@ -59,7 +64,7 @@ Result<std::unique_ptr<Backend>> CudaBackend::open(const BackendOptions& options
                   properties.multiProcessorCount,
                   static_cast<double>(properties.totalGlobalMem) / (1 << 30),
                   name_of(options.precision)),
-      DeviceMemory(properties.totalGlobalMem, options.memory)));
+      DeviceMemory(device, properties.totalGlobalMem, options.memory)));
   BALLAST_ASSIGN(backend->gemm_,
                  Gemm::create(options.precision, backend->memory_, backend->failure_));
   return std::unique_ptr<Backend>(std::move(backend));
@@ -99,7 +104,11 @@ Buffer CudaBackend::allocate_host(size_t bytes) {
     cudaGetLastError();
     return Buffer::allocate(bytes);
   }
-  const std::shared_ptr<void> owner(memory, [](void* freed) { cudaFreeHost(freed); });
+  // Dropped on any thread: one that chose no GPU would begin to use the first.
+  const std::shared_ptr<void> owner(memory, [device = device_](void* freed) {
+    cudaSetDevice(device);
+    cudaFreeHost(freed);
+  });
   std::fill_n(static_cast<std::byte*>(memory), bytes, std::byte{0});
   return Buffer::adopt(static_cast<std::byte*>(memory), bytes, owner);
 }

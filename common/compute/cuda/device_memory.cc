@@ -7,8 +7,9 @@
 
 namespace ballast::cuda {
 
-DeviceMemory::DeviceMemory(size_t device_bytes, double share)
-    : most_bytes_(static_cast<size_t>(static_cast<double>(device_bytes) * share)),
+DeviceMemory::DeviceMemory(int device, size_t device_bytes, double share)
+    : device_(device),
+      most_bytes_(static_cast<size_t>(static_cast<double>(device_bytes) * share)),
       taken_bytes_(std::make_shared<std::atomic<size_t>>(0)) {}
 
 Result<DeviceBuffer> DeviceMemory::allocate(size_t floats) {
@@ -32,8 +33,9 @@ Result<DeviceBuffer> DeviceMemory::allocate(size_t floats) {
   }
   *taken_bytes_ += bytes;
   return DeviceBuffer(static_cast<float*>(memory), floats,
-                      [taken_bytes = taken_bytes_, bytes](float* freed) {
-                        cudaFree(freed);  // waits for what uses it
+                      [device = device_, taken_bytes = taken_bytes_, bytes](float* freed) {
+                        cudaSetDevice(device);  // dropped on any thread
+                        cudaFree(freed);        // waits for what uses it
                         *taken_bytes -= bytes;
                       });
 }

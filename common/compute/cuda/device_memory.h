@@ -14,13 +14,16 @@ namespace ballast::cuda {
 
 class DeviceMemory {
  public:
-  // Of the GPU that is selected. `share` of all its memory, in (0, 1].
-  DeviceMemory(size_t device_bytes, double share);
+  // Of GPU `device`, which has `device_bytes`. `share` of them, in (0, 1]; what the driver takes
+  // for itself does not count.
+  DeviceMemory(int device, size_t device_bytes, double share);
 
-  // Not cleared. kExhausted: the limit or the GPU's end; says which, with the sum.
+  // On the thread that has selected the GPU. Not cleared. kExhausted: the limit or the GPU's end;
+  // says which, with the sum.
   [[nodiscard]] Result<DeviceBuffer> allocate(size_t floats);
 
  private:
+  const int device_;
   const size_t most_bytes_;
   std::shared_ptr<std::atomic<size_t>> taken_bytes_;  // shared: buffers may outlive this
 };

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "common/placement/lane_schedule.h"
+
 namespace ballast {
 namespace {
 
@@ -49,8 +51,22 @@ TEST(Schedule, RateFollowsSamplesNotWhoAppliedThem) {
   train.batch = 100;
   train.optimizer.learning_rate = 0.5;
   train.schedule = {.kind = ScheduleKind::kStep, .every_steps = 2, .factor = 0.1};
-  EXPECT_DOUBLE_EQ(learning_rate_at(train, 199, 0), 0.5);
-  EXPECT_DOUBLE_EQ(learning_rate_at(train, 200, 0), 0.05);
+  EXPECT_DOUBLE_EQ(learning_rate_at(train, 199, 1, 0), 0.5);
+  EXPECT_DOUBLE_EQ(learning_rate_at(train, 200, 1, 0), 0.05);
+}
+
+// 10 batches of 100 samples an epoch in steps of 4, 4 and 2: the last of 12 steps is the twelfth.
+TEST(Schedule, DecaysToTheEndOfAJobWhoseStepsHaveSeveralBatches) {
+  TrainConfig train;
+  train.batch = 100;
+  train.optimizer.learning_rate = 1;
+  train.schedule = {.kind = ScheduleKind::kCosine};
+  const LaneSchedule schedule(1000, 1, 100, 4, 0, Tail::kShort, 4);
+  ASSERT_EQ(schedule.steps(), 12u);
+  const double per_step = schedule.batches_per_step();
+
+  EXPECT_NEAR(learning_rate_at(train, 4000, per_step, 12), 0, 1e-12);
+  EXPECT_NEAR(learning_rate_at(train, 2000, per_step, 12), 0.5, 1e-12);
 }
 
 }  // namespace

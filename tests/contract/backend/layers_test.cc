@@ -13,11 +13,11 @@ class BackendLayers : public testing::BackendContract {};
 INSTANTIATE_TEST_SUITE_P(All, BackendLayers, ::testing::ValuesIn(testing::implementations()),
                          testing::name_of);
 
-constexpr DropoutKey kKey{.seed = 9, .clock = 1000, .lane = 3, .layer = 2};
+constexpr DropoutKey kKey{.seed = 9, .batch = 1000, .lane = 3, .layer = 2};
 
 // The published rule of the mask (cpu/dropout.cc), which every device must follow bit for bit.
 bool kept(const DropoutKey& key, double rate, uint32_t row, uint32_t column) {
-  const uint64_t row_key = hash_numbers({key.seed, key.clock, key.lane, key.layer, row});
+  const uint64_t row_key = hash_numbers({key.seed, key.batch, key.lane, key.layer, row});
   const uint64_t bits = mix64(row_key ^ (column / 2));
   const uint64_t mine = column % 2 == 0 ? bits & 0xffffffffu : bits >> 32;
   return static_cast<double>(mine) >= rate * 0x1.0p32;
@@ -76,7 +76,7 @@ TEST_P(BackendLayers, DropoutDependsOnEachPartOfItsKey) {
   for (int part = 0; part < 4; ++part) {
     DropoutKey key = kKey;
     if (part == 0) ++key.seed;
-    if (part == 1) ++key.clock;
+    if (part == 1) ++key.batch;
     if (part == 2) ++key.lane;
     if (part == 3) ++key.layer;
     backend_->dropout(stream_, x, 0.5, key, y);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <future>
 #include <thread>
 
@@ -184,6 +185,59 @@ TEST_F(ComputeLoopTest, PushesWhatLocalStepsChangedAndLeavesTheWeightsAsTheyWere
   for (uint32_t p = 0; p < step_->parameters().size(); ++p) {
     for (float weight : step_->weights(p)) ASSERT_EQ(weight, 0.25f);
   }
+}
+
+// One local step of this size leaves float32, though loss and gradients are finite.
+TEST_F(ComputeLoopTest, RefusesADeltaThatIsNotFinite) {
+  for (const OnBadGradient rule : {OnBadGradient::kStop, OnBadGradient::kSkip}) {
+    reports_.clear();
+    std::filesystem::remove_all(path("train"));
+    std::filesystem::remove_all(path("test"));
+    JobConfig job;
+    job.train.push = PushKind::kDelta;
+    job.train.on_bad_gradient = rule;
+    job.train.optimizer = {.kind = OptimizerKind::kAdam, .learning_rate = 1e38};
+    make(job);
+    for (uint32_t p = 0; p < step_->parameters().size(); ++p) {
+      std::ranges::fill(step_->weights(p), 0.25f);
+    }
+    on_report_ = [this] {
+      if (count<session_event::ComputeDone>() > 0) loop_->close();
+    };
+    loop_->push(session_effect::Compute{.job = 1, .clock = 0, .groups = {{{1, 2}, {LaneId(1)}}}});
+
+    loop_->run();
+
+    if (rule == OnBadGradient::kStop) {
+      ASSERT_EQ(count<session_event::ComputeFailed>(), 1u);
+      EXPECT_EQ(count<session_event::GradientReady>(), 0u);
+      continue;
+    }
+    ASSERT_EQ(count<session_event::GradientReady>(), 2u);
+    for (const SessionEvent& event : reports_) {
+      const auto* ready = std::get_if<session_event::GradientReady>(&event);
+      if (ready == nullptr) continue;
+      EXPECT_EQ(ready->lane_weights, std::vector<double>{4.0});
+      for (const auto& part : ready->parts) {
+        for (float value : part.gradient.floats()) ASSERT_EQ(value, 0.0f);
+      }
+    }
+    EXPECT_EQ(step_->weights(0)[0], 0.25f);
+  }
+}
+
+TEST_F(ComputeLoopTest, SaysBetweenTheBatchesOfAStepThatItGetsOnAndStopsThere) {
+  JobConfig job;
+  job.train.local_steps = 4;
+  make(job);
+  on_report_ = [this] {
+    if (count<session_event::Beat>() == 2) loop_->close();
+  };
+  loop_->push(session_effect::Compute{.job = 1, .clock = 0, .groups = {{{1, 2}, {LaneId(1)}}}});
+
+  loop_->run();
+
+  EXPECT_EQ(reports_.size(), 2u) << "and neither a gradient nor a failure";
 }
 
 TEST_F(ComputeLoopTest, DropsOrdersThatWaitWhenItIsClosed) {

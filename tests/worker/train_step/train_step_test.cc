@@ -225,7 +225,7 @@ TEST(TrainStep, GivesTheSameBitsWhateverRowsItHasRoomForAndWhereverFeaturesLie) 
   EXPECT_TRUE(same_bits(small.gradients, large.gradients));
 }
 
-TEST(TrainStep, DropsOtherValuesForAnotherSeedStepOrLane) {
+TEST(TrainStep, DropsOtherValuesForAnotherSeedBatchOrLane) {
   Fixture f;
   ASSERT_TRUE(f.run().ok());
   GradientSet first = testing::gradients_for(*f.step);
