@@ -120,6 +120,18 @@ def google_test_counts(report):
     return total - failed - skipped, failed, skipped
 
 
+def without_passed(output):
+    """What a Google Test binary printed, less its tests that passed and printed nothing: whoever
+    reads a log is shown its first lines, and they should be of the test that failed."""
+    kept = []
+    for line in output.splitlines():
+        if line.startswith("[       OK ]") and kept and kept[-1].startswith("[ RUN      ]"):
+            kept.pop()
+        elif line.strip() and not line.startswith("[-----"):
+            kept.append(line)
+    return "\n".join(kept)
+
+
 def add_ctest_entry(entry, reports, show_output, tally):
     name, status = entry.get("name"), entry.get("status")
     output = entry.findtext("system-out") or ""
@@ -135,6 +147,8 @@ def add_ctest_entry(entry, reports, show_output, tally):
     if broken and not failed:
         failed = 1
         output = "\n".join([output, *reasons])
+    if failed:
+        output = without_passed(output)
     if passed + failed + skipped:
         tally.add(name, passed, failed, skipped, float(entry.get("time", 0)), output, show_output)
 

@@ -1,9 +1,28 @@
-"""tests/run fails when it took longer than it may, its last line being the counts all the same."""
+"""What tests/run prints of a run: too long a one fails, a suite that failed shows what failed."""
 
 import unittest
 
 import launching
+import run_suites
 from launching import ROOT
+
+
+class FailedSuite(unittest.TestCase):
+    def test_shows_what_its_tests_printed_and_not_those_that_passed_in_silence(self):
+        printed = ("[----------] 3 tests from Disk\n"
+                   "[ RUN      ] Disk.IsQuiet\n[       OK ] Disk.IsQuiet (1 ms)\n"
+                   "[ RUN      ] Disk.Races\nWARNING: data race\n\n"
+                   "[       OK ] Disk.Races (2 ms)\n"
+                   "[ RUN      ] Disk.Fails\ndisk_test.cc:7: Failure\n"
+                   "[  FAILED  ] Disk.Fails (3 ms)\n")
+
+        shown = run_suites.without_passed(printed)
+
+        self.assertEqual(shown.splitlines(),
+                         ["[ RUN      ] Disk.Races", "WARNING: data race",
+                          "[       OK ] Disk.Races (2 ms)",
+                          "[ RUN      ] Disk.Fails", "disk_test.cc:7: Failure",
+                          "[  FAILED  ] Disk.Fails (3 ms)"])
 
 
 class TimeLimit(unittest.TestCase):
