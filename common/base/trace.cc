@@ -63,8 +63,13 @@ Trace::Trace(TraceSetup setup, int file)
       last_step_(kNoStep),
       full_at_(kNoStep) {}
 
+// A trace that could not be written does not say how it ended: it is not whole.
 Trace::~Trace() {
   const uint64_t last = last_step_, full_at = full_at_;
+  if (ended_ && full_at == kNoStep) {
+    ::close(file_);
+    return;
+  }
   JsonWriter json;
   json.open().key("last_step");
   last == kNoStep ? json.value(-1) : json.value(last);

@@ -10,6 +10,7 @@
 //   {"track":1,"name":"load","begin":1000,"end":2500,"args":{"step":3,"lane":0}}
 // where an "id" marks one that may overlap others of its track. The last line, of a process that
 // ended by itself: {"last_step":4199}, and "full_at_step" if the file reached its limit.
+// One that could not be written has no such line.
 //
 // Bounded: a track keeps kSpansKept spans, a file `bytes_max`. A file that cannot be written is one
 // warning and the end of the trace, not of the job.

@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <map>
 #include <thread>
 
@@ -259,6 +261,30 @@ TEST_F(TraceTest, AFullDiskEndsTheTraceAndNothingElse) {
   }
 
   EXPECT_FALSE(track.wants(5));
+}
+
+// Room that comes back later does not make it whole.
+TEST_F(TraceTest, ATraceThatCouldNotBeWrittenDoesNotSayHowItEnded) {
+  auto trace = open(setup());
+  {
+    TraceTrack track(*trace, "compute");
+    { TraceSpan span(&track, "load", 0); }
+    track.flush();
+    const auto before = ::signal(SIGXFSZ, SIG_IGN);
+    rlimit room{};
+    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &room), 0);
+    rlimit none = room;
+    none.rlim_cur = std::filesystem::file_size(path_);
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &none), 0);
+    { TraceSpan span(&track, "load", 1); }
+    track.flush();
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &room), 0);
+    ::signal(SIGXFSZ, before);
+  }
+  trace.reset();
+
+  EXPECT_THAT(steps(), ElementsAre(0));
+  EXPECT_EQ(lines().back().find("last_step"), nullptr);
 }
 
 TEST_F(TraceTest, AFileThatCannotBeMadeIsAnErrorThatNamesIt) {
