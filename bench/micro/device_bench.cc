@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "bench/micro/alternate.h"
+#include "bench/micro/relu_mlp.h"
 #include "common/base/check.h"
 #include "common/base/random.h"
 #include "common/compute/backend.h"
@@ -56,7 +57,7 @@ double tolerance(Precision precision, double terms) {
 class DeviceBench {
  public:
   DeviceBench(Device device, Precision precision, const Sizes& sizes)
-      : device_(device), precision_(precision), sizes_(sizes), backend_(open(device, precision)) {
+      : precision_(precision), sizes_(sizes), backend_(open(device, precision)) {
     stream_ = backend_->create_stream();
     fmt::print("{}\n", backend_->description());
   }
@@ -191,19 +192,8 @@ class DeviceBench {
     return value;
   }
 
-  static ModelConfig model_of(const Mlp& mlp) {
-    ModelConfig model;
-    for (size_t l = 1; l < mlp.widths.size(); ++l) {
-      const bool last = l + 1 == mlp.widths.size();
-      model.layers.push_back({.kind = LayerKind::kDense,
-                              .units = mlp.widths[l],
-                              .activation = last ? Activation::kNone : Activation::kRelu});
-    }
-    return model;
-  }
-
   static std::unique_ptr<TrainStep> step_of(const Mlp& mlp, Backend& backend) {
-    auto step = TrainStep::create(model_of(mlp), mlp.widths.front(), 1, mlp.batch, backend,
+    auto step = TrainStep::create(relu_mlp(mlp.widths), mlp.widths.front(), 1, mlp.batch, backend,
                                   /*sums_batches=*/true);
     BALLAST_CHECK_MSG(step.ok(), step.status().to_string());
     for (uint32_t p = 0; p < (*step)->parameters().size(); ++p) {
@@ -255,7 +245,6 @@ class DeviceBench {
     fmt::print("{} MLP: loss {:.6f}, on the CPU {:.6f}\n", mlp.name, found, expected);
   }
 
-  const Device device_;
   const Precision precision_;
   const Sizes sizes_;
   std::unique_ptr<Backend> backend_;

@@ -16,6 +16,7 @@
 #include "bench/micro/alternate.h"
 #include "bench/micro/bare_eigen_mlp.h"
 #include "bench/micro/bounds.h"
+#include "bench/micro/relu_mlp.h"
 #include "common/base/check.h"
 #include "common/base/random.h"
 #include "common/optimizer/optimizer.h"
@@ -32,17 +33,6 @@ struct Sizes {
 };
 
 constexpr float kLearningRate = 0.01f;
-
-ModelConfig mlp(const Sizes& sizes) {
-  ModelConfig model;
-  for (size_t l = 1; l < sizes.widths.size(); ++l) {
-    const bool last = l + 1 == sizes.widths.size();
-    model.layers.push_back({.kind = LayerKind::kDense,
-                            .units = sizes.widths[l],
-                            .activation = last ? Activation::kNone : Activation::kRelu});
-  }
-  return model;
-}
 
 struct Batch {
   std::vector<float> features;
@@ -68,7 +58,8 @@ class Worker {
       : lanes_(lanes),
         lane_rows_(sizes.batch / lanes),
         backend_(std::move(make_backend(Device::kCpu, {})).value()),
-        step_(std::move(TrainStep::create(mlp(sizes), sizes.widths[0], 1, lane_rows_, *backend_))
+        step_(std::move(TrainStep::create(relu_mlp(sizes.widths), sizes.widths[0], 1, lane_rows_,
+                                          *backend_))
                   .value()) {
     for (uint32_t p = 0; p < step_->parameters().size(); ++p) {
       fill_initial(step_->parameters()[p], p, 1, 0, step_->weights(p));
