@@ -53,6 +53,22 @@ class ComputeLoopTest : public DataFixture {
     return {.job = number, .clock = 0, .groups = {{{0, 1}, {LaneId(0)}}, {{3, 4}, {LaneId(3)}}}};
   }
 
+  // Runs the loop for one step of lane 1, until it is reported.
+  void compute_lane_1(Clock clock) {
+    on_report_ = [this] {
+      if (count<session_event::ComputeDone>() > 0) loop_->close();
+    };
+    loop_->push(
+        session_effect::Compute{.job = 1, .clock = clock, .groups = {{{1, 2}, {LaneId(1)}}}});
+    loop_->run();
+  }
+
+  void fill_weights(float value) {
+    for (uint32_t p = 0; p < step_->parameters().size(); ++p) {
+      std::ranges::fill(step_->weights(p), value);
+    }
+  }
+
   template <typename Event>
   size_t count() const {
     return static_cast<size_t>(std::ranges::count_if(
@@ -133,12 +149,8 @@ TEST_F(ComputeLoopTest, HandsOverOneSumForTheBatchesOfAStep) {
   JobConfig job;
   job.train.local_steps = 3;
   make(job);  // 4 batches an epoch: step 1 has the fourth, step 2 the first three of the next
-  on_report_ = [this] {
-    if (count<session_event::ComputeDone>() > 0) loop_->close();
-  };
-  loop_->push(session_effect::Compute{.job = 1, .clock = 2, .groups = {{{1, 2}, {LaneId(1)}}}});
 
-  loop_->run();
+  compute_lane_1(2);
 
   const LaneId lane(1);
   uint64_t named = 0;
@@ -162,15 +174,9 @@ TEST_F(ComputeLoopTest, PushesWhatLocalStepsChangedAndLeavesTheWeightsAsTheyWere
   job.train.push = PushKind::kDelta;
   job.train.optimizer = {.kind = OptimizerKind::kSgd, .learning_rate = 0.5};
   make(job);
-  for (uint32_t p = 0; p < step_->parameters().size(); ++p) {
-    std::ranges::fill(step_->weights(p), 0.25f);
-  }
-  on_report_ = [this] {
-    if (count<session_event::ComputeDone>() > 0) loop_->close();
-  };
-  loop_->push(session_effect::Compute{.job = 1, .clock = 0, .groups = {{{1, 2}, {LaneId(1)}}}});
+  fill_weights(0.25f);
 
-  loop_->run();
+  compute_lane_1(0);
 
   ASSERT_EQ(count<session_event::GradientReady>(), 2u);
   bool changed = false;
@@ -198,15 +204,9 @@ TEST_F(ComputeLoopTest, RefusesADeltaThatIsNotFinite) {
     job.train.on_bad_gradient = rule;
     job.train.optimizer = {.kind = OptimizerKind::kAdam, .learning_rate = 1e38};
     make(job);
-    for (uint32_t p = 0; p < step_->parameters().size(); ++p) {
-      std::ranges::fill(step_->weights(p), 0.25f);
-    }
-    on_report_ = [this] {
-      if (count<session_event::ComputeDone>() > 0) loop_->close();
-    };
-    loop_->push(session_effect::Compute{.job = 1, .clock = 0, .groups = {{{1, 2}, {LaneId(1)}}}});
+    fill_weights(0.25f);
 
-    loop_->run();
+    compute_lane_1(0);
 
     if (rule == OnBadGradient::kStop) {
       ASSERT_EQ(count<session_event::ComputeFailed>(), 1u);
