@@ -252,8 +252,7 @@ void WorkerSession::on_handover(const wire::Handover& handover, SessionEffects& 
   Lane& lane = found->second;
   if (lane.fence != handover.fence || lane.number != handover.number) return;
   if (!lane.until) {  // this side says where the lane really stops
-    const Clock here = lane.clock == kNever || !busy(handover.lane) ? lane.clock : lane.clock + 1;
-    lane.until = std::max(handover.clock, here);
+    lane.until = std::max(handover.clock, unreached(handover.lane, lane));
   }
   send_handing(handover.lane, out);
 }

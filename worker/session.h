@@ -3,9 +3,11 @@
 // reports back. A state machine without thread, socket, file or clock. Same events, same effects.
 //
 // A step of some lanes at one clock is a Task: gather the weights its clock asks for, compute,
-// push, and be done when every unit has answered for every lane. Usually one task is in flight; a
+// push, and be done when every unit has answered for every lane. As a rule one task is in flight; a
 // lane that is adopted at a clock not above it starts its own at once, because the wait may need
-// that lane.
+// that lane. In async and ssp up to train.steps_in_flight are: the next one is computed, from the
+// newest weights that are there, once all of the one before has been sent. Pushes of a lane leave
+// in the order of its clocks, and a unit takes them in that order.
 //
 // Every wait of the coordinator has a deadline, so a worker that hears it waits for as long as it
 // is told to. One that does not get on and hears nothing from it either fails after
@@ -171,7 +173,7 @@ class WorkerSession {
 
  private:
   struct Lane {
-    Clock clock = 0;  // the next step; kNever: no rows left
+    Clock clock = 0;  // the first step that is not done; kNever: no rows left
     Fence fence = 0;
     uint64_t number = 0;         // of the assignment
     std::optional<Clock> until;  // handed over at this clock
@@ -254,6 +256,10 @@ class WorkerSession {
 
   [[nodiscard]] bool sync() const { return config_.job.train.mode == Mode::kSync; }
   [[nodiscard]] bool busy(LaneId lane) const;
+  // The first clock of the lane that no task has reached.
+  [[nodiscard]] Clock unreached(LaneId id, const Lane& lane) const;
+  [[nodiscard]] bool may_start(Clock clock) const;
+  [[nodiscard]] bool follows_another(const Task& task) const;
   [[nodiscard]] bool evaluation_due(Clock clock) const;
   [[nodiscard]] uint64_t evaluation_number(Clock clock) const;
   [[nodiscard]] bool current(uint64_t leader);

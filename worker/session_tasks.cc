@@ -126,7 +126,7 @@ void WorkerSession::finish_tasks(SessionEffects& out) {
     const bool owes = std::any_of(task->second.debts.begin(), task->second.debts.end(),
                                   [](const Debt& debt) { return !debt.owed.empty(); });
     const bool in_job = job_ && job_->task == task->first;
-    if (!task->second.computed || owes || in_job) {
+    if (!task->second.computed || owes || in_job || follows_another(task->second)) {
       ++task;
       continue;
     }
@@ -156,24 +156,49 @@ bool WorkerSession::busy(LaneId lane) const {
                      [&](const auto& task) { return task.second.lanes.contains(lane); });
 }
 
+Clock WorkerSession::unreached(LaneId id, const Lane& lane) const {
+  Clock clock = lane.clock;
+  for (const auto& [number, task] : tasks_) {
+    if (task.lanes.contains(id)) clock = std::max(clock, task.clock + 1);
+  }
+  return clock;
+}
+
+// Whether a step of this clock may begin beside those in flight. One that is ahead of others waits
+// until they are sent, and until they are few enough; one that is not waits for nobody.
+bool WorkerSession::may_start(Clock clock) const {
+  const size_t most = sync() ? 1 : config_.job.train.steps_in_flight;
+  size_t behind = 0;
+  for (const auto& [number, task] : tasks_) {
+    if (task.kind != TaskKind::kStep || task.clock >= clock) continue;
+    if (++behind >= most || !task.computed) return false;
+  }
+  return true;
+}
+
+// A lane's steps are done in the order of its clocks, in whatever order their answers come.
+bool WorkerSession::follows_another(const Task& task) const {
+  return std::any_of(tasks_.begin(), tasks_.end(), [&](const auto& entry) {
+    const Task& other = entry.second;
+    return other.clock < task.clock &&
+           std::any_of(task.lanes.begin(), task.lanes.end(),
+                       [&](const auto& lane) { return other.lanes.contains(lane.first); });
+  });
+}
+
 void WorkerSession::start_tasks(SessionEffects& out) {
   std::vector<LaneId> idle;
   Clock lowest = kNever;
   for (const auto& [id, lane] : lanes_) {
-    const bool held_back = paused_ && lane.clock >= stop_at_;
-    if (lane.clock == kNever || held_back || (lane.until && lane.clock >= *lane.until) ||
-        busy(id)) {
-      continue;
-    }
-    if (lane.clock < lowest) idle.clear();
-    lowest = std::min(lowest, lane.clock);
-    if (lane.clock == lowest) idle.push_back(id);
+    const Clock next = schedule_.present_from(id, unreached(id, lane));
+    const bool held_back = paused_ && next >= stop_at_;
+    if (next == kNever || held_back || (lane.until && next >= *lane.until)) continue;
+    if (next < lowest) idle.clear();
+    lowest = std::min(lowest, next);
+    if (next == lowest) idle.push_back(id);
   }
   if (idle.empty()) return start_final_evaluation();
-  for (const auto& [number, task] : tasks_) {
-    // An adopted lane that is not ahead does not wait for the step in flight.
-    if (task.kind == TaskKind::kStep && lowest > task.clock) return;
-  }
+  if (!may_start(lowest)) return;
   Task task;
   task.number = next_number_++;
   task.clock = lowest;

@@ -189,7 +189,8 @@ struct TrainConfig {
   uint64_t max_steps = 0;    // 0: all epochs; otherwise stop after so many steps of each lane
   uint32_t local_steps = 1;  // batches of a step: a lane pushes after so many
   PushKind push = PushKind::kGradient;
-  bool replan_lanes = true;  // async, ssp: lanes follow measured speed
+  uint32_t steps_in_flight = 1;  // async, ssp: computed before the oldest of them is answered
+  bool replan_lanes = true;      // async, ssp: lanes follow measured speed
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
 

@@ -341,6 +341,10 @@ Section train_section() {
       .boolean("replan_lanes", &TrainConfig::replan_lanes,
                "async, ssp: slow workers hand lanes to fast ones")
       .fixes_result(false)
+      .integer("steps_in_flight", &TrainConfig::steps_in_flight, {1, 16}, "steps",
+               "async, ssp: steps of a worker that are computed before the first of them is "
+               "answered; 2: push and pull go on while the next step is computed, from weights "
+               "that lack the one before; in ssp at most staleness + 1")
       .integer("local_steps", &TrainConfig::local_steps, {1, 65536}, "batches",
                "batches of a step: a lane pushes and pulls once after so many (the last step of an "
                "epoch may have fewer); everything that counts steps counts these")

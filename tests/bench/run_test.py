@@ -39,7 +39,8 @@ class Run(unittest.TestCase):
     def test_runs_what_needs_data_only_with_data(self):
         without, with_data = bench_run.all_that_can_run(None), bench_run.all_that_can_run("d")
 
-        self.assertEqual(set(with_data) - set(without), {"accuracy.py", "sync_async.py"})
+        self.assertEqual(set(with_data) - set(without),
+                         {"accuracy.py", "steps_in_flight.py", "sync_async.py"})
         self.assertIn("memory_test.py", without)
 
     def test_names_the_bounds_that_were_missed(self):

@@ -48,8 +48,19 @@ class Count(ProcessTest):
                 self.assertGreater(summary["lane_moves"], 2)
                 self.expect_each_sample_once(20, run_dir=mode)
 
+    def test_with_steps_ahead_of_their_answers_and_lanes_that_move(self):
+        for mode in ("ssp", "async"):
+            with self.subTest(mode=mode):
+                summary = self.finish(*SETTINGS, f"train.mode={mode}", "train.epochs=20",
+                                      "train.steps_in_flight=3", "fault.move_lane_every_steps=5",
+                                      "cluster.heartbeat_ms=20", run_dir=mode)
+
+                self.assertGreater(summary["lane_moves"], 2)
+                self.expect_each_sample_once(20, run_dir=mode)
+
     def test_async_with_a_kill_and_a_resume_in_mid_job(self):
-        launcher = self.start(*SETTINGS, "train.mode=async", "train.epochs=40")
+        launcher = self.start(*SETTINGS, "train.mode=async", "train.epochs=40",
+                              "train.steps_in_flight=2")
         self.wait_for_checkpoint(launcher)
         os.kill(self.pid_of("worker", 1), signal.SIGKILL)
         self.end(launcher, seconds=20)

@@ -157,6 +157,7 @@ void Cluster::check_owner(const WorkerNode& node, const session_effect::Compute&
     for (LaneId lane : group.lanes) {
       for (const wire::LaneProgress& mine : lanes) {
         if (mine.lane != lane) continue;
+        count("step computed ahead of answers", mine.clock < job.clock);
         const auto [first, fresh] = computed_.try_emplace({lane, mine.fence, job.clock}, node.self);
         if (first->second == node.self) continue;
         throw Violation(fmt::format("{} and {} both compute lane {} at clock {} under fence {}",

@@ -28,6 +28,7 @@ namespace {
 // What a run over all modes must have seen at least once. `moved` and `rewound` are reserved
 // replies.
 const std::vector<std::string> kMustHappen = {"reply closed",
+                                              "step computed ahead of answers",
                                               "reply applied",
                                               "reply already",
                                               "reply split",

@@ -42,13 +42,13 @@ uint64_t server_states(const JobConfig& job) {
   return state_count(train_on_servers(job.train).optimizer.kind);
 }
 
-// Two in every step: being computed and on its way; a batch's, where a step sums those of several;
-// in sync the left halves up the tree of a worker's lanes.
+// Being computed, and on their way: one of each step in flight; a batch's, where a step sums those
+// of several; in sync the left halves up the tree of a worker's lanes.
 uint64_t gradient_sets(const JobConfig& job) {
-  const uint64_t sets = sums_batches(job.train) ? 3 : 2;
-  if (job.train.mode != Mode::kSync) return sets;
+  const uint64_t sets = sums_batches(job.train) ? 2 : 1;
+  if (job.train.mode != Mode::kSync) return sets + job.train.steps_in_flight;
   const uint32_t lanes = (job.train.lanes + job.cluster.workers - 1) / job.cluster.workers;
-  return sets + std::bit_width(lanes - 1);
+  return sets + 1 + std::bit_width(lanes - 1);
 }
 
 uint64_t local_bytes(const JobConfig& job) {
@@ -89,10 +89,12 @@ uint64_t nodes_of_a_step(const JobConfig& job) {
 }
 
 // Nodes that are there at once beside the versions. The older version goes when the first node of a
-// step is whole, and every worker may have sent one by then; later ones find it gone.
+// step is whole, and every worker may have sent one by then; later ones find it gone. Async, ssp:
+// whatever workers have sent.
 uint64_t nodes_waiting(const JobConfig& job) {
   const uint64_t workers = job.cluster.workers;
-  return job.train.mode == Mode::kSync ? std::max(workers, nodes_of_a_step(job) - 1) : workers;
+  return job.train.mode == Mode::kSync ? std::max(workers, nodes_of_a_step(job) - 1)
+                                       : workers * job.train.steps_in_flight;
 }
 
 // With durability "checkpoint" nothing is kept. Sync: a step begins when the one before it is

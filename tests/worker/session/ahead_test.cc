@@ -1,0 +1,168 @@
+// train.steps_in_flight: steps that are computed before the one before them is answered.
+#include <gtest/gtest.h>
+
+#include "tests/worker/session/session_fixture.h"
+
+namespace ballast {
+namespace {
+
+class SessionAhead : public SessionFixture {
+ protected:
+  void start_ahead(Mode mode, uint32_t steps_in_flight = 2) {
+    JobConfig job = small_job(mode);
+    job.train.steps_in_flight = steps_in_flight;
+    start(std::move(job));
+  }
+
+  // The clock that is being computed since the last event; nothing: none is.
+  std::optional<Clock> computing() const {
+    const auto jobs = all<session_effect::Compute>();
+    return jobs.empty() ? std::nullopt : std::optional(jobs.front().clock);
+  }
+
+  void answer(const std::map<UnitId, std::vector<wire::PushEntry>>& pushes, Version version,
+              Clock least_clock = 0) {
+    for (const auto& [unit, entries] : pushes) {
+      for (const wire::PushEntry& entry : entries) {
+        reply(entry.sequence, unit.value(), wire::ReplyCode::kApplied, version, least_clock);
+      }
+    }
+  }
+};
+
+TEST_F(SessionAhead, ComputesTheNextStepWhileTheLastIsOnItsWay) {
+  start_ahead(Mode::kAsync);
+  assign(0, 0);
+  bring_weights(5);
+
+  compute();
+
+  EXPECT_EQ(computing(), 1u);
+  EXPECT_EQ(lane(0).clock, 0u) << "nothing is answered";
+  const auto first = std::exchange(pushes_, {});
+  compute();
+  EXPECT_EQ(computing(), std::nullopt) << "two are in flight";
+  EXPECT_EQ(pushes_.at(UnitId(0)).at(0).base_version, 5u) << "the weights that were there";
+  pushes_.clear();
+  answer(first, 6);
+  EXPECT_EQ(lane(0).clock, 1u);
+  EXPECT_EQ(computing(), 2u);
+  compute();
+  EXPECT_EQ(pushes_.at(UnitId(0)).at(0).base_version, 6u);
+}
+
+TEST_F(SessionAhead, DoesTheStepsOfALaneInTheirOrder) {
+  start_ahead(Mode::kAsync);
+  assign(0, 0);
+  bring_weights(0);
+  compute();
+  const auto first = std::exchange(pushes_, {});
+  compute();
+  const auto second = std::exchange(pushes_, {});
+
+  answer(second, 2);
+
+  EXPECT_EQ(lane(0).clock, 0u);
+  EXPECT_EQ(computing(), std::nullopt);
+  answer(first, 1);
+  EXPECT_EQ(lane(0).clock, 2u);
+  EXPECT_EQ(computing(), 2u);
+}
+
+TEST_F(SessionAhead, ComputesWhatASplitLeftOverBeforeItGoesOn) {
+  start_ahead(Mode::kAsync, 3);
+  hear(wire::Assign{1, {{LaneId(0), 1, 1, 0}, {LaneId(1), 1, 1, 0}}, 0});
+  bring_weights(0);
+  compute();
+  const uint64_t split = pushes_.at(UnitId(0)).at(0).sequence;
+  const auto ahead = all<session_effect::Compute>().at(0);
+  ASSERT_EQ(ahead.clock, 1u);
+
+  reply(split, 0, wire::ReplyCode::kSplit, 3, 0, {LaneId(1)});
+  handle(session_event::ComputeDone{.job = ahead.job, .loss_sum = 1, .weight_sum = 2});
+
+  ASSERT_EQ(computing(), 0u) << "before what is ahead of it";
+  EXPECT_EQ(all<session_effect::Compute>()[0].groups.at(0).lanes, std::vector<LaneId>{LaneId(1)});
+}
+
+TEST_F(SessionAhead, WaitsForEveryAnswerInSync) {
+  start_ahead(Mode::kSync);
+  assign(0, 0);
+  bring_weights(0);
+
+  compute();
+
+  EXPECT_EQ(computing(), std::nullopt);
+  EXPECT_EQ(session_->tasks_in_flight(), 1u);
+}
+
+TEST_F(SessionAhead, ReadsNothingStalerThanItsBound) {
+  start_ahead(Mode::kSsp, 3);  // staleness 1
+  assign(0, 0);
+  bring_weights(0, /*least_clock=*/0);
+  compute();
+  EXPECT_EQ(computing(), 1u) << "may lead by one";
+  const auto first = std::exchange(pushes_, {});
+
+  compute();
+
+  EXPECT_EQ(computing(), std::nullopt) << "its own first step is not applied";
+  EXPECT_EQ(pulls_.at(UnitId(0)).clock, 2u);
+  answer(first, 1, /*least_clock=*/1);
+  EXPECT_EQ(computing(), 2u);
+}
+
+TEST_F(SessionAhead, HandsALaneOverAboveAllThatItHasBegun) {
+  start_ahead(Mode::kAsync);
+  assign(0, 0);
+  bring_weights(0);
+  compute();
+  const auto first = std::exchange(pushes_, {});
+  compute();
+
+  hear(wire::Handover{1, LaneId(0), 1, 1, /*clock=*/1, 0});
+
+  ASSERT_TRUE(said<wire::Handing>().has_value());
+  EXPECT_EQ(said<wire::Handing>()->clock, 2u);
+  EXPECT_FALSE(said<wire::Handing>()->done);
+  answer(first, 1);
+  EXPECT_EQ(computing(), std::nullopt);
+  const auto second = std::exchange(pushes_, {});
+  answer(second, 2);
+  ASSERT_TRUE(said<wire::Handing>().has_value());
+  EXPECT_TRUE(said<wire::Handing>()->done);
+  EXPECT_EQ(session_->tasks_in_flight(), 0u);
+}
+
+TEST_F(SessionAhead, DropsAllStepsOfAFencedLane) {
+  start_ahead(Mode::kAsync);
+  assign(0, 0);
+  bring_weights(0);
+  compute();
+  const uint64_t first = pushes_.at(UnitId(0)).at(0).sequence;
+  compute();
+
+  reply(first, 0, wire::ReplyCode::kFenced, 0, 0, {}, {{LaneId(0), 2}});
+
+  EXPECT_TRUE(session_->progress(now_).lanes.empty());
+  EXPECT_EQ(session_->tasks_in_flight(), 0u);
+  EXPECT_EQ(session_->client().in_flight_count(), 0u);
+}
+
+TEST_F(SessionAhead, StandsStillWhenPaused) {
+  start_ahead(Mode::kAsync);
+  assign(0, 0);
+  bring_weights(0);
+  compute();
+  const auto first = std::exchange(pushes_, {});
+
+  hear(wire::Pause{1});
+
+  ASSERT_TRUE(said<wire::Paused>().has_value());
+  EXPECT_EQ(session_->tasks_in_flight(), 2u) << "what it has begun";
+  answer(first, 1);
+  EXPECT_EQ(session_->tasks_in_flight(), 1u);
+}
+
+}  // namespace
+}  // namespace ballast
