@@ -37,6 +37,12 @@ std::string list_of(std::span<const LaneId> lanes) {
 
 }  // namespace
 
+void ComputeTrace::flush_when_due(Time now) {
+  for (TraceTrack* track : {&thread, &device.compute, &device.uploads, &device.downloads}) {
+    track->flush_when_due(now);
+  }
+}
+
 ComputeLoop::ComputeLoop(const JobConfig& job, WorkerId worker, const LaneSchedule& schedule,
                          const std::vector<UnitSpec>& units, TrainStep& step, BatchLoader& loader,
                          EvalLoader* evaluation, std::function<void(SessionEvent)> report,
@@ -95,8 +101,7 @@ std::optional<ComputeOrder> ComputeLoop::next_order() {
 // After a step, when as a rule the thread would wait for answers.
 void ComputeLoop::write_trace() {
   const TraceSpan writes(clock_ ? track_ : nullptr, "write trace", clock_.value_or(0));
-  trace_->thread.flush_when_due(monotonic_now());
-  trace_->device.flush_when_due(monotonic_now());
+  trace_->flush_when_due(monotonic_now());
 }
 
 Status ComputeLoop::go_on() const {

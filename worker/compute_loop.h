@@ -24,6 +24,7 @@
 #include "common/placement/units.h"
 #include "worker/data/batch_loader.h"
 #include "worker/data/eval_loader.h"
+#include "worker/device_trace.h"
 #include "worker/local_optimizer.h"
 #include "worker/session.h"
 #include "worker/train_step.h"
@@ -35,9 +36,11 @@ using ComputeOrder = std::variant<session_effect::DeliverWeights, session_effect
 
 // What the computing thread and its device did when.
 struct ComputeTrace {
-  explicit ComputeTrace(Trace& trace) : thread(trace, "compute"), device(trace, "device") {}
+  explicit ComputeTrace(Trace& trace) : thread(trace, "compute"), device(trace) {}
+  void flush_when_due(Time now);
+
   TraceTrack thread;
-  TraceTrack device;
+  DeviceTracks device;
 };
 
 class ComputeLoop {

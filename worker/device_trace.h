@@ -1,7 +1,8 @@
-// DeviceTrace: when the device did the parts of a step, as spans of a track. A device is asked long
-// before it works, so each part stands between two timed events of its stream; when all of them
-// have happened they are told in host time, by an event that was recorded together with it. The
-// parts are ranges of the device's own profiler too. Owner thread: the computing thread.
+// DeviceTrace: when the device did the parts of a step, as spans of a track for each of its
+// streams. A device is asked long before it works, so each part stands between two timed events of
+// its stream; when all of them have happened they are told in host time, by an event that was
+// recorded together with it. The parts are ranges of the device's own profiler too. Owner thread:
+// the computing thread.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +14,27 @@
 
 namespace ballast {
 
+// What the streams of a step do.
+struct DeviceTracks {
+  explicit DeviceTracks(Trace& trace)
+      : compute(trace, "device"),
+        uploads(trace, "device uploads"),
+        downloads(trace, "device downloads") {}
+
+  TraceTrack compute;
+  TraceTrack uploads;
+  TraceTrack downloads;
+};
+
 class DeviceTrace {
  public:
-  // Both outlive it. `stream` is of `backend`.
-  DeviceTrace(Backend& backend, StreamId stream, TraceTrack& track);
+  struct Stream {
+    StreamId id;
+    TraceTrack& track;
+  };
+  // The back end and the tracks outlive it. The first stream is the one whose emptiness begins a
+  // pass; its track says which steps are told.
+  DeviceTrace(Backend& backend, std::vector<Stream> streams);
 
   // One pass over the rows of a lane, from its making to its end, which waits for the parts. None
   // where `trace` is null or its track does not want the step.
@@ -33,10 +51,10 @@ class DeviceTrace {
 
   static constexpr uint32_t kNoLayer = ~uint32_t{0};
 
-  // What is put on the stream from its making to its end. Nothing outside of a pass.
+  // What is put on the stream, one of those, from its making to its end. Nothing outside of a pass.
   class Part {
    public:
-    Part(DeviceTrace* trace, const char* name, uint32_t layer = kNoLayer);
+    Part(DeviceTrace* trace, StreamId stream, const char* name, uint32_t layer = kNoLayer);
     ~Part();
     Part(const Part&) = delete;
     Part& operator=(const Part&) = delete;
@@ -48,18 +66,20 @@ class DeviceTrace {
 
  private:
   struct Record {
+    StreamId stream;
     const char* name = nullptr;
     uint32_t layer = kNoLayer;
     EventId begin;
     EventId end;
   };
 
-  EventId record();
+  EventId record(StreamId stream);
+  [[nodiscard]] bool parts_done();
+  [[nodiscard]] TraceTrack& track_of(StreamId stream);
   void tell();
 
   Backend& backend_;
-  const StreamId stream_;
-  TraceTrack& track_;
+  const std::vector<Stream> streams_;
   const EventId base_;
   bool in_pass_ = false;
   uint64_t step_ = 0;

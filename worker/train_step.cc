@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "common/base/check.h"
@@ -21,8 +22,36 @@ void add(GradientSet& into, const GradientSet& other) {
   }
 }
 
+// The rows of a pass on the device. Two passes have memory of their own, so that the rows of the
+// next arrive while the last is computed.
+struct RowsMemory {
+  DeviceBuffer features;     // [rows_max, input], unless the device reads host memory
+  DeviceBuffer labels;       // [rows_max, label_width], likewise
+  DeviceBuffer row_weights;  // [rows_max], likewise
+  EventId arrived;
+};
+
+// Views of them.
+struct DeviceRows {
+  ConstMatrix features;
+  ConstMatrix labels;
+  ConstMatrix row_weights;  // a matrix of one row: [1, rows]; or empty
+};
+
+// One run(), and what came of it so far.
+struct Run {
+  const StepRows& rows;
+  const StepContext& context;
+  GradientSet& out;
+  const StepHooks& hooks;
+  std::optional<StepResult> losses;  // once they are here and checked
+};
+
 // Everything a step holds, and its scenes. Host and device sides of inputs and gradients are the
-// same memory where the device computes on host memory.
+// same memory where the device computes on host memory. Elsewhere three streams work beside one
+// another, in this order by events: rows and weights arrive, are computed with, and what came of it
+// leaves; weights of a layer while the one before it is computed, gradients of a layer while the
+// one below it is.
 struct TrainStep::Parts {
   Parts(const ModelConfig& model_config, uint32_t label_width_in, uint32_t rows_max_in,
         bool sums_batches_in, Backend& backend_in)
@@ -31,45 +60,55 @@ struct TrainStep::Parts {
         rows_max(rows_max_in),
         sums_batches(sums_batches_in),
         backend(backend_in),
-        stream(backend_in.create_stream()) {}
+        compute(backend_in.create_stream()),
+        uploads(backend_in.create_stream()),
+        downloads(backend_in.create_stream()) {}
 
   Status allocate(uint32_t input_width);
   ConstMatrix on_device(std::span<const float> host, uint32_t rows, uint32_t columns,
                         DeviceBuffer& memory);
+  DeviceRows take_rows(const StepRows& batch, bool training);
+  void put_weights(uint32_t layer);
   Result<ConstMatrix> forward(ConstMatrix x, const Pass& pass, const StepHooks& hooks);
-  Result<StepResult> losses(ConstMatrix outputs, const StepRows& batch, Matrix dz,
-                            const StepHooks& hooks);
+  void let_downloads_follow(EventId computed);
+  void start_losses(ConstMatrix outputs, const DeviceRows& rows, Matrix dz);
+  Result<StepResult> read_losses(const StepRows& batch, const StepHooks& hooks);
   Result<StepResult> run(const StepRows& batch, const StepContext& context, GradientSet& out,
                          const StepHooks& hooks);
   Result<StepResult> evaluate(const StepRows& batch, std::span<float> outputs);
   Status predict(std::span<const float> rows_features, uint32_t rows, std::span<float> predictions);
   template <typename Outcome>
   Outcome settled(Outcome outcome);
-  Status backward(const Pass& pass, Matrix dy, const StepContext& context, GradientSet& out,
-                  const StepHooks& hooks);
-  void compute_gradients(uint32_t layer, const Pass& pass, Matrix dy, bool first, GradientSet& out);
-  void start_download(uint32_t layer, GradientSet& out);
-  void put_download(uint32_t layer, GradientSet& out);
-  Status finish_gradients(uint32_t layer, const StepHooks& hooks);
-  Status finish_ready(const StepHooks& hooks, bool wait_for_all);
+  Status backward(const Pass& pass, Matrix dy, Run& run);
+  void compute_gradients(uint32_t layer, const Pass& pass, Matrix dy, Run& run);
+  void start_download(uint32_t layer, Run& run);
+  Status check_losses(Run& run);
+  Status finish_gradients(uint32_t layer, Run& run);
+  Status finish_ready(Run& run, bool wait_for_all);
 
   const ModelConfig config;
   const uint32_t label_width;
   const uint32_t rows_max;
   const bool sums_batches;
   Backend& backend;  // outlives the step
-  const StreamId stream;
+  const StreamId compute;
+  const StreamId uploads;
+  const StreamId downloads;
+  bool copies = false;  // the device has memory of its own
   std::unique_ptr<Model> model;
   std::unique_ptr<DeviceTrace> trace;  // null: nobody wants to know
 
-  DeviceBuffer features;     // [rows_max, input], unless the device reads host memory
-  DeviceBuffer labels;       // [rows_max, label_width], likewise
-  DeviceBuffer row_weights;  // [rows_max], likewise
+  RowsMemory rows_memory[2];
+  uint32_t pass_count = 0;   // the rows of this pass are in rows_memory[pass_count % 2]
   DeviceBuffer row_loss;     // [rows_max]
   DeviceBuffer row_correct;  // [rows_max]
   DeviceBuffer dy[2];        // [rows_max, widest layer]: backward goes from one to the other
   Buffer host_row_loss;
   Buffer host_row_correct;
+  EventId outputs_computed;
+  EventId losses_computed;
+  EventId losses_here;    // row_loss and row_correct are on the host
+  EventId pass_computed;  // the last one: its weights may be written over
 
   std::vector<DeviceBuffer> gradient_memory;  // by parameter, unless the device writes host memory
   std::vector<DeviceBuffer> batch_memory;     // by parameter: of one batch of a sum
@@ -77,8 +116,10 @@ struct TrainStep::Parts {
   std::vector<Matrix> batch_gradients;        // by parameter: where this batch's gradients go
   DeviceBuffer found_bad;                     // [parameters]: 1 where a gradient is not finite
   Buffer host_found_bad;
-  std::vector<EventId> gradient_done;  // by layer: gradients and found_bad are on the host
-  std::vector<uint32_t> started;  // layers whose gradients were put on the stream, in that order
+  std::vector<EventId> weights_arrived;     // by layer
+  std::vector<EventId> gradients_computed;  // by layer, and checked
+  std::vector<EventId> gradients_here;      // by layer: gradients and found_bad are on the host
+  std::vector<uint32_t> started;  // layers whose gradients were put on streams, in that order
   size_t finished = 0;            // of these, how many were handed over
 };
 
@@ -98,8 +139,7 @@ Status not_finite(std::string what) {
 }  // namespace
 
 Status TrainStep::Parts::allocate(uint32_t input_width) {
-  const bool copies =
-      backend.device_address(backend.allocate_host(sizeof(float)).floats().data()) == nullptr;
+  copies = backend.device_address(backend.allocate_host(sizeof(float)).floats().data()) == nullptr;
   uint32_t widest = model->output_width();
   for (uint32_t l = 0; l < model->layer_count(); ++l) {
     widest = std::max(widest, model->input_width(l));
@@ -109,9 +149,12 @@ Status TrainStep::Parts::allocate(uint32_t input_width) {
     return Status();
   };
   const size_t rows = rows_max;
-  BALLAST_RETURN_IF_ERROR(take(features, copies ? rows * input_width : 0));
-  BALLAST_RETURN_IF_ERROR(take(labels, copies ? rows * label_width : 0));
-  BALLAST_RETURN_IF_ERROR(take(row_weights, copies ? rows : 0));
+  for (RowsMemory& memory : rows_memory) {
+    BALLAST_RETURN_IF_ERROR(take(memory.features, copies ? rows * input_width : 0));
+    BALLAST_RETURN_IF_ERROR(take(memory.labels, copies ? rows * label_width : 0));
+    BALLAST_RETURN_IF_ERROR(take(memory.row_weights, copies ? rows : 0));
+    memory.arrived = backend.create_event();
+  }
   BALLAST_RETURN_IF_ERROR(take(row_loss, rows));
   BALLAST_RETURN_IF_ERROR(take(row_correct, rows));
   for (DeviceBuffer& memory : dy) BALLAST_RETURN_IF_ERROR(take(memory, rows * widest));
@@ -129,68 +172,114 @@ Status TrainStep::Parts::allocate(uint32_t input_width) {
   host_row_loss = backend.allocate_host(rows * sizeof(float));
   host_row_correct = backend.allocate_host(rows * sizeof(float));
   host_found_bad = backend.allocate_host(parameter_count * sizeof(float));
+  outputs_computed = backend.create_event();
+  losses_computed = backend.create_event();
+  losses_here = backend.create_event();
+  pass_computed = backend.create_event();
   for (uint32_t l = 0; l < model->layer_count(); ++l) {
-    gradient_done.push_back(backend.create_event());
+    weights_arrived.push_back(backend.create_event());
+    gradients_computed.push_back(backend.create_event());
+    gradients_here.push_back(backend.create_event());
   }
   started.reserve(model->layer_count());
   return Status();
 }
 
+// ---------------------------------------------------------------- in
+
 ConstMatrix TrainStep::Parts::on_device(std::span<const float> host, uint32_t rows,
                                         uint32_t columns, DeviceBuffer& memory) {
   BALLAST_CHECK(rows > 0 && rows <= rows_max);
   BALLAST_CHECK(host.size() == size_t{rows} * columns);
-  const DeviceTrace::Part part(trace.get(), "upload");
   // The back end only reads through it.
   if (float* address = backend.device_address(const_cast<float*>(host.data()))) {
     return {address, rows, columns};
   }
   const Matrix copy = memory.matrix(rows, columns);
-  backend.upload(stream, host, copy);
+  backend.upload(uploads, host, copy);
   return copy;
 }
+
+// Puts the rows on their way: into the memory that the pass before the last one used. That one is
+// computed, because the last one ended with its losses, which came after.
+DeviceRows TrainStep::Parts::take_rows(const StepRows& batch, bool training) {
+  RowsMemory& memory = rows_memory[++pass_count % 2];
+  DeviceRows rows;
+  {
+    const DeviceTrace::Part part(copies ? trace.get() : nullptr, uploads, "upload");
+    rows.features = on_device(batch.features, batch.rows, model->input_width(0), memory.features);
+    if (!batch.labels.empty()) {
+      rows.labels = on_device(batch.labels, batch.rows, label_width, memory.labels);
+    }
+    if (training && !batch.weights.empty()) {
+      rows.row_weights = on_device(batch.weights, batch.rows, 1, memory.row_weights);
+      rows.row_weights = {rows.row_weights.device_data, 1, batch.rows};
+    }
+  }
+  if (copies) {
+    backend.record(memory.arrived, uploads);
+    backend.wait(compute, memory.arrived);
+  }
+  return rows;
+}
+
+// Puts new weights of a layer on their way, over those that the last pass used.
+void TrainStep::Parts::put_weights(uint32_t layer) {
+  if (!copies || !model->is_stale(layer)) return;
+  backend.wait(uploads, pass_computed);
+  {
+    const DeviceTrace::Part part(trace.get(), uploads, "upload", layer);
+    model->refresh(layer, uploads);
+  }
+  backend.record(weights_arrived[layer], uploads);
+  backend.wait(compute, weights_arrived[layer]);
+}
+
+// ---------------------------------------------------------------- forward
 
 Result<ConstMatrix> TrainStep::Parts::forward(ConstMatrix x, const Pass& pass,
                                               const StepHooks& hooks) {
   for (uint32_t layer = 0; layer < model->layer_count(); ++layer) {
     if (!model->parameters_of_layer(layer).empty()) {
       if (hooks.weights_needed) BALLAST_RETURN_IF_ERROR(hooks.weights_needed(layer));
-      const DeviceTrace::Part part(trace.get(), "upload", layer);
-      model->refresh(layer, stream);
+      put_weights(layer);
     }
-    const DeviceTrace::Part part(trace.get(), "forward", layer);
+    const DeviceTrace::Part part(trace.get(), compute, "forward", layer);
     x = model->forward(layer, pass, x);
   }
   return x;
 }
 
+// What is put on `downloads` from now on sees all that is on `compute` by now.
+void TrainStep::Parts::let_downloads_follow(EventId computed) {
+  if (!copies) return;
+  backend.record(computed, compute);
+  backend.wait(downloads, computed);
+}
+
+// Puts the losses of rows on their way to the host; `dz`: the derivative, or empty (evaluation).
+void TrainStep::Parts::start_losses(ConstMatrix outputs, const DeviceRows& rows, Matrix dz) {
+  const Matrix loss = row_loss.matrix(1, outputs.rows);
+  const Matrix correct = row_correct.matrix(1, outputs.rows);
+  {
+    const DeviceTrace::Part part(trace.get(), compute, "loss");
+    backend.loss(compute, config.loss, outputs, rows.labels, rows.row_weights, loss, correct, dz);
+  }
+  let_downloads_follow(losses_computed);
+  const DeviceTrace::Part part(trace.get(), downloads, "download");
+  backend.download(downloads, loss, host_row_loss.floats().first(outputs.rows));
+  backend.download(downloads, correct, host_row_correct.floats().first(outputs.rows));
+  backend.record(losses_here, downloads);
+}
+
 // Row losses are summed on the host in row order, in double: the same on every device that has the
 // same row losses, and a bad row can be named.
-Result<StepResult> TrainStep::Parts::losses(ConstMatrix outputs, const StepRows& batch, Matrix dz,
-                                            const StepHooks& hooks) {
-  const uint32_t rows = batch.rows;
-  const ConstMatrix device_labels = on_device(batch.labels, rows, label_width, labels);
-  // A matrix of one row: [1, rows]. Evaluation needs none on the device.
-  ConstMatrix device_weights;
-  if (!batch.weights.empty() && !dz.empty()) {
-    device_weights = on_device(batch.weights, rows, 1, row_weights);
-    device_weights = {device_weights.device_data, 1, rows};
-  }
-  const std::span<float> loss = host_row_loss.floats().first(rows);
-  const std::span<float> correct = host_row_correct.floats().first(rows);
-  {
-    const DeviceTrace::Part part(trace.get(), "loss");
-    backend.loss(stream, config.loss, outputs, device_labels, device_weights,
-                 row_loss.matrix(1, rows), row_correct.matrix(1, rows), dz);
-  }
-  {
-    const DeviceTrace::Part part(trace.get(), "download");
-    backend.download(stream, row_loss.matrix(1, rows), loss);
-    backend.download(stream, row_correct.matrix(1, rows), correct);
-  }
-  BALLAST_RETURN_IF_ERROR(backend.synchronize(stream));
+Result<StepResult> TrainStep::Parts::read_losses(const StepRows& batch, const StepHooks& hooks) {
+  BALLAST_RETURN_IF_ERROR(backend.synchronize(losses_here));
+  const std::span<const float> loss = host_row_loss.floats();
+  const std::span<const float> correct = host_row_correct.floats();
   StepResult result;
-  for (uint32_t r = 0; r < rows; ++r) {
+  for (uint32_t r = 0; r < batch.rows; ++r) {
     const double weight = batch.weights.empty() ? 1.0 : batch.weights[r];
     if (weight == 0) continue;
     if (!std::isfinite(loss[r])) {
@@ -207,8 +296,9 @@ Result<StepResult> TrainStep::Parts::losses(ConstMatrix outputs, const StepRows&
   return result;
 }
 
-Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, const StepContext& context,
-                                  GradientSet& out, const StepHooks& hooks) {
+// ---------------------------------------------------------------- backward
+
+Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, Run& run) {
   started.clear();
   finished = 0;
   Matrix layer_dy = last_dy;
@@ -217,26 +307,28 @@ Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, const StepCo
   while (model->parameters_of_layer(first_trained).empty()) ++first_trained;
   for (uint32_t layer = model->layer_count(); layer-- > first_trained;) {
     if (!model->parameters_of_layer(layer).empty()) {
-      compute_gradients(layer, pass, layer_dy, context.first, out);
-      if (context.last) start_download(layer, out);
-      BALLAST_RETURN_IF_ERROR(finish_ready(hooks, false));
+      compute_gradients(layer, pass, layer_dy, run);
+      if (run.context.last) start_download(layer, run);
+      BALLAST_RETURN_IF_ERROR(finish_ready(run, false));
     }
     if (layer == first_trained) break;
     const Matrix dx = dy[spare].matrix(pass.rows, model->input_width(layer));
-    const DeviceTrace::Part part(trace.get(), "backward input", layer);
+    const DeviceTrace::Part part(trace.get(), compute, "backward input", layer);
     model->input_gradient(layer, pass, layer_dy, dx);
     layer_dy = dx;
     spare = 1 - spare;
   }
-  return finish_ready(hooks, true);
+  if (copies) backend.record(pass_computed, compute);
+  return finish_ready(run, true);
 }
 
 // Puts the gradients of a layer on the stream, and their sum with those of the batches before.
 void TrainStep::Parts::compute_gradients(uint32_t layer, const Pass& pass, Matrix layer_dy,
-                                         bool first, GradientSet& out) {
+                                         Run& run) {
   const Model::Range range = model->parameters_of_layer(layer);
+  const bool first = run.context.first;
   for (uint32_t p = range.first; p < range.last; ++p) {
-    const std::span<float> host = out.parameters[p].floats();
+    const std::span<float> host = run.out.parameters[p].floats();
     BALLAST_CHECK(host.size() == model->parameters()[p].element_count());
     float* address = backend.device_address(host.data());
     if (address == nullptr) address = at(gradient_memory[p], 0).device_data;
@@ -244,52 +336,57 @@ void TrainStep::Parts::compute_gradients(uint32_t layer, const Pass& pass, Matri
     batch_gradients[p] =
         first ? gradients[p] : model->shaped(p, at(batch_memory[p], 0).device_data);
   }
-  const DeviceTrace::Part part(trace.get(), "backward", layer);
+  const DeviceTrace::Part part(trace.get(), compute, "backward", layer);
   model->gradients(layer, pass, layer_dy,
                    std::span(batch_gradients).subspan(range.first, range.last - range.first));
-  if (first) return;
   for (uint32_t p = range.first; p < range.last; ++p) {
-    backend.add(stream, batch_gradients[p], gradients[p]);
+    if (!first) backend.add(compute, batch_gradients[p], gradients[p]);
+    if (run.context.last) backend.find_non_finite(compute, gradients[p], at(found_bad, p));
   }
 }
 
-// Puts the check of a layer's gradients and their way to the host on the stream.
-void TrainStep::Parts::start_download(uint32_t layer, GradientSet& out) {
-  put_download(layer, out);
-  backend.record(gradient_done[layer], stream);
+// Puts a layer's gradients on their way to the host.
+void TrainStep::Parts::start_download(uint32_t layer, Run& run) {
+  let_downloads_follow(gradients_computed[layer]);
+  {
+    const DeviceTrace::Part part(trace.get(), downloads, "download", layer);
+    const Model::Range range = model->parameters_of_layer(layer);
+    for (uint32_t p = range.first; p < range.last; ++p) {
+      backend.download(downloads, at(found_bad, p), host_found_bad.floats().subspan(p, 1));
+      if (copies) backend.download(downloads, gradients[p], run.out.parameters[p].floats());
+    }
+  }
+  backend.record(gradients_here[layer], downloads);
   started.push_back(layer);
 }
 
-void TrainStep::Parts::put_download(uint32_t layer, GradientSet& out) {
-  const DeviceTrace::Part part(trace.get(), "download", layer);
-  const Model::Range range = model->parameters_of_layer(layer);
-  for (uint32_t p = range.first; p < range.last; ++p) {
-    backend.find_non_finite(stream, gradients[p], at(found_bad, p));
-    backend.download(stream, at(found_bad, p), host_found_bad.floats().subspan(p, 1));
-    if (gradient_memory[p].floats() > 0) {
-      backend.download(stream, gradients[p], out.parameters[p].floats());
-    }
-  }
+// The device computes gradients before anybody has seen the losses: no gradient is handed over
+// before them.
+Status TrainStep::Parts::check_losses(Run& run) {
+  if (run.losses) return Status();
+  BALLAST_ASSIGN(run.losses, read_losses(run.rows, run.hooks));
+  return Status();
 }
 
-Status TrainStep::Parts::finish_gradients(uint32_t layer, const StepHooks& hooks) {
-  BALLAST_RETURN_IF_ERROR(backend.synchronize(gradient_done[layer]));
+Status TrainStep::Parts::finish_gradients(uint32_t layer, Run& run) {
+  BALLAST_RETURN_IF_ERROR(check_losses(run));
+  BALLAST_RETURN_IF_ERROR(backend.synchronize(gradients_here[layer]));
   const Model::Range range = model->parameters_of_layer(layer);
   for (uint32_t p = range.first; p < range.last; ++p) {
     if (host_found_bad.floats()[p] != 0) {
       return not_finite(fmt::format("bad gradient: a value of {}", model->parameters()[p].name));
     }
   }
-  return hooks.gradient_final ? hooks.gradient_final(layer) : Status();
+  return run.hooks.gradient_final ? run.hooks.gradient_final(layer) : Status();
 }
 
 // Hands over what has arrived, oldest first; on a device of its own that is a layer or two behind.
-Status TrainStep::Parts::finish_ready(const StepHooks& hooks, bool wait_for_all) {
+Status TrainStep::Parts::finish_ready(Run& run, bool wait_for_all) {
   while (finished < started.size()) {
     const uint32_t layer = started[finished];
-    if (!wait_for_all && !backend.happened(gradient_done[layer])) break;
+    if (!wait_for_all && !backend.happened(gradients_here[layer])) break;
     ++finished;
-    BALLAST_RETURN_IF_ERROR(finish_gradients(layer, hooks));
+    BALLAST_RETURN_IF_ERROR(finish_gradients(layer, run));
   }
   return Status();
 }
@@ -328,8 +425,11 @@ Buffer TrainStep::allocate_host(size_t bytes) {
   return parts_->backend.allocate_host(bytes);
 }
 
-void TrainStep::trace(TraceTrack& device) {
-  parts_->trace = std::make_unique<DeviceTrace>(parts_->backend, parts_->stream, device);
+void TrainStep::trace(DeviceTracks& device) {
+  parts_->trace = std::make_unique<DeviceTrace>(
+      parts_->backend, std::vector<DeviceTrace::Stream>{{parts_->compute, device.compute},
+                                                        {parts_->uploads, device.uploads},
+                                                        {parts_->downloads, device.downloads}});
 }
 
 Result<StepResult> TrainStep::run(const StepRows& batch, const StepContext& context,
@@ -356,39 +456,52 @@ Status TrainStep::predict(std::span<const float> features, uint32_t rows,
 // takes back. The first failure is the one to report.
 template <typename Outcome>
 Outcome TrainStep::Parts::settled(Outcome outcome) {
-  if (!outcome.ok()) (void)backend.synchronize(stream);
+  if (!outcome.ok()) {
+    for (const StreamId stream : {uploads, compute, downloads}) (void)backend.synchronize(stream);
+  }
   return outcome;
 }
 
+// The losses are here when it ends, so the rows and weights on the host have been read. The
+// gradients too, unless the sum goes on: then the device may still work.
 Result<StepResult> TrainStep::Parts::run(const StepRows& batch, const StepContext& context,
                                          GradientSet& out, const StepHooks& hooks) {
   const DeviceTrace::Pass traced(trace.get(), context.clock, context.lane);
-  const Pass pass{stream, batch.rows, true, context.seed, context.batch, context.lane};
-  const ConstMatrix x = on_device(batch.features, batch.rows, model->input_width(0), features);
-  BALLAST_ASSIGN(const ConstMatrix outputs, forward(x, pass, hooks));
+  Run run{batch, context, out, hooks, std::nullopt};
+  const Pass pass{compute, batch.rows, true, context.seed, context.batch, context.lane};
+  const DeviceRows rows = take_rows(batch, true);
+  BALLAST_ASSIGN(const ConstMatrix outputs, forward(rows.features, pass, hooks));
   const Matrix dz = dy[0].matrix(batch.rows, model->output_width());
-  BALLAST_ASSIGN(const StepResult result, losses(outputs, batch, dz, hooks));
-  BALLAST_RETURN_IF_ERROR(backward(pass, dz, context, out, hooks));
-  return result;
+  start_losses(outputs, rows, dz);
+  BALLAST_RETURN_IF_ERROR(backward(pass, dz, run));
+  BALLAST_RETURN_IF_ERROR(check_losses(run));
+  return *run.losses;
 }
 
 Result<StepResult> TrainStep::Parts::evaluate(const StepRows& batch, std::span<float> outputs) {
-  const Pass pass{.stream = stream, .rows = batch.rows};
-  const ConstMatrix x = on_device(batch.features, batch.rows, model->input_width(0), features);
-  BALLAST_ASSIGN(const ConstMatrix z, forward(x, pass, {}));
-  if (!outputs.empty()) backend.download(stream, z, outputs);
-  return losses(z, batch, Matrix(), {});
+  const Pass pass{.stream = compute, .rows = batch.rows};
+  const DeviceRows rows = take_rows(batch, false);
+  BALLAST_ASSIGN(const ConstMatrix z, forward(rows.features, pass, {}));
+  if (!outputs.empty()) {
+    let_downloads_follow(outputs_computed);
+    backend.download(downloads, z, outputs);
+  }
+  start_losses(z, rows, Matrix());
+  if (copies) backend.record(pass_computed, compute);
+  return read_losses(batch, {});
 }
 
 Status TrainStep::Parts::predict(std::span<const float> rows_features, uint32_t rows,
                                  std::span<float> predictions) {
-  const Pass pass{.stream = stream, .rows = rows};
-  const ConstMatrix x = on_device(rows_features, rows, model->input_width(0), features);
-  BALLAST_ASSIGN(const ConstMatrix z, forward(x, pass, {}));
+  const Pass pass{.stream = compute, .rows = rows};
+  const DeviceRows taken = take_rows({rows_features, {}, {}, rows}, false);
+  BALLAST_ASSIGN(const ConstMatrix z, forward(taken.features, pass, {}));
   const Matrix y = dy[0].matrix(rows, model->output_width());
-  backend.predict(stream, config.loss, z, y);
-  backend.download(stream, y, predictions);
-  return backend.synchronize(stream);
+  backend.predict(compute, config.loss, z, y);
+  if (copies) backend.record(pass_computed, compute);
+  let_downloads_follow(outputs_computed);
+  backend.download(downloads, y, predictions);
+  return backend.synchronize(downloads);
 }
 
 }  // namespace ballast

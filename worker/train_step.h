@@ -23,7 +23,7 @@
 namespace ballast {
 
 class Model;
-class TraceTrack;
+struct DeviceTracks;
 
 // What dropout may depend on (seed, batch, lane), which step a trace says, and which batch of a sum
 // this is: the first one begins it, the last one ends it and brings it to the host.
@@ -95,9 +95,10 @@ class TrainStep {
   [[nodiscard]] Buffer allocate_host(size_t bytes);
 
   // From now on run() tells when the device did its parts. `device` outlives the step.
-  void trace(TraceTrack& device);
+  void trace(DeviceTracks& device);
 
-  // Forward, loss and backward over 1 <= rows <= rows_max. Writes every gradient into the buffers
+  // Forward, loss and backward over 1 <= rows <= rows_max. The batch is not read any more when it
+  // returns. Writes every gradient into the buffers
   // of `out` and touches them no more once gradient_final has been called for their layer; sums
   // over rows, each times its weight, not means. The sum may go on over several batches with the
   // same `out`: (((first) + second) + ...) + last; the hook of gradients is called in the last one.

@@ -69,11 +69,12 @@ class TraceCase(ProcessTest):
 class Traces(TraceCase):
     def check_worker(self, worker, lane_passes):
         """Each kind of span, for each step and layer."""
-        for name, layers in (("upload", WITH_WEIGHTS), ("forward", set(range(LAYERS))),
-                             ("backward", WITH_WEIGHTS), ("backward input", {1, 2}),
-                             ("download", WITH_WEIGHTS)):
+        for thread, name, layers in (("device", "forward", set(range(LAYERS))),
+                                     ("device", "backward", WITH_WEIGHTS),
+                                     ("device", "backward input", {1, 2}),
+                                     ("device downloads", "download", WITH_WEIGHTS)):
             counts = collections.Counter((event["args"]["step"], event["args"]["layer"])
-                                         for event in self.spans(worker, "device", name)
+                                         for event in self.spans(worker, thread, name)
                                          if "layer" in event["args"])
             self.assertEqual(counts, {(step, layer): lane_passes for step in range(STEPS)
                                       for layer in layers}, name)

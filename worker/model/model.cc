@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "common/base/check.h"
 
 namespace ballast {
@@ -60,6 +62,12 @@ std::span<float> Model::host_weights(uint32_t parameter) {
   BALLAST_CHECK(parameter < weights_.size());
   weights_[parameter].stale = true;
   return weights_[parameter].host.floats();
+}
+
+bool Model::is_stale(uint32_t layer) const {
+  const Range range = ranges_[layer];
+  const auto weights = std::span(weights_).subspan(range.first, range.last - range.first);
+  return std::ranges::any_of(weights, &Weights::stale);
 }
 
 void Model::refresh(uint32_t layer, StreamId stream) {

@@ -40,6 +40,8 @@ class Model {
   // For writing; the device side follows before the layer's next use.
   [[nodiscard]] std::span<float> host_weights(uint32_t parameter);
 
+  // Whether the host side of a layer's weights is newer.
+  [[nodiscard]] bool is_stale(uint32_t layer) const;
   // The device side of a layer's weights follows the host side now, and not at the layer's next
   // use.
   void refresh(uint32_t layer, StreamId stream);

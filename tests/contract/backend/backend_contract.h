@@ -13,12 +13,14 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/base/random.h"
 #include "common/compute/backend.h"
 #include "common/compute/cpu/open_cpu.h"
+#include "tests/support/sim_device.h"
 
 namespace ballast::testing {
 
@@ -30,7 +32,10 @@ struct Implementation {
   BackendOptions options;
   std::string instruction_set;  // of the CPU
 
+  std::optional<uint64_t> simulated;  // tests/support/sim_device.h, with this seed
+
   [[nodiscard]] Result<std::unique_ptr<Backend>> open() const {
+    if (simulated) return std::unique_ptr<Backend>(std::make_unique<SimDevice>(*simulated));
     return device == Device::kCpu ? cpu::open_backend(instruction_set, options)
                                   : make_backend(device, options);
   }
@@ -42,12 +47,13 @@ inline std::vector<Implementation> implementations() {
   for (const std::string& set : cpu::instruction_sets()) {
     std::string word = set;
     std::ranges::replace(word, '-', '_');  // names of tests have no other
-    all.push_back({"CpuOneThread_" + word, Device::kCpu, {.threads = 1}, set});
-    all.push_back({"CpuThreeThreads_" + word, Device::kCpu, {.threads = 3}, set});
+    all.push_back({"CpuOneThread_" + word, Device::kCpu, {.threads = 1}, set, {}});
+    all.push_back({"CpuThreeThreads_" + word, Device::kCpu, {.threads = 3}, set, {}});
   }
-  all.push_back({"Cuda", Device::kCuda, {}, ""});
-  all.push_back({"CudaTf32", Device::kCuda, {.precision = Precision::kTf32}, ""});
-  all.push_back({"CudaBf16", Device::kCuda, {.precision = Precision::kBf16}, ""});
+  all.push_back({"Simulated", Device::kCpu, {}, "", 1});
+  all.push_back({"Cuda", Device::kCuda, {}, "", {}});
+  all.push_back({"CudaTf32", Device::kCuda, {.precision = Precision::kTf32}, "", {}});
+  all.push_back({"CudaBf16", Device::kCuda, {.precision = Precision::kBf16}, "", {}});
   return all;
 }
 

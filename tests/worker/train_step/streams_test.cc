@@ -1,0 +1,188 @@
+// A step on a device whose streams work beside one another: every copy waits for what it needs, and
+// nothing is written before its last reader is done, in whatever order the device does them.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <limits>
+
+#include "tests/support/sim_device.h"
+#include "tests/worker/train_step/step_fixture.h"
+
+namespace ballast {
+namespace {
+
+using testing::ReferenceCase;
+using testing::SimDevice;
+
+constexpr uint64_t kSeeds = 150;
+constexpr uint32_t kRows = 6;
+constexpr uint32_t kBatches = 10;
+constexpr float kJunk = std::numeric_limits<float>::quiet_NaN();
+
+// All that a job sees of its steps.
+struct Seen {
+  std::vector<float> values;  // gradients when they were handed over, predictions
+  std::vector<double> losses;
+
+  bool operator==(const Seen& other) const {
+    return losses == other.losses && values.size() == other.values.size() &&
+           std::memcmp(values.data(), other.values.data(), values.size() * sizeof(float)) == 0;
+  }
+};
+
+ReferenceCase wide_case() {
+  ModelConfig model;
+  model.layers = {{.kind = LayerKind::kDense, .units = 9, .activation = Activation::kGelu},
+                  {.kind = LayerKind::kDropout, .rate = 0.25},
+                  {.kind = LayerKind::kLayerNorm},
+                  {.kind = LayerKind::kDense, .units = 8, .activation = Activation::kRelu},
+                  {.kind = LayerKind::kDense, .units = 4}};
+  return testing::random_case(model, 5, 4, kRows, 3);
+}
+
+// What is lent for one call, and gone after it.
+class Lent {
+ public:
+  Lent(const ReferenceCase& c, uint32_t batch) {
+    for (float value : c.features) features_.push_back(value + 0.125f * static_cast<float>(batch));
+    labels_ = c.labels;
+    for (uint32_t row = 0; row < c.rows; ++row) weights_.push_back(1.0f + (row + batch) % 3);
+  }
+  ~Lent() {
+    for (auto* values : {&features_, &labels_, &weights_}) std::ranges::fill(*values, kJunk);
+  }
+  Lent(const Lent&) = delete;
+  Lent& operator=(const Lent&) = delete;
+
+  [[nodiscard]] StepRows rows(bool weighted) const {
+    return {features_, labels_, weighted ? std::span<const float>(weights_) : std::span<float>(),
+            kRows};
+  }
+
+ private:
+  std::vector<float> features_, labels_, weights_;
+};
+
+void change_weights(TrainStep& step, uint32_t batch) {
+  for (uint32_t p = 0; p < step.parameters().size(); ++p) {
+    for (float& weight : step.weights(p)) weight += 0.01f * static_cast<float>(batch + p);
+  }
+}
+
+// Steps of one and of several batches, with new weights before each, evaluations and predictions.
+// While the batches of a sum follow one another the device may be busy with the one before.
+Seen train(const ReferenceCase& c, Backend& backend) {
+  const auto step = testing::step_of(c, backend, kRows, /*sums_batches=*/true);
+  GradientSet gradients = testing::gradients_for(*step);
+  Seen seen;
+  StepHooks hooks;
+  hooks.gradient_final = [&](uint32_t layer) {
+    for (size_t p = 0; p < gradients.parameters.size(); ++p) {
+      if (step->parameters()[p].layer != layer) continue;
+      // Given away: what comes after must not reach it.
+      const Buffer taken =
+          std::exchange(gradients.parameters[p], Buffer::allocate(gradients.parameters[p].size()));
+      seen.values.insert(seen.values.end(), taken.floats().begin(), taken.floats().end());
+    }
+    return Status();
+  };
+  for (uint32_t batch = 0; batch < kBatches; ++batch) {
+    const bool alone = batch % 5 == 4;  // the others: sums of four
+    const bool first = alone || batch % 5 == 0, last = alone || batch % 5 == 3;
+    change_weights(*step, batch);
+    const Lent lent(c, batch);
+    const auto result =
+        step->run(lent.rows(batch % 2 == 0),
+                  {.seed = 1, .batch = batch, .lane = LaneId(0), .first = first, .last = last},
+                  gradients, hooks);
+    EXPECT_TRUE(result.ok()) << result.status().to_string();
+    if (!result.ok()) return seen;
+    seen.losses.push_back(result->loss_sum);
+    if (!last) continue;
+    const Lent other(c, batch + 100);
+    std::vector<float> outputs(kRows * step->output_width());
+    const auto evaluated = step->evaluate(other.rows(true), outputs);
+    EXPECT_TRUE(evaluated.ok());
+    seen.losses.push_back(evaluated->loss_sum);
+    seen.values.insert(seen.values.end(), outputs.begin(), outputs.end());
+    EXPECT_TRUE(step->predict(other.rows(false).features, kRows, outputs).ok());
+    seen.values.insert(seen.values.end(), outputs.begin(), outputs.end());
+  }
+  return seen;
+}
+
+TEST(Streams, GiveTheBitsOfOneThatDoesEverythingAtOnce) {
+  const ReferenceCase c = wide_case();
+  const Seen expected = train(c, *testing::cpu_backend());
+  ASSERT_GT(expected.values.size(), 900u);
+  uint64_t overtaken = 0;
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    SimDevice device(seed);
+
+    const Seen seen = train(c, device);
+
+    ASSERT_TRUE(seen == expected) << "seed " << seed;
+    overtaken += device.overtaken();
+  }
+  EXPECT_GT(overtaken, 100 * kSeeds) << "copies and arithmetic go on beside one another";
+}
+
+TEST(Streams, WithoutTheirWaitsGiveOthers) {
+  const ReferenceCase c = wide_case();
+  SimDevice patient(1);
+  const Seen expected = train(c, patient);
+  SimDevice hasty(1, /*forgets_waits=*/true);
+
+  const auto step = testing::step_of(c, hasty, kRows);
+  GradientSet gradients = testing::gradients_for(*step);
+  const Lent lent(c, 0);
+  bool differs = false;
+  for (int repeat = 0; repeat < 20 && !differs; ++repeat) {
+    const auto result = step->run(lent.rows(true), {.seed = 1}, gradients);
+    differs = !result.ok() || result->loss_sum != expected.losses.front();
+  }
+  EXPECT_TRUE(differs);
+}
+
+// After a failure the caller takes its buffers back.
+TEST(Streams, AreEmptyAfterAStepThatFailed) {
+  const ReferenceCase c = wide_case();
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    SimDevice device(seed);
+    const auto step = testing::step_of(c, device, kRows);
+    GradientSet gradients = testing::gradients_for(*step);
+    StepHooks hooks;
+    hooks.gradient_final = [](uint32_t) { return Status(Code::kStopped, "enough"); };
+
+    const auto stopped = step->run(testing::rows_of(c), {.seed = 1}, gradients, hooks);
+
+    EXPECT_EQ(stopped.status().code(), Code::kStopped);
+    EXPECT_TRUE(device.idle()) << "seed " << seed;
+  }
+}
+
+TEST(Streams, ABadLossIsToldBeforeAnyGradientIsHandedOver) {
+  ReferenceCase c = wide_case();
+  c.features[7] = kJunk;
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    SimDevice device(seed);
+    const auto step = testing::step_of(c, device, kRows);
+    GradientSet gradients = testing::gradients_for(*step);
+    uint32_t handed_over = 0;
+    StepHooks hooks;
+    hooks.gradient_final = [&](uint32_t) {
+      ++handed_over;
+      return Status();
+    };
+
+    const auto result = step->run(testing::rows_of(c), {.seed = 1}, gradients, hooks);
+
+    ASSERT_EQ(result.status().code(), Code::kDiverged);
+    EXPECT_NE(result.status().to_string().find("the loss of row 1"), std::string::npos)
+        << result.status().to_string();
+    EXPECT_EQ(handed_over, 0u);
+  }
+}
+
+}  // namespace
+}  // namespace ballast
