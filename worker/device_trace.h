@@ -44,6 +44,7 @@ class DeviceTrace {
     ~Pass();
     Pass(const Pass&) = delete;
     Pass& operator=(const Pass&) = delete;
+    [[nodiscard]] bool is_told() const { return trace_ != nullptr; }
 
    private:
     DeviceTrace* const trace_;

@@ -12,6 +12,7 @@
 #include "worker/device_trace.h"
 #include "worker/model/model.h"
 #include "worker/model/model_check.h"
+#include "worker/step_graphs.h"
 
 namespace ballast {
 
@@ -71,7 +72,8 @@ struct TrainStep::Parts {
   void put_weights(uint32_t layer);
   Result<ConstMatrix> forward(ConstMatrix x, const Pass& pass, const StepHooks& hooks);
   void let_downloads_follow(EventId computed);
-  void start_losses(ConstMatrix outputs, const DeviceRows& rows, Matrix dz);
+  void put_losses(ConstMatrix outputs, const DeviceRows& rows, Matrix dz);
+  void start_losses(uint32_t rows);
   Result<StepResult> read_losses(const StepRows& batch, const StepHooks& hooks);
   Result<StepResult> run(const StepRows& batch, const StepContext& context, GradientSet& out,
                          const StepHooks& hooks);
@@ -79,7 +81,11 @@ struct TrainStep::Parts {
   Status predict(std::span<const float> rows_features, uint32_t rows, std::span<float> predictions);
   template <typename Outcome>
   Outcome settled(Outcome outcome);
-  Status backward(const Pass& pass, Matrix dy, Run& run);
+  Status put_one_by_one(const Pass& pass, const DeviceRows& rows, Run& run);
+  Status put_as_graph(const Pass& pass, const DeviceRows& rows, Run& run, const StepShape& shape);
+  bool keep_graph(const Pass& pass, const DeviceRows& rows, Run& run, const StepShape& shape);
+  template <typename LayerComputed>
+  Status backward(const Pass& pass, Matrix dy, Run& run, const LayerComputed& layer_computed);
   void compute_gradients(uint32_t layer, const Pass& pass, Matrix dy, Run& run);
   void start_download(uint32_t layer, Run& run);
   Status check_losses(Run& run);
@@ -94,7 +100,9 @@ struct TrainStep::Parts {
   const StreamId compute;
   const StreamId uploads;
   const StreamId downloads;
-  bool copies = false;  // the device has memory of its own
+  bool copies = false;         // the device has memory of its own
+  uint32_t first_trained = 0;  // nobody needs the derivative below this layer
+  std::optional<StepGraphs> graphs;
   std::unique_ptr<Model> model;
   std::unique_ptr<DeviceTrace> trace;  // null: nobody wants to know
 
@@ -140,6 +148,8 @@ Status not_finite(std::string what) {
 
 Status TrainStep::Parts::allocate(uint32_t input_width) {
   copies = backend.device_address(backend.allocate_host(sizeof(float)).floats().data()) == nullptr;
+  while (model->parameters_of_layer(first_trained).empty()) ++first_trained;
+  graphs.emplace(backend, compute, copies && suits_graphs(config, input_width, rows_max));
   uint32_t widest = model->output_width();
   for (uint32_t l = 0; l < model->layer_count(); ++l) {
     widest = std::max(widest, model->input_width(l));
@@ -257,18 +267,19 @@ void TrainStep::Parts::let_downloads_follow(EventId computed) {
   backend.wait(downloads, computed);
 }
 
-// Puts the losses of rows on their way to the host; `dz`: the derivative, or empty (evaluation).
-void TrainStep::Parts::start_losses(ConstMatrix outputs, const DeviceRows& rows, Matrix dz) {
-  const Matrix loss = row_loss.matrix(1, outputs.rows);
-  const Matrix correct = row_correct.matrix(1, outputs.rows);
-  {
-    const DeviceTrace::Part part(trace.get(), compute, "loss");
-    backend.loss(compute, config.loss, outputs, rows.labels, rows.row_weights, loss, correct, dz);
-  }
+// `dz`: the derivative, or empty (evaluation).
+void TrainStep::Parts::put_losses(ConstMatrix outputs, const DeviceRows& rows, Matrix dz) {
+  const DeviceTrace::Part part(trace.get(), compute, "loss");
+  backend.loss(compute, config.loss, outputs, rows.labels, rows.row_weights,
+               row_loss.matrix(1, outputs.rows), row_correct.matrix(1, outputs.rows), dz);
+}
+
+// Puts the losses of so many rows on their way to the host.
+void TrainStep::Parts::start_losses(uint32_t rows) {
   let_downloads_follow(losses_computed);
   const DeviceTrace::Part part(trace.get(), downloads, "download");
-  backend.download(downloads, loss, host_row_loss.floats().first(outputs.rows));
-  backend.download(downloads, correct, host_row_correct.floats().first(outputs.rows));
+  backend.download(downloads, row_loss.matrix(1, rows), host_row_loss.floats().first(rows));
+  backend.download(downloads, row_correct.matrix(1, rows), host_row_correct.floats().first(rows));
   backend.record(losses_here, downloads);
 }
 
@@ -298,18 +309,16 @@ Result<StepResult> TrainStep::Parts::read_losses(const StepRows& batch, const St
 
 // ---------------------------------------------------------------- backward
 
-Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, Run& run) {
-  started.clear();
-  finished = 0;
+// layer_computed(layer): its gradients were put on `compute`.
+template <typename LayerComputed>
+Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, Run& run,
+                                  const LayerComputed& layer_computed) {
   Matrix layer_dy = last_dy;
   uint32_t spare = 1;
-  uint32_t first_trained = 0;  // nobody needs the derivative below the first layer with parameters
-  while (model->parameters_of_layer(first_trained).empty()) ++first_trained;
   for (uint32_t layer = model->layer_count(); layer-- > first_trained;) {
     if (!model->parameters_of_layer(layer).empty()) {
       compute_gradients(layer, pass, layer_dy, run);
-      if (run.context.last) start_download(layer, run);
-      BALLAST_RETURN_IF_ERROR(finish_ready(run, false));
+      BALLAST_RETURN_IF_ERROR(layer_computed(layer));
     }
     if (layer == first_trained) break;
     const Matrix dx = dy[spare].matrix(pass.rows, model->input_width(layer));
@@ -318,8 +327,7 @@ Status TrainStep::Parts::backward(const Pass& pass, Matrix last_dy, Run& run) {
     layer_dy = dx;
     spare = 1 - spare;
   }
-  if (copies) backend.record(pass_computed, compute);
-  return finish_ready(run, true);
+  return Status();
 }
 
 // Puts the gradients of a layer on the stream, and their sum with those of the batches before.
@@ -470,12 +478,66 @@ Result<StepResult> TrainStep::Parts::run(const StepRows& batch, const StepContex
   Run run{batch, context, out, hooks, std::nullopt};
   const Pass pass{compute, batch.rows, true, context.seed, context.batch, context.lane};
   const DeviceRows rows = take_rows(batch, true);
-  BALLAST_ASSIGN(const ConstMatrix outputs, forward(rows.features, pass, hooks));
-  const Matrix dz = dy[0].matrix(batch.rows, model->output_width());
-  start_losses(outputs, rows, dz);
-  BALLAST_RETURN_IF_ERROR(backward(pass, dz, run));
+  started.clear();
+  finished = 0;
+  const StepShape shape{batch.rows, !batch.weights.empty(), context.first, context.last,
+                        pass_count % 2};
+  // A trace tells layer by layer.
+  if (!traced.is_told() && graphs->way(shape) != StepGraphs::Way::kOneByOne) {
+    BALLAST_RETURN_IF_ERROR(put_as_graph(pass, rows, run, shape));
+  } else {
+    BALLAST_RETURN_IF_ERROR(put_one_by_one(pass, rows, run));
+  }
+  BALLAST_RETURN_IF_ERROR(finish_ready(run, true));
   BALLAST_RETURN_IF_ERROR(check_losses(run));
   return *run.losses;
+}
+
+// Layer by layer, gradients leaving as they come.
+Status TrainStep::Parts::put_one_by_one(const Pass& pass, const DeviceRows& rows, Run& run) {
+  BALLAST_ASSIGN(const ConstMatrix outputs, forward(rows.features, pass, run.hooks));
+  const Matrix dz = dy[0].matrix(pass.rows, model->output_width());
+  put_losses(outputs, rows, dz);
+  start_losses(pass.rows);
+  BALLAST_RETURN_IF_ERROR(backward(pass, dz, run, [&](uint32_t layer) {
+    if (run.context.last) start_download(layer, run);
+    return finish_ready(run, false);
+  }));
+  if (copies) backend.record(pass_computed, compute);
+  return Status();
+}
+
+// The arithmetic by one call, between the arrival of the last weights and the leaving of the first
+// gradients.
+Status TrainStep::Parts::put_as_graph(const Pass& pass, const DeviceRows& rows, Run& run,
+                                      const StepShape& shape) {
+  for (uint32_t layer = 0; layer < model->layer_count(); ++layer) {
+    if (model->parameters_of_layer(layer).empty()) continue;
+    if (run.hooks.weights_needed) BALLAST_RETURN_IF_ERROR(run.hooks.weights_needed(layer));
+    put_weights(layer);
+  }
+  if (graphs->way(shape) == StepGraphs::Way::kKeep && !keep_graph(pass, rows, run, shape)) {
+    return put_one_by_one(pass, rows, run);
+  }
+  graphs->launch(shape);
+  backend.record(pass_computed, compute);
+  start_losses(pass.rows);
+  for (uint32_t layer = model->layer_count(); run.context.last && layer-- > first_trained;) {
+    if (!model->parameters_of_layer(layer).empty()) start_download(layer, run);
+  }
+  return Status();
+}
+
+bool TrainStep::Parts::keep_graph(const Pass& pass, const DeviceRows& rows, Run& run,
+                                  const StepShape& shape) {
+  graphs->begin();
+  const Matrix dz = dy[0].matrix(pass.rows, model->output_width());
+  Status kept = [&]() -> Status {
+    BALLAST_ASSIGN(const ConstMatrix outputs, forward(rows.features, pass, {}));
+    put_losses(outputs, rows, dz);
+    return backward(pass, dz, run, [](uint32_t) { return Status(); });
+  }();
+  return graphs->end(shape) && kept.ok();
 }
 
 Result<StepResult> TrainStep::Parts::evaluate(const StepRows& batch, std::span<float> outputs) {
@@ -486,7 +548,8 @@ Result<StepResult> TrainStep::Parts::evaluate(const StepRows& batch, std::span<f
     let_downloads_follow(outputs_computed);
     backend.download(downloads, z, outputs);
   }
-  start_losses(z, rows, Matrix());
+  put_losses(z, rows, Matrix());
+  start_losses(batch.rows);
   if (copies) backend.record(pass_computed, compute);
   return read_losses(batch, {});
 }

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -68,6 +69,7 @@ class DeviceBuffer {
 
 using StreamId = Id<struct StreamTag>;
 using EventId = Id<struct EventTag>;
+using GraphId = Id<struct GraphTag>;
 
 // What the mask of a dropout layer may depend on: nothing else, so that whoever owns the lane
 // drops the same values. The key of the forward pass is that of the backward pass.
@@ -130,6 +132,17 @@ class Backend {
   // By the device's clock, from the last record of one timed event to the last of another, which
   // was recorded after it. Both have happened. Zero once the device has failed.
   [[nodiscard]] virtual Duration between(EventId from, EventId to) = 0;
+
+  // --- graphs: what is put on a stream again and again, by one call ---
+  // A back end that has none is asked for nothing else here.
+  [[nodiscard]] virtual bool has_graphs() const { return false; }
+  // What is put on the stream from here to end_graph() is kept and not done. Only operations, no
+  // copies and events, that were put on this stream before with the same shapes. None on others.
+  virtual void begin_graph(StreamId /*stream*/) {}
+  // Nothing: the device could not; what was kept is dropped.
+  [[nodiscard]] virtual std::optional<GraphId> end_graph(StreamId /*stream*/) { return {}; }
+  // Puts on the stream what was kept: the same operations on the same memory.
+  virtual void launch(StreamId /*stream*/, GraphId /*graph*/) {}
 
   // --- the device's own profiler; nothing where it has none ---
   // Ranges nest. `name` is a literal; `number` is shown beside it: a layer, a step.

@@ -7,9 +7,9 @@
 
 namespace ballast::testing {
 
-SimDevice::SimDevice(uint64_t seed, bool forgets_waits)
+SimDevice::SimDevice(uint64_t seed, Bent bent)
     : random_(seed),
-      forgets_waits_(forgets_waits),
+      bent_(bent),
       cpu_(std::move(make_backend(Device::kCpu, {})).value()),
       cpu_stream_(cpu_->create_stream()) {}
 
@@ -34,8 +34,38 @@ float* SimDevice::device_address(float*) {
 // ---------------------------------------------------------------- streams
 
 void SimDevice::put(StreamId stream, std::function<void()> run, std::function<bool()> may_run) {
+  if (kept_stream_) {
+    BALLAST_CHECK_MSG(*kept_stream_ == stream && !may_run, "a graph is kept of another stream");
+    kept_.push_back(std::move(run));
+    return;
+  }
   streams_.at(stream.value()).push_back({++operations_, std::move(run), std::move(may_run)});
   advance_by_chance();
+}
+
+void SimDevice::put_outside(StreamId stream, std::function<void()> run,
+                            std::function<bool()> may_run) {
+  BALLAST_CHECK_MSG(!kept_stream_, "a copy or an event while a graph is kept");
+  put(stream, std::move(run), std::move(may_run));
+}
+
+void SimDevice::begin_graph(StreamId stream) {
+  BALLAST_CHECK(!kept_stream_);
+  kept_stream_ = stream;
+}
+
+std::optional<GraphId> SimDevice::end_graph(StreamId stream) {
+  BALLAST_CHECK(kept_stream_ == stream);
+  kept_stream_.reset();
+  auto kept = std::exchange(kept_, {});
+  if (bent_ == Bent::kRefusesGraphs) return std::nullopt;
+  graphs_.push_back(std::move(kept));
+  return GraphId(static_cast<uint32_t>(graphs_.size() - 1));
+}
+
+void SimDevice::launch(StreamId stream, GraphId graph) {
+  ++launches_;
+  for (const std::function<void()>& run : graphs_.at(graph.value())) put_outside(stream, run);
 }
 
 // One operation of a stream drawn from those that may go on -> whether there was one.
@@ -81,7 +111,7 @@ EventId SimDevice::create_timed_event() {
 
 void SimDevice::record(EventId event, StreamId stream) {
   const uint64_t number = ++at(event).records;
-  put(stream, [this, event, number] {
+  put_outside(stream, [this, event, number] {
     at(event).happened = std::max(at(event).happened, number);
     at(event).at = monotonic_now();
   });
@@ -89,8 +119,8 @@ void SimDevice::record(EventId event, StreamId stream) {
 
 void SimDevice::wait(StreamId stream, EventId event) {
   const uint64_t number = at(event).records;
-  if (forgets_waits_) return;
-  put(
+  if (bent_ == Bent::kForgetsWaits) return;
+  put_outside(
       stream, [] {}, [this, event, number] { return at(event).happened >= number; });
 }
 
@@ -120,11 +150,11 @@ Duration SimDevice::between(EventId from, EventId to) {
 // ---------------------------------------------------------------- operations
 
 void SimDevice::upload(StreamId stream, std::span<const float> host_from, Matrix to) {
-  put(stream, [=] { std::ranges::copy(host_from, to.device_data); });
+  put_outside(stream, [=] { std::ranges::copy(host_from, to.device_data); });
 }
 
 void SimDevice::download(StreamId stream, ConstMatrix from, std::span<float> host_to) {
-  put(stream, [=] { std::copy_n(from.device_data, from.size(), host_to.data()); });
+  put_outside(stream, [=] { std::copy_n(from.device_data, from.size(), host_to.data()); });
 }
 
 void SimDevice::dense_forward(StreamId stream, ConstMatrix x, ConstMatrix w, ConstMatrix bias,

@@ -10,6 +10,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,12 @@ namespace ballast::testing {
 
 class SimDevice final : public Backend {
  public:
-  // forgets_waits: a planted bug: streams never wait for events.
-  explicit SimDevice(uint64_t seed, bool forgets_waits = false);
+  enum class Bent {
+    kNot,
+    kForgetsWaits,   // a planted bug: streams never wait for events
+    kRefusesGraphs,  // it has them, but can make none of what it is given
+  };
+  explicit SimDevice(uint64_t seed, Bent bent = Bent::kNot);
 
   [[nodiscard]] std::string description() const override;
 
@@ -40,6 +45,10 @@ class SimDevice final : public Backend {
   [[nodiscard]] Status synchronize(StreamId stream) override;
   [[nodiscard]] EventId create_timed_event() override;
   [[nodiscard]] Duration between(EventId from, EventId to) override;
+  [[nodiscard]] bool has_graphs() const override { return true; }
+  void begin_graph(StreamId stream) override;
+  [[nodiscard]] std::optional<GraphId> end_graph(StreamId stream) override;
+  void launch(StreamId stream, GraphId graph) override;
   void begin_range(const char* /*name*/, uint64_t /*number*/) override {}
   void end_range() override {}
 
@@ -67,6 +76,7 @@ class SimDevice final : public Backend {
   [[nodiscard]] bool idle() const;
   // Operations that were begun on one stream while an earlier one of another stream still waited.
   [[nodiscard]] uint64_t overtaken() const { return overtaken_; }
+  [[nodiscard]] uint64_t launches() const { return launches_; }
 
  private:
   struct Operation {
@@ -81,17 +91,23 @@ class SimDevice final : public Backend {
   };
 
   void put(StreamId stream, std::function<void()> run, std::function<bool()> may_run = {});
+  // Copies and events: not while a graph is kept.
+  void put_outside(StreamId stream, std::function<void()> run, std::function<bool()> may_run = {});
   bool advance();
   void advance_by_chance();
   [[nodiscard]] Event& at(EventId event) { return events_.at(event.value()); }
 
   Random random_;
-  const bool forgets_waits_;
+  const Bent bent_;
   std::unique_ptr<Backend> cpu_;
   StreamId cpu_stream_;
   std::vector<std::deque<Operation>> streams_;
   std::vector<Event> events_;
   std::vector<std::shared_ptr<Buffer>> memory_;  // kept: operations on it may still wait
+  std::optional<StreamId> kept_stream_;          // between begin_graph() and end_graph()
+  std::vector<std::function<void()>> kept_;
+  std::vector<std::vector<std::function<void()>>> graphs_;
+  uint64_t launches_ = 0;
   uint64_t operations_ = 0;
   uint64_t overtaken_ = 0;
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "common/base/check.h"
+#include "common/base/log.h"
 #include "common/compute/cuda/kernels.h"
 #include "common/compute/cuda/open_cuda.h"
 #include "common/config/choices.h"
@@ -73,6 +74,7 @@ Result<std::unique_ptr<Backend>> CudaBackend::open(const BackendOptions& options
 CudaBackend::~CudaBackend() {
   cudaSetDevice(device_);
   for (cudaStream_t stream : streams_) cudaStreamSynchronize(stream);
+  for (cudaGraphExec_t graph : graphs_) cudaGraphExecDestroy(graph);
   gemm_.reset();
   for (cudaEvent_t event : events_) cudaEventDestroy(event);
   for (cudaStream_t stream : streams_) cudaStreamDestroy(stream);
@@ -207,6 +209,40 @@ Duration CudaBackend::between(EventId from, EventId to) {
   failure_.note(cudaEventElapsedTime(&milliseconds, at(from), at(to)), "time an event");
   return failure_.status().ok() ? from_seconds(milliseconds * 1e-3) : Duration{};
 }
+
+// ---------------------------------------------------------------- graphs
+
+// Only this thread must not do then what a graph cannot hold: others may take pinned memory.
+void CudaBackend::begin_graph(StreamId stream) {
+  before_graph_ = failure_;
+  gemm_->keep_outgrown();
+  failure_.note(cudaStreamBeginCapture(on(stream), cudaStreamCaptureModeThreadLocal),
+                "begin a graph");
+}
+
+// What goes wrong here has cost nothing: none of it was done.
+std::optional<GraphId> CudaBackend::end_graph(StreamId stream) {
+  cudaGraph_t kept = nullptr;
+  cudaGraphExec_t graph = nullptr;
+  failure_.note(cudaStreamEndCapture(on(stream), &kept), "end a graph");
+  if (failure_.status().ok()) failure_.note(cudaGraphInstantiate(&graph, kept, 0), "make a graph");
+  if (kept != nullptr) cudaGraphDestroy(kept);
+  if (!failure_.status().ok()) {
+    cudaGetLastError();  // no error of the next launch
+    log::warn("no graph of a step, which goes one by one: {}", failure_.status().to_string());
+    failure_ = before_graph_;
+    return std::nullopt;
+  }
+  graphs_.push_back(graph);
+  return GraphId(static_cast<uint32_t>(graphs_.size() - 1));
+}
+
+void CudaBackend::launch(StreamId stream, GraphId graph) {
+  BALLAST_CHECK(graph.value() < graphs_.size());
+  failure_.note(cudaGraphLaunch(graphs_[graph.value()], on(stream)), "launch a graph");
+}
+
+// ---------------------------------------------------------------- profiler
 
 // A few nanoseconds each while no profiler is attached: NVTX looks for one at its first call.
 void CudaBackend::begin_range(const char* name, uint64_t number) {

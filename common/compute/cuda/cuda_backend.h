@@ -8,6 +8,7 @@
 #include <cuda_runtime_api.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,10 @@ class CudaBackend final : public Backend {
   [[nodiscard]] Status synchronize(StreamId stream) override;
   [[nodiscard]] EventId create_timed_event() override;
   [[nodiscard]] Duration between(EventId from, EventId to) override;
+  [[nodiscard]] bool has_graphs() const override { return true; }
+  void begin_graph(StreamId stream) override;
+  [[nodiscard]] std::optional<GraphId> end_graph(StreamId stream) override;
+  void launch(StreamId stream, GraphId graph) override;
   void begin_range(const char* name, uint64_t number) override;
   void end_range() override;
 
@@ -82,6 +87,8 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Gemm> gemm_;
   std::vector<cudaStream_t> streams_;
   std::vector<cudaEvent_t> events_;
+  std::vector<cudaGraphExec_t> graphs_;
+  Failure before_graph_;  // failure_ when the graph under way was begun
 };
 
 }  // namespace ballast::cuda

@@ -138,6 +138,7 @@ Gemm::Scratch* Gemm::scratch_of(cudaStream_t stream) {
 // Null: there is no memory, and the failure is noted.
 float* Gemm::room(DeviceBuffer& memory, size_t floats) {
   if (memory.floats() < floats) {
+    if (keeps_outgrown_) outgrown_.push_back(std::move(memory));
     memory = DeviceBuffer();  // before the larger one is taken
     Result<DeviceBuffer> larger = memory_.allocate(floats);
     if (!larger.ok()) {

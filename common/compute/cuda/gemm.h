@@ -56,6 +56,9 @@ class Gemm {
 
   // False: cuBLASLt has no such product in one pass; none was put on the stream.
   [[nodiscard]] bool multiply(cudaStream_t stream, const Product& product);
+  // From now on scratch memory stays where it is when a larger product needs more: a graph may hold
+  // its address.
+  void keep_outgrown() { keeps_outgrown_ = true; }
 
  private:
   struct Plan;
@@ -84,6 +87,8 @@ class Gemm {
   cublasLtHandle_t handle_ = nullptr;
   std::map<Key, std::unique_ptr<Plan>> plans_;  // null: there is no such product
   std::map<cudaStream_t, Scratch> scratch_;
+  bool keeps_outgrown_ = false;
+  std::vector<DeviceBuffer> outgrown_;
 };
 
 }  // namespace ballast::cuda

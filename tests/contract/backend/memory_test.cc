@@ -128,6 +128,57 @@ TEST_P(BackendMemory, RangesOfAProfilerNestAndChangeNothing) {
   EXPECT_EQ(get(device), values);
 }
 
+TEST_P(BackendMemory, AGraphDoesItsOperationsAgainOnWhatItsMemoryHolds) {
+  if (!backend_->has_graphs()) return;
+  const Floats values = random_floats(33);
+  const Matrix x = put(values, 1, 33), sum = put(Floats(33, 0.0f), 1, 33);
+  const auto expect_sum = [&](float times) {
+    Floats expected;
+    for (float value : values) expected.push_back(times * value);
+    const Floats found = get(sum);
+    for (size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], 1e-4) << i;
+  };
+  backend_->add(stream_, x, sum);
+
+  backend_->begin_graph(stream_);
+  backend_->add(stream_, x, sum);
+  backend_->add(stream_, x, sum);
+  const std::optional<GraphId> graph = backend_->end_graph(stream_);
+
+  ASSERT_TRUE(graph.has_value());
+  expect_sum(1);  // kept, not done
+  backend_->launch(stream_, *graph);
+  backend_->launch(stream_, *graph);
+  expect_sum(5);
+  backend_->upload(stream_, Floats(33, 0.0f), x);
+  backend_->launch(stream_, *graph);
+  expect_sum(5);
+}
+
+// A larger product needs more memory beside the stream's.
+TEST_P(BackendMemory, AGraphOfAProductStaysRightAfterALargerProduct) {
+  if (!backend_->has_graphs()) return;
+  const Matrix w = put(random_floats(24 * 17), 24, 17);
+  const Matrix x = put(random_floats(5 * 24), 5, 24), y = room(5, 17);
+  const Matrix large = put(random_floats(900 * 300), 900, 300), out = room(900, 900);
+  const auto multiply = [&] {
+    backend_->dense_forward(stream_, x, w, {}, Activation::kRelu, {}, y);
+  };
+  multiply();
+  const Floats expected = get(y);
+  backend_->begin_graph(stream_);
+  multiply();
+  const std::optional<GraphId> graph = backend_->end_graph(stream_);
+  ASSERT_TRUE(graph.has_value());
+
+  backend_->dense_forward(stream_, large, put(random_floats(300 * 900), 300, 900), {},
+                          Activation::kNone, {}, out);
+  backend_->upload(stream_, Floats(y.size(), 7.0f), y);
+  backend_->launch(stream_, *graph);
+
+  EXPECT_EQ(get(y), expected);
+}
+
 TEST_P(BackendMemory, FindsOneBadValueAnywhere) {
   const float infinity = std::numeric_limits<float>::infinity();
   const float nan = std::numeric_limits<float>::quiet_NaN();

@@ -5,8 +5,12 @@
 #include <cstring>
 #include <limits>
 
+#include "common/base/random.h"
+#include "tests/common/storage/temporary_folder.h"
 #include "tests/support/sim_device.h"
 #include "tests/worker/train_step/step_fixture.h"
+#include "worker/device_trace.h"
+#include "worker/step_graphs.h"
 
 namespace ballast {
 namespace {
@@ -14,9 +18,9 @@ namespace {
 using testing::ReferenceCase;
 using testing::SimDevice;
 
-constexpr uint64_t kSeeds = 150;
+constexpr uint64_t kSeeds = 60;
 constexpr uint32_t kRows = 6;
-constexpr uint32_t kBatches = 10;
+constexpr uint32_t kBatches = 100;
 constexpr float kJunk = std::numeric_limits<float>::quiet_NaN();
 
 // All that a job sees of its steps.
@@ -30,7 +34,16 @@ struct Seen {
   }
 };
 
-ReferenceCase wide_case() {
+// No dropout, so that a device may keep its steps as graphs.
+ReferenceCase plain_case() {
+  ModelConfig model;
+  model.layers = {{.kind = LayerKind::kDense, .units = 9, .activation = Activation::kGelu},
+                  {.kind = LayerKind::kLayerNorm},
+                  {.kind = LayerKind::kDense, .units = 4}};
+  return testing::random_case(model, 5, 4, kRows, 4);
+}
+
+ReferenceCase dropout_case() {
   ModelConfig model;
   model.layers = {{.kind = LayerKind::kDense, .units = 9, .activation = Activation::kGelu},
                   {.kind = LayerKind::kDropout, .rate = 0.25},
@@ -54,9 +67,12 @@ class Lent {
   Lent(const Lent&) = delete;
   Lent& operator=(const Lent&) = delete;
 
-  [[nodiscard]] StepRows rows(bool weighted) const {
-    return {features_, labels_, weighted ? std::span<const float>(weights_) : std::span<float>(),
-            kRows};
+  // The first `count`.
+  [[nodiscard]] StepRows rows(uint32_t count, bool weighted) const {
+    const std::span<const float> features(features_), weights(weights_);
+    return {features.first(features.size() / kRows * count),
+            std::span(labels_).first(labels_.size() / kRows * count),
+            weighted ? weights.first(count) : weights.first(0), count};
   }
 
  private:
@@ -91,8 +107,14 @@ Seen train(const ReferenceCase& c, Backend& backend) {
     const bool first = alone || batch % 5 == 0, last = alone || batch % 5 == 3;
     change_weights(*step, batch);
     const Lent lent(c, batch);
+    // Whichever of these follows on whichever.
+    const uint64_t drawn = hash_numbers({9, batch});
+    const auto rows = static_cast<uint32_t>(drawn % 3 == 0 ? kRows - 2 : kRows);
+    if (first && drawn % 5 < 2) {
+      EXPECT_TRUE(step->evaluate(lent.rows(rows, false)).ok());
+    }
     const auto result =
-        step->run(lent.rows(batch % 2 == 0),
+        step->run(lent.rows(rows, drawn % 2 == 0),
                   {.seed = 1, .batch = batch, .lane = LaneId(0), .first = first, .last = last},
                   gradients, hooks);
     EXPECT_TRUE(result.ok()) << result.status().to_string();
@@ -101,20 +123,20 @@ Seen train(const ReferenceCase& c, Backend& backend) {
     if (!last) continue;
     const Lent other(c, batch + 100);
     std::vector<float> outputs(kRows * step->output_width());
-    const auto evaluated = step->evaluate(other.rows(true), outputs);
+    const auto evaluated = step->evaluate(other.rows(kRows, true), outputs);
     EXPECT_TRUE(evaluated.ok());
     seen.losses.push_back(evaluated->loss_sum);
     seen.values.insert(seen.values.end(), outputs.begin(), outputs.end());
-    EXPECT_TRUE(step->predict(other.rows(false).features, kRows, outputs).ok());
+    EXPECT_TRUE(step->predict(other.rows(kRows, false).features, kRows, outputs).ok());
     seen.values.insert(seen.values.end(), outputs.begin(), outputs.end());
   }
   return seen;
 }
 
 TEST(Streams, GiveTheBitsOfOneThatDoesEverythingAtOnce) {
-  const ReferenceCase c = wide_case();
+  const ReferenceCase c = dropout_case();
   const Seen expected = train(c, *testing::cpu_backend());
-  ASSERT_GT(expected.values.size(), 900u);
+  ASSERT_GT(expected.values.size(), 2000u);
   uint64_t overtaken = 0;
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     SimDevice device(seed);
@@ -122,23 +144,70 @@ TEST(Streams, GiveTheBitsOfOneThatDoesEverythingAtOnce) {
     const Seen seen = train(c, device);
 
     ASSERT_TRUE(seen == expected) << "seed " << seed;
+    EXPECT_EQ(device.launches(), 0u) << "the mask of dropout is another in every step";
     overtaken += device.overtaken();
   }
-  EXPECT_GT(overtaken, 100 * kSeeds) << "copies and arithmetic go on beside one another";
+  EXPECT_GT(overtaken, 1000 * kSeeds) << "copies and arithmetic go on beside one another";
+}
+
+TEST(Streams, GiveTheSameBitsWhereStepsAreKeptAsGraphs) {
+  const ReferenceCase c = plain_case();
+  const Seen expected = train(c, *testing::cpu_backend());
+  ASSERT_GT(expected.values.size(), 1000u);
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    SimDevice device(seed);
+    SimDevice refuses(seed, SimDevice::Bent::kRefusesGraphs);
+
+    ASSERT_TRUE(train(c, device) == expected) << "seed " << seed;
+    EXPECT_GT(device.launches(), kBatches / 3);
+    ASSERT_TRUE(train(c, refuses) == expected) << "seed " << seed;
+    EXPECT_EQ(refuses.launches(), 0u);
+  }
+}
+
+TEST(Streams, AreTracedLayerByLayerAndNotAsAGraph) {
+  const ReferenceCase c = plain_case();
+  SimDevice device(1);
+  const TemporaryFolder folder;
+  const auto trace =
+      Trace::open({.path = folder.path() + "/t", .role = "worker", .first_step = 0, .steps = 100})
+          .value();
+  DeviceTracks tracks(*trace);
+  const auto step = testing::step_of(c, device, kRows);
+  GradientSet gradients = testing::gradients_for(*step);
+  for (int repeat = 0; repeat < 6; ++repeat) {
+    ASSERT_TRUE(step->run(testing::rows_of(c), {.seed = 1}, gradients).ok());
+  }
+  const uint64_t launches = device.launches();
+  EXPECT_GT(launches, 0u);
+
+  step->trace(tracks);
+  ASSERT_TRUE(step->run(testing::rows_of(c), {.seed = 1}, gradients).ok());
+
+  EXPECT_EQ(device.launches(), launches);
+}
+
+TEST(StepGraphs, SuitSmallModelsWithoutDropout) {
+  ModelConfig model;
+  model.layers = {{.kind = LayerKind::kDense, .units = 512}, {.kind = LayerKind::kDense}};
+  EXPECT_TRUE(suits_graphs(model, 784, 256));
+  EXPECT_FALSE(suits_graphs(model, 784, 16384)) << "computing takes longer than launching";
+  model.layers.push_back({.kind = LayerKind::kDropout, .rate = 0.5});
+  EXPECT_FALSE(suits_graphs(model, 784, 256));
 }
 
 TEST(Streams, WithoutTheirWaitsGiveOthers) {
-  const ReferenceCase c = wide_case();
+  const ReferenceCase c = dropout_case();
   SimDevice patient(1);
   const Seen expected = train(c, patient);
-  SimDevice hasty(1, /*forgets_waits=*/true);
+  SimDevice hasty(1, SimDevice::Bent::kForgetsWaits);
 
   const auto step = testing::step_of(c, hasty, kRows);
   GradientSet gradients = testing::gradients_for(*step);
   const Lent lent(c, 0);
   bool differs = false;
   for (int repeat = 0; repeat < 20 && !differs; ++repeat) {
-    const auto result = step->run(lent.rows(true), {.seed = 1}, gradients);
+    const auto result = step->run(lent.rows(kRows, true), {.seed = 1}, gradients);
     differs = !result.ok() || result->loss_sum != expected.losses.front();
   }
   EXPECT_TRUE(differs);
@@ -146,7 +215,7 @@ TEST(Streams, WithoutTheirWaitsGiveOthers) {
 
 // After a failure the caller takes its buffers back.
 TEST(Streams, AreEmptyAfterAStepThatFailed) {
-  const ReferenceCase c = wide_case();
+  const ReferenceCase c = dropout_case();
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     SimDevice device(seed);
     const auto step = testing::step_of(c, device, kRows);
@@ -162,7 +231,7 @@ TEST(Streams, AreEmptyAfterAStepThatFailed) {
 }
 
 TEST(Streams, ABadLossIsToldBeforeAnyGradientIsHandedOver) {
-  ReferenceCase c = wide_case();
+  ReferenceCase c = dropout_case();
   c.features[7] = kJunk;
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     SimDevice device(seed);
