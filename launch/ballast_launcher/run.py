@@ -279,8 +279,9 @@ class Job:
     def how_to_go_on(self, exit_code):
         first = "once that is mended, " if exit_code == BAD_INPUT else ""
         checkpoint = self.run_dir.newest_checkpoint()
+        trace_too = ["--trace"] if self.request.trace else []
         if checkpoint is not None:
-            resume = command_line("run", "--resume", self.run_dir.shown())
+            resume = command_line("run", "--resume", self.run_dir.shown(), *trace_too)
             return [f"  last checkpoint: {step_of(checkpoint)} ({self.run_dir.shown()}/checkpoints/"
                     f"{checkpoint.name})", f"  {first}to resume: {resume}"]
         words = ["run", self.request.job]
@@ -288,6 +289,7 @@ class Job:
             words += ["--set", setting]
         if self.request.run_dir:
             words += ["--run-dir", next_name(self.request.run_dir)]
+        words += trace_too
         return ["  no checkpoint was written", f"  {first}to run again: {command_line(*words)}"]
 
 

@@ -6,6 +6,7 @@ import signal
 
 import launching
 from launcher_case import LONG, LauncherTest
+from launching import ROOT
 
 
 class OtherCommands(LauncherTest):
@@ -14,6 +15,16 @@ class OtherCommands(LauncherTest):
             done = self.run_launcher(command, "--x", "y")
             self.assertEqual(done.stdout, f"tool called with {command} --x y\n")
         self.assertEqual(self.run_launcher("data", "fail").returncode, 4)
+
+    def test_one_ctrl_c_while_it_is_still_being_loaded_is_no_traceback(self):
+        shutil.copy(ROOT / "launch/ballast", self.folder)
+        package = self.folder / "ballast_launcher"
+        package.mkdir()
+        (package / "main.py").write_text("raise KeyboardInterrupt\n", encoding="ascii")
+
+        done = launching.run("run", "x.toml", cwd=self.folder, program=self.folder / "ballast")
+
+        self.assertEqual((done.returncode, done.stderr), (130, "ballast: stopped\n"))
 
     def test_dry_run_starts_nothing_and_makes_no_folder(self):
         done = self.run_launcher("run", self.write_job(), "--dry-run")

@@ -67,6 +67,18 @@ class Failing(LauncherTest):
         self.assertIn("exit code 2, before the first step", done.stderr)
         self.assertIn("once that is mended, to run again:", launching.last_line(done.stderr))
 
+    def test_the_command_to_go_on_with_traces_again_where_this_one_did(self):
+        for words in ((), ("--trace",)):
+            with self.subTest(words=words):
+                shutil.rmtree(self.folder / "r", ignore_errors=True)
+
+                done = self.run_job(*words, steps=LONG, who="worker-1", at_step=0,
+                                    misfortune="report", code=3)
+
+                last = launching.last_line(done.stderr)
+                self.assertIn("to run again:", last)
+                self.assertEqual("--trace" in last, bool(words), last)
+
     def test_the_earliest_failure_is_told_although_others_follow(self):
         for misfortune in ("kill", "report"):
             with self.subTest(misfortune=misfortune):

@@ -44,6 +44,19 @@ class Checks(unittest.TestCase):
 
         self.assertTrue((2, 2) <= least <= maker.GLIBC_MAX, least)
 
+    def test_too_large_an_archive_is_refused_and_removed(self):
+        self.addCleanup(setattr, maker, "ARCHIVE_BYTES_MAX", maker.ARCHIVE_BYTES_MAX)
+        maker.ARCHIVE_BYTES_MAX = 10
+        archive = self.bundle / "b.tar.zst"
+        archive.write_bytes(bytes(10))
+        maker.check_archive(archive)
+        archive.write_bytes(bytes(11))
+
+        with self.assertRaisesRegex(maker.BundleError, "11 bytes, at most 10 expected"):
+            maker.check_archive(archive)
+
+        self.assertFalse(archive.exists())
+
     def test_a_newer_glibc_than_promised_is_refused(self):
         self.compile("bin/x", RPATH, "-lm")
         self.addCleanup(setattr, maker, "GLIBC_MAX", maker.GLIBC_MAX)
