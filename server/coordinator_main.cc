@@ -129,10 +129,13 @@ class CoordinatorProcess {
     return !status.ok() || problem_.ok() ? status : problem_;
   }
 
-  // Everybody hears why, so that nobody waits for a coordinator that is gone.
+  // Everybody hears why, so that nobody waits for a coordinator that is gone. One that had ended
+  // the job already, in effects that were left out since, says nothing new: it finishes all the
+  // same.
   void tell_problem() {
     telling_ = true;
     drive(StoreLost{problem_});
+    if (!finish_) finish_ = Finish{wire::EndKind::kFailed, problem_};
   }
 
   // Processes send their last figures when they hear the end.

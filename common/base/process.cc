@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -90,6 +91,11 @@ std::string errno_text() {
   return std::strerror(errno);
 }
 
+// fmt::print() throws where stderr is a file on a full disk.
+void tell_on_stderr(const Status& status) {
+  std::fputs((status.to_string() + "\n").c_str(), stderr);
+}
+
 }  // namespace
 
 int run_process(const std::string& role, int argc, char** argv,
@@ -105,7 +111,7 @@ int run_process(const std::string& role, int argc, char** argv,
     status = guarded(work, process);
   }
   if (!entered) {
-    fmt::print(stderr, "{}\n", status.to_string());
+    tell_on_stderr(status);
   } else if (!status.ok() && status.code() != Code::kStopped) {
     log::error("failed step={} {}", process.step.load(), status.to_string());
     write_failure_report(process, status);
@@ -140,7 +146,7 @@ void write_failure_report(const Process& process, const Status& status) {
   const std::string path =
       fmt::format("{}/logs/{}-{}.failure.json", process.run_dir, process.role, process.index);
   if (const Status written = replace_file(path, json.text()); !written.ok()) {
-    fmt::print(stderr, "{}\n", status.to_string());  // the disk is what failed: say it at least
+    tell_on_stderr(status);  // the disk is what failed: say it at least
   }
 }
 

@@ -88,6 +88,9 @@ def of_child(child, report, at_death, run_dir):
         step = last_step(child, at_death, run_dir.status(), run_dir)
     log = next((path for path in run_dir.logs.glob(f"{child.role}*.log")
                 if path.stem in (child.role, f"{child.role}-{child.index}")), child.out)
+    if not chain and not tail and run_dir.is_full():
+        chain = [f"not written down: no space left on the disk of {run_dir.shown()}; free some, "
+                 "or use a larger one"]
     exit_code = code if code in (BUG, BAD_INPUT, FAILED) else FAILED
     return Failure(child.name, how_it_died(code), when, exit_code, step, chain, tail, str(log))
 

@@ -17,6 +17,9 @@ import tomllib
 from .errors import LauncherError
 
 
+ROOM_BYTES_LEAST = 64 << 10  # a failure report and the end of a log
+
+
 def utc_stamp():
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
 
@@ -254,6 +257,11 @@ class RunDirectory:
         """The folder of the newest checkpoint that was committed, or nothing."""
         manifests = (self.path / "checkpoints").glob("*/manifest")
         return max((path.parent for path in manifests), key=checkpoint_key, default=None)
+
+    def is_full(self):
+        """Whether its disk has no room for what a process would say at its end."""
+        disk = os.statvfs(self.path)
+        return disk.f_bavail * disk.f_frsize < ROOM_BYTES_LEAST
 
     def shown(self):
         """The path as a user would type it here."""

@@ -322,21 +322,37 @@ class BadPlaces(ProcessTest):
         self.assertEqual(code, 3, error)
         self.assertIn("checkpoints", error)
 
-    def test_a_full_disk_is_a_clean_stop_without_half_a_checkpoint(self):
+    def run_on_a_small_disk(self, size, *words):
+        """What `ballast run` says with its run directory on a disk of its own; its standard output
+        ends with the manifests that are there."""
         private = ["unshare", "--map-root-user", "--mount"]
         if subprocess.run([*private, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=False,
                           capture_output=True).returncode != 0:
             self.skipTest("no mount of a small tmpfs allowed")
-        small_disk = 'mount -t tmpfs -o size=192k tmpfs "$1" && cd "$2" && shift 2 && "$@"; ' \
+        small_disk = f'mount -t tmpfs -o size={size} tmpfs "$1" && cd "$2" && shift 2 && "$@"; ' \
                      "code=$?; ls r/checkpoints/*/manifest; exit $code"
-        (self.folder / "r").mkdir()
-        # Checkpoints of 64 x 1024 weights with two Adam moments do not fit.
-        words = [str(BALLAST), "run", str(self.job), "--run-dir", "r", "--quiet",
-                 *self.settings("layer[0].units=1024", "train.epochs=1")]
-
-        done = subprocess.run([*private, "bash", "-c", small_disk, "_", str(self.folder / "r"),
-                               str(self.folder), *words], capture_output=True, text=True,
+        (self.folder / "r").mkdir(exist_ok=True)
+        run = [str(BALLAST), "run", str(self.job), "--run-dir", "r", "--quiet", *words]
+        return subprocess.run([*private, "bash", "-c", small_disk, "_", str(self.folder / "r"),
+                               str(self.folder), *run], capture_output=True, text=True,
                               timeout=60, check=False)
+
+    def test_a_disk_that_anything_filled_ends_the_job_with_its_cause(self):
+        # Whatever cannot be written first: a trace, a log, the state, a status, a part, a manifest.
+        for size in range(900, 1400, 100):
+            with self.subTest(size=size):
+                done = self.run_on_a_small_disk(
+                    f"{size}k", "--trace", *self.settings("train.epochs=2000",
+                                                          "checkpoint.every_steps=20"))
+
+                self.assertEqual(done.returncode, 3, done.stderr)
+                self.assertIn("o space left", done.stderr)
+                self.assertNotIn("SIGABRT", done.stderr)
+
+    def test_a_full_disk_is_a_clean_stop_without_half_a_checkpoint(self):
+        # Checkpoints of 64 x 1024 weights with two Adam moments do not fit.
+        done = self.run_on_a_small_disk(
+            "192k", *self.settings("layer[0].units=1024", "train.epochs=1"))
 
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn("No space left", done.stderr)
