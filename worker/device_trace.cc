@@ -52,6 +52,7 @@ DeviceTrace::Pass::Pass(DeviceTrace* trace, uint64_t step, LaneId lane)
   trace_->backend_.begin_range("step", step);
   // The streams are empty here, so the event happens as it is recorded.
   trace_->backend_.record(trace_->base_, trace_->streams_.front().id);
+  for (const Stream& stream : trace_->streams_) trace_->backend_.wait(stream.id, trace_->base_);
   trace_->based_ = monotonic_now();
 }
 

@@ -1,10 +1,14 @@
-// StepGraphs: which steps of a model a device keeps as graphs: all that is put on a stream between
-// the arrival of rows and weights and the first gradient's leaving, launched by one call instead of
-// some thirty. That pays where launching takes longer than computing, in small models; in large
-// ones gradients had better leave layer by layer. Owner thread: the computing thread.
+// StepGraphs: which steps of a model a device keeps as graphs: what is put on a stream by one call
+// instead of some thirty. That pays where launching takes longer than computing, in small models;
+// in large ones gradients had better leave layer by layer. A step is two graphs, forward with its
+// losses and backward, so that the losses are known while backward goes on. Owner thread: the
+// computing thread.
 #pragma once
 
+#include <compare>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -19,41 +23,44 @@ struct StepShape {
   bool weighted = false;
   bool first = false;  // of a sum
   bool last = false;
-  uint32_t memory = 0;  // where the rows lie
+  uint32_t place = 0;  // of the rows in memory
   auto operator<=>(const StepShape&) const = default;
 };
 
-// Whether steps of the model on so many rows are worth a graph, and can be one: what dropout leaves
-// out changes from step to step. A kernel is launched in about 4 us, so a step of 30 in 0.12 ms,
-// which is 2e10 operations on a device that does 160 TFLOP/s.
-[[nodiscard]] bool suits_graphs(const ModelConfig& model, uint32_t input_width, uint32_t rows);
-
 class StepGraphs {
  public:
-  // `stream` is of `backend`, which outlives it. Not `allowed`: every step goes one by one.
-  StepGraphs(Backend& backend, StreamId stream, bool allowed);
+  // `stream` is of `backend`, which outlives it.
+  StepGraphs(Backend& backend, StreamId stream, const ModelConfig& model, uint32_t input_width);
 
-  // One by one: the first time, so that memory is taken and algorithms are chosen; always where
-  // the device could make no graph of it, or has enough of others.
+  // One by one: until a step of the shape has gone well that way, so that memory is taken and
+  // algorithms are chosen; always where the step is too large, the model has dropout, which leaves
+  // out something else in every step, the device could make no graph of it, or there are enough.
   enum class Way { kOneByOne, kKeep, kLaunch };
-  [[nodiscard]] Way way(const StepShape& shape);
+  [[nodiscard]] Way way(const StepShape& shape) const;
+  // A step of the shape went well one by one.
+  void went_well(const StepShape& shape);
 
-  // Around what is to be kept. False: no graph came of it, and none will.
-  void begin();
-  [[nodiscard]] bool end(const StepShape& shape);
-  void launch(const StepShape& shape);
+  // Keeps what the two put on the stream. False: no graphs came of it, and none will.
+  [[nodiscard]] bool keep(const StepShape& shape, const std::function<void()>& forward,
+                          const std::function<void()>& backward);
+  void launch_forward(const StepShape& shape);
+  void launch_backward(const StepShape& shape);
 
  private:
-  static constexpr size_t kGraphsMax = 32;
+  static constexpr size_t kShapesMax = 32;
 
   struct Known {
     bool refused = false;
-    std::optional<GraphId> graph;
+    std::optional<GraphId> forward;
+    std::optional<GraphId> backward;
   };
+
+  [[nodiscard]] std::optional<GraphId> graph_of(const std::function<void()>& work);
 
   Backend& backend_;
   const StreamId stream_;
-  const bool allowed_;
+  const double operations_per_row_;
+  const bool possible_;
   std::map<StepShape, Known> known_;
 };
 

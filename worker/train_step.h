@@ -1,6 +1,7 @@
 // TrainStep: the story of one computation: batch -> forward -> loss -> backward -> gradients. It
 // holds the model, its weights and all memory of a step; after create() and a first step nothing is
-// allocated. Owner thread: the computing thread.
+// allocated, but that a device keeps graphs of the second step of a shape. Owner thread: the
+// computing thread.
 //
 // One lane is one run() over exactly the lane's rows: whoever owns the lane gets the same bits.
 // A worker with several lanes runs them one after another and sums tree nodes with add().
@@ -97,9 +98,9 @@ class TrainStep {
   // From now on run() tells when the device did its parts. `device` outlives the step.
   void trace(DeviceTracks& device);
 
-  // Forward, loss and backward over 1 <= rows <= rows_max. The batch is not read any more when it
-  // returns. Writes every gradient into the buffers
-  // of `out` and touches them no more once gradient_final has been called for their layer; sums
+  // Forward, loss and backward over 1 <= rows <= rows_max. The batch and the weights of the host
+  // are not read any more when it returns. Writes every gradient into the buffers of `out` and
+  // touches them no more once gradient_final has been called for their layer; sums
   // over rows, each times its weight, not means. The sum may go on over several batches with the
   // same `out`: (((first) + second) + ...) + last; the hook of gradients is called in the last one.
   // kInvalidInput: a label is out of range. kDiverged: the loss or a gradient is NaN or infinite;

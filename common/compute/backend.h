@@ -138,7 +138,9 @@ class Backend {
   [[nodiscard]] virtual bool has_graphs() const { return false; }
   // What is put on the stream from here to end_graph() is kept and not done. Only operations, no
   // copies and events, that were put on this stream before with the same shapes. None on others.
-  virtual void begin_graph(StreamId /*stream*/) {}
+  // False: it cannot, and nothing is kept. A graph lasts as long as the back end; the memory that
+  // it names must, as long as it is launched.
+  [[nodiscard]] virtual bool begin_graph(StreamId /*stream*/) { return false; }
   // Nothing: the device could not; what was kept is dropped.
   [[nodiscard]] virtual std::optional<GraphId> end_graph(StreamId /*stream*/) { return {}; }
   // Puts on the stream what was kept: the same operations on the same memory.

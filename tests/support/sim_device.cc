@@ -49,9 +49,11 @@ void SimDevice::put_outside(StreamId stream, std::function<void()> run,
   put(stream, std::move(run), std::move(may_run));
 }
 
-void SimDevice::begin_graph(StreamId stream) {
+bool SimDevice::begin_graph(StreamId stream) {
   BALLAST_CHECK(!kept_stream_);
+  if (bent_ == Bent::kRefusesGraphs && refusals_++ % 2 == 0) return false;
   kept_stream_ = stream;
+  return true;
 }
 
 std::optional<GraphId> SimDevice::end_graph(StreamId stream) {

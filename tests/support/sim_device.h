@@ -1,7 +1,8 @@
 // SimDevice: a device of its own memory that does what it is asked late, and in an order drawn from
 // a seed: of its streams, any that is not waiting for an event may go on, at any time until the
 // caller waits for it. So what code forgot to wait for shows without a GPU: the same calls give
-// other bits with some seed, or the address sanitizer sees memory that was given back.
+// other bits with some seed, or the address sanitizer sees host memory that was given back. Memory
+// of the device is kept to the end.
 //
 // The arithmetic is the CPU back end's, so that bits can be compared with it. Owner thread: one.
 #pragma once
@@ -24,7 +25,7 @@ class SimDevice final : public Backend {
   enum class Bent {
     kNot,
     kForgetsWaits,   // a planted bug: streams never wait for events
-    kRefusesGraphs,  // it has them, but can make none of what it is given
+    kRefusesGraphs,  // it has them, but begins every second one only, and ends none
   };
   explicit SimDevice(uint64_t seed, Bent bent = Bent::kNot);
 
@@ -46,7 +47,7 @@ class SimDevice final : public Backend {
   [[nodiscard]] EventId create_timed_event() override;
   [[nodiscard]] Duration between(EventId from, EventId to) override;
   [[nodiscard]] bool has_graphs() const override { return true; }
-  void begin_graph(StreamId stream) override;
+  [[nodiscard]] bool begin_graph(StreamId stream) override;
   [[nodiscard]] std::optional<GraphId> end_graph(StreamId stream) override;
   void launch(StreamId stream, GraphId graph) override;
   void begin_range(const char* /*name*/, uint64_t /*number*/) override {}
@@ -108,6 +109,7 @@ class SimDevice final : public Backend {
   std::vector<std::function<void()>> kept_;
   std::vector<std::vector<std::function<void()>>> graphs_;
   uint64_t launches_ = 0;
+  uint64_t refusals_ = 0;
   uint64_t operations_ = 0;
   uint64_t overtaken_ = 0;
 };

@@ -213,24 +213,34 @@ Duration CudaBackend::between(EventId from, EventId to) {
 // ---------------------------------------------------------------- graphs
 
 // Only this thread must not do then what a graph cannot hold: others may take pinned memory.
-void CudaBackend::begin_graph(StreamId stream) {
+bool CudaBackend::begin_graph(StreamId stream) {
   before_graph_ = failure_;
-  gemm_->keep_outgrown();
-  failure_.note(cudaStreamBeginCapture(on(stream), cudaStreamCaptureModeThreadLocal),
-                "begin a graph");
+  gemm_->begin_graph();
+  return failure_.note(cudaStreamBeginCapture(on(stream), cudaStreamCaptureModeThreadLocal),
+                       "begin a graph") ||
+         !forgive_graph();
 }
 
-// What goes wrong here has cost nothing: none of it was done.
+// What went wrong has cost nothing: none of it was done. -> whether there is a graph
+bool CudaBackend::forgive_graph() {
+  gemm_->end_graph();
+  if (failure_.status().ok()) return true;
+  cudaGetLastError();  // no error of the next launch
+  log::warn("no graph of a step, which goes one by one: {}", failure_.status().to_string());
+  failure_ = before_graph_;
+  return false;
+}
+
 std::optional<GraphId> CudaBackend::end_graph(StreamId stream) {
   cudaGraph_t kept = nullptr;
   cudaGraphExec_t graph = nullptr;
   failure_.note(cudaStreamEndCapture(on(stream), &kept), "end a graph");
   if (failure_.status().ok()) failure_.note(cudaGraphInstantiate(&graph, kept, 0), "make a graph");
   if (kept != nullptr) cudaGraphDestroy(kept);
-  if (!failure_.status().ok()) {
-    cudaGetLastError();  // no error of the next launch
-    log::warn("no graph of a step, which goes one by one: {}", failure_.status().to_string());
-    failure_ = before_graph_;
+  // Takes its memory now and not in a step.
+  if (graph != nullptr) failure_.note(cudaGraphUpload(graph, on(stream)), "make a graph");
+  if (!forgive_graph()) {
+    if (graph != nullptr) cudaGraphExecDestroy(graph);
     return std::nullopt;
   }
   graphs_.push_back(graph);

@@ -1,6 +1,7 @@
 // CudaBackend: door 3 on an NVIDIA GPU. Matrix products are in gemm.h, the rest are kernels.h. All
 // that is put on a stream runs in order beside what other streams do; nothing waits but
-// synchronize() and what gives memory back.
+// synchronize(), what takes or gives back memory, and copies from and to host memory that is not
+// pinned.
 //
 // Owner thread: one; it need not be the one that opened the back end.
 #pragma once
@@ -43,7 +44,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] EventId create_timed_event() override;
   [[nodiscard]] Duration between(EventId from, EventId to) override;
   [[nodiscard]] bool has_graphs() const override { return true; }
-  void begin_graph(StreamId stream) override;
+  [[nodiscard]] bool begin_graph(StreamId stream) override;
   [[nodiscard]] std::optional<GraphId> end_graph(StreamId stream) override;
   void launch(StreamId stream, GraphId graph) override;
   void begin_range(const char* name, uint64_t number) override;
@@ -76,6 +77,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] cudaEvent_t at(EventId event) const;
   [[nodiscard]] EventId add_event(unsigned flags);
   void launched(const char* what);
+  [[nodiscard]] bool forgive_graph();
   void clear(cudaStream_t stream, Matrix matrix);
   void multiply(cudaStream_t stream, const Product& product);
   [[nodiscard]] Status ended(cudaError_t error);

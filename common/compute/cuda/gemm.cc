@@ -138,7 +138,7 @@ Gemm::Scratch* Gemm::scratch_of(cudaStream_t stream) {
 // Null: there is no memory, and the failure is noted.
 float* Gemm::room(DeviceBuffer& memory, size_t floats) {
   if (memory.floats() < floats) {
-    if (keeps_outgrown_) outgrown_.push_back(std::move(memory));
+    if (keeps_outgrown_ && memory.floats() > 0) outgrown_.push_back(std::move(memory));
     memory = DeviceBuffer();  // before the larger one is taken
     Result<DeviceBuffer> larger = memory_.allocate(floats);
     if (!larger.ok()) {
@@ -195,7 +195,7 @@ bool Gemm::multiply(cudaStream_t stream, const Product& product) {
       handle_, plan->product, &one, b, plan->a, a, plan->b, &zero, c, plan->c, c, plan->c,
       &plan->algorithm, scratch->work.matrix(1, 1).device_data, kWorkBytes, stream);
   // Refused after all: without the bias it may be done.
-  if (status != CUBLAS_STATUS_SUCCESS && bias != nullptr) {
+  if (status != CUBLAS_STATUS_SUCCESS && bias != nullptr && !in_graph_) {
     plans_[key_of(product)] = nullptr;
     return false;
   }

@@ -56,9 +56,10 @@ class Gemm {
 
   // False: cuBLASLt has no such product in one pass; none was put on the stream.
   [[nodiscard]] bool multiply(cudaStream_t stream, const Product& product);
-  // From now on scratch memory stays where it is when a larger product needs more: a graph may hold
-  // its address.
-  void keep_outgrown() { keeps_outgrown_ = true; }
+  // Products between the two are kept as a graph: from now on scratch memory stays where it is when
+  // a larger product needs more, and a refusal says nothing of a product.
+  void begin_graph() { keeps_outgrown_ = in_graph_ = true; }
+  void end_graph() { in_graph_ = false; }
 
  private:
   struct Plan;
@@ -88,6 +89,7 @@ class Gemm {
   std::map<Key, std::unique_ptr<Plan>> plans_;  // null: there is no such product
   std::map<cudaStream_t, Scratch> scratch_;
   bool keeps_outgrown_ = false;
+  bool in_graph_ = false;
   std::vector<DeviceBuffer> outgrown_;
 };
 

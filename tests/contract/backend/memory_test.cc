@@ -140,7 +140,8 @@ TEST_P(BackendMemory, AGraphDoesItsOperationsAgainOnWhatItsMemoryHolds) {
   };
   backend_->add(stream_, x, sum);
 
-  backend_->begin_graph(stream_);
+  const Floats zeros(33, 0.0f);
+  ASSERT_TRUE(backend_->begin_graph(stream_));
   backend_->add(stream_, x, sum);
   backend_->add(stream_, x, sum);
   const std::optional<GraphId> graph = backend_->end_graph(stream_);
@@ -150,13 +151,13 @@ TEST_P(BackendMemory, AGraphDoesItsOperationsAgainOnWhatItsMemoryHolds) {
   backend_->launch(stream_, *graph);
   backend_->launch(stream_, *graph);
   expect_sum(5);
-  backend_->upload(stream_, Floats(33, 0.0f), x);
+  backend_->upload(stream_, zeros, x);
   backend_->launch(stream_, *graph);
   expect_sum(5);
 }
 
-// A larger product needs more memory beside the stream's.
-TEST_P(BackendMemory, AGraphOfAProductStaysRightAfterALargerProduct) {
+// A larger product needs more memory beside the stream's: what the graph uses stays its own.
+TEST_P(BackendMemory, AGraphOfAProductAndOthersStayRightAfterALargerProduct) {
   if (!backend_->has_graphs()) return;
   const Matrix w = put(random_floats(24 * 17), 24, 17);
   const Matrix x = put(random_floats(5 * 24), 5, 24), y = room(5, 17);
@@ -166,17 +167,22 @@ TEST_P(BackendMemory, AGraphOfAProductStaysRightAfterALargerProduct) {
   };
   multiply();
   const Floats expected = get(y);
-  backend_->begin_graph(stream_);
+  ASSERT_TRUE(backend_->begin_graph(stream_));
   multiply();
   const std::optional<GraphId> graph = backend_->end_graph(stream_);
   ASSERT_TRUE(graph.has_value());
 
   backend_->dense_forward(stream_, large, put(random_floats(300 * 900), 300, 900), {},
                           Activation::kNone, {}, out);
-  backend_->upload(stream_, Floats(y.size(), 7.0f), y);
+  // As large as what the small product needed, so that they would come to lie where it lay.
+  const Floats others(24 * 17 / 2, 3.0f), sevens(y.size(), 7.0f);
+  std::vector<Matrix> neighbours;
+  for (int i = 0; i < 16; ++i) neighbours.push_back(put(others, 1, 24 * 17 / 2));
+  backend_->upload(stream_, sevens, y);
   backend_->launch(stream_, *graph);
 
   EXPECT_EQ(get(y), expected);
+  for (const Matrix& neighbour : neighbours) EXPECT_EQ(get(neighbour), others);
 }
 
 TEST_P(BackendMemory, FindsOneBadValueAnywhere) {

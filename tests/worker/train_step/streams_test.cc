@@ -1,5 +1,6 @@
 // A step on a device whose streams work beside one another: every copy waits for what it needs, and
 // nothing is written before its last reader is done, in whatever order the device does them.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -15,6 +16,7 @@
 namespace ballast {
 namespace {
 
+using ::testing::HasSubstr;
 using testing::ReferenceCase;
 using testing::SimDevice;
 
@@ -187,15 +189,6 @@ TEST(Streams, AreTracedLayerByLayerAndNotAsAGraph) {
   EXPECT_EQ(device.launches(), launches);
 }
 
-TEST(StepGraphs, SuitSmallModelsWithoutDropout) {
-  ModelConfig model;
-  model.layers = {{.kind = LayerKind::kDense, .units = 512}, {.kind = LayerKind::kDense}};
-  EXPECT_TRUE(suits_graphs(model, 784, 256));
-  EXPECT_FALSE(suits_graphs(model, 784, 16384)) << "computing takes longer than launching";
-  model.layers.push_back({.kind = LayerKind::kDropout, .rate = 0.5});
-  EXPECT_FALSE(suits_graphs(model, 784, 256));
-}
-
 TEST(Streams, WithoutTheirWaitsGiveOthers) {
   const ReferenceCase c = dropout_case();
   SimDevice patient(1);
@@ -213,44 +206,132 @@ TEST(Streams, WithoutTheirWaitsGiveOthers) {
   EXPECT_TRUE(differs);
 }
 
-// After a failure the caller takes its buffers back.
-TEST(Streams, AreEmptyAfterAStepThatFailed) {
-  const ReferenceCase c = dropout_case();
-  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
-    SimDevice device(seed);
+// A step of a model that goes one by one or, after some good steps, as a graph.
+class StreamsThatFail : public ::testing::TestWithParam<bool> {
+ protected:
+  // Runs `rows` on a device that has done good steps before.
+  Status run(SimDevice& device, const ReferenceCase& c, const StepRows& rows,
+             const StepHooks& hooks) {
     const auto step = testing::step_of(c, device, kRows);
     GradientSet gradients = testing::gradients_for(*step);
-    StepHooks hooks;
-    hooks.gradient_final = [](uint32_t) { return Status(Code::kStopped, "enough"); };
+    for (int good = 0; good < 6; ++good) {
+      EXPECT_TRUE(step->run(testing::rows_of(c), {.seed = 1}, gradients).ok());
+    }
+    EXPECT_EQ(device.launches() > 0, GetParam());
+    const uint64_t launches = device.launches();
+    const Status status = step->run(rows, {.seed = 1}, gradients, hooks).status();
+    EXPECT_EQ(device.launches() > launches, GetParam());
+    EXPECT_TRUE(device.idle()) << "the caller takes its buffers back";
+    return status;
+  }
 
-    const auto stopped = step->run(testing::rows_of(c), {.seed = 1}, gradients, hooks);
+  const ReferenceCase c_ = GetParam() ? plain_case() : dropout_case();
+};
 
-    EXPECT_EQ(stopped.status().code(), Code::kStopped);
-    EXPECT_TRUE(device.idle()) << "seed " << seed;
+INSTANTIATE_TEST_SUITE_P(Ways, StreamsThatFail, ::testing::Bool(),
+                         [](const auto& way) { return way.param ? "AsAGraph" : "OneByOne"; });
+
+TEST_P(StreamsThatFail, AreEmptyAfterAHookThatStops) {
+  StepHooks hooks;
+  hooks.gradient_final = [](uint32_t) { return Status(Code::kStopped, "enough"); };
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    SimDevice device(seed);
+
+    EXPECT_EQ(run(device, c_, testing::rows_of(c_), hooks).code(), Code::kStopped);
   }
 }
 
-TEST(Streams, ABadLossIsToldBeforeAnyGradientIsHandedOver) {
-  ReferenceCase c = dropout_case();
-  c.features[7] = kJunk;
+TEST_P(StreamsThatFail, TellABadLossBeforeAnyGradientIsHandedOver) {
+  ReferenceCase bad = c_;
+  bad.features[7] = kJunk;
+  uint32_t handed_over = 0;
+  StepHooks hooks;
+  hooks.gradient_final = [&](uint32_t) {
+    ++handed_over;
+    return Status();
+  };
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     SimDevice device(seed);
-    const auto step = testing::step_of(c, device, kRows);
-    GradientSet gradients = testing::gradients_for(*step);
-    uint32_t handed_over = 0;
-    StepHooks hooks;
-    hooks.gradient_final = [&](uint32_t) {
-      ++handed_over;
-      return Status();
-    };
 
-    const auto result = step->run(testing::rows_of(c), {.seed = 1}, gradients, hooks);
+    const Status status = run(device, c_, testing::rows_of(bad), hooks);
 
-    ASSERT_EQ(result.status().code(), Code::kDiverged);
-    EXPECT_NE(result.status().to_string().find("the loss of row 1"), std::string::npos)
-        << result.status().to_string();
+    ASSERT_EQ(status.code(), Code::kDiverged);
+    EXPECT_THAT(status.to_string(), HasSubstr("the loss of row 1"));
     EXPECT_EQ(handed_over, 0u);
   }
+}
+
+// Large features with losses that are finite: their product with a derivative is not.
+TEST_P(StreamsThatFail, TellABadGradientWhereTheLossIsGood) {
+  ReferenceCase bad = c_;
+  bad.model.layers.front().activation = Activation::kSigmoid;  // keeps what follows small
+  ReferenceCase good = bad;
+  bad.weights.assign(kRows, 3e38f);
+  good.weights.assign(kRows, 1.0f);
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    SimDevice device(seed);
+
+    const Status status = run(device, good, testing::rows_of(bad), {});
+
+    ASSERT_EQ(status.code(), Code::kDiverged);
+    EXPECT_THAT(status.to_string(), HasSubstr("bad gradient: a value of "));
+  }
+}
+
+class StepGraphsTest : public ::testing::Test {
+ protected:
+  static ModelConfig model(LayerKind kind = LayerKind::kDense) {
+    ModelConfig model;
+    model.layers = {{.kind = LayerKind::kDense, .units = 512}, {.kind = kind, .units = 10}};
+    return model;
+  }
+  static StepShape shape(uint32_t rows) { return {.rows = rows, .first = true, .last = true}; }
+  bool keep(StepGraphs& graphs, const StepShape& of) {
+    return graphs.keep(
+        of, [] {}, [] {});
+  }
+
+  SimDevice device_{1};
+  const StreamId stream_ = device_.create_stream();
+};
+
+TEST_F(StepGraphsTest, KeepAShapeThatWentWellOnce) {
+  StepGraphs graphs(device_, stream_, model(), 784);
+  EXPECT_EQ(graphs.way(shape(256)), StepGraphs::Way::kOneByOne);
+  EXPECT_EQ(graphs.way(shape(256)), StepGraphs::Way::kOneByOne) << "it did not go well yet";
+
+  graphs.went_well(shape(256));
+
+  EXPECT_EQ(graphs.way(shape(256)), StepGraphs::Way::kKeep);
+  EXPECT_TRUE(keep(graphs, shape(256)));
+  EXPECT_EQ(graphs.way(shape(256)), StepGraphs::Way::kLaunch);
+  EXPECT_EQ(graphs.way(shape(255)), StepGraphs::Way::kOneByOne);
+}
+
+TEST_F(StepGraphsTest, LeaveAShapeThatTheDeviceRefusedAlone) {
+  SimDevice refuses(1, SimDevice::Bent::kRefusesGraphs);
+  StepGraphs graphs(refuses, refuses.create_stream(), model(), 784);
+  for (uint32_t rows : {8u, 9u}) {
+    graphs.went_well(shape(rows));
+
+    EXPECT_FALSE(keep(graphs, shape(rows)));
+
+    graphs.went_well(shape(rows));
+    EXPECT_EQ(graphs.way(shape(rows)), StepGraphs::Way::kOneByOne);
+  }
+}
+
+TEST_F(StepGraphsTest, KeepNoLargeStepsNoDropoutAndNoMoreThanSoMany) {
+  StepGraphs graphs(device_, stream_, model(), 784);
+  StepGraphs with_dropout(device_, stream_, model(LayerKind::kDropout), 784);
+  for (uint32_t rows = 1; rows <= 40; ++rows) graphs.went_well(shape(rows));
+  graphs.went_well(shape(16384));
+  with_dropout.went_well(shape(8));
+
+  EXPECT_EQ(graphs.way(shape(32)), StepGraphs::Way::kKeep);
+  EXPECT_EQ(graphs.way(shape(33)), StepGraphs::Way::kOneByOne);
+  EXPECT_EQ(graphs.way(shape(16384)), StepGraphs::Way::kOneByOne);
+  EXPECT_EQ(with_dropout.way(shape(8)), StepGraphs::Way::kOneByOne);
 }
 
 }  // namespace

@@ -1,0 +1,56 @@
+// RowUploads: the rows of a pass on their way to the device. Two passes have memory of their own,
+// so that the rows of the next arrive while the last is computed; where the device computes on host
+// memory there is none, and the views are of the host's. Owner thread: the computing thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "common/base/status.h"
+#include "common/compute/backend.h"
+#include "worker/step_streams.h"
+#include "worker/train_step.h"
+
+namespace ballast {
+
+// Views of the rows, for what is put on the compute stream.
+struct DeviceRows {
+  ConstMatrix features;     // [rows, input_width]
+  ConstMatrix labels;       // [rows, label_width]
+  ConstMatrix row_weights;  // [1, rows], or empty: every row weighs 1
+};
+
+class RowUploads {
+ public:
+  // `streams` outlives it.
+  RowUploads(StepStreams& streams, uint32_t input_width, uint32_t label_width, uint32_t rows_max);
+  // kExhausted: no memory on the device.
+  [[nodiscard]] Status allocate();
+
+  // Puts the rows on their way and lets the compute stream wait for them, into the memory that the
+  // pass before the last one used. That one is computed, because every pass ends with its losses or
+  // outputs. Rows without labels are of a prediction; weights are needed for training only.
+  [[nodiscard]] DeviceRows take(const StepRows& batch, bool training);
+  // Which memory the last ones are in: 0 or 1.
+  [[nodiscard]] uint32_t place() const { return passes_ % 2; }
+
+ private:
+  struct Memory {
+    DeviceBuffer features;
+    DeviceBuffer labels;
+    DeviceBuffer row_weights;
+    EventId arrived;
+  };
+
+  ConstMatrix put(std::span<const float> host, uint32_t rows, uint32_t columns,
+                  DeviceBuffer& memory);
+
+  StepStreams& streams_;
+  const uint32_t input_width_;
+  const uint32_t label_width_;
+  const uint32_t rows_max_;
+  Memory memory_[2];
+  uint32_t passes_ = 0;
+};
+
+}  // namespace ballast
