@@ -19,9 +19,9 @@
 namespace ballast {
 namespace {
 
-// Gradients of one parameter that may be out at once: being computed, its left halves up the tree,
-// and those still on their way to servers.
-constexpr size_t kGradientsKept = 8;
+// Gradients of one parameter that may be out at once, beside one of each step on its way to
+// servers: being computed, and its left halves up the tree.
+constexpr size_t kGradientsKept = 7;
 
 double weight_of(std::span<const float> weights) {
   double sum = 0;
@@ -61,7 +61,8 @@ ComputeLoop::ComputeLoop(const JobConfig& job, WorkerId worker, const LaneSchedu
       track_(trace == nullptr ? nullptr : &trace->thread) {
   if (trace_ != nullptr) step_.trace(trace_->device);
   for (const ParameterSpec& parameter : step_.parameters()) {
-    pools_.emplace_back(parameter.element_count() * sizeof(float), kGradientsKept,
+    pools_.emplace_back(parameter.element_count() * sizeof(float),
+                        kGradientsKept + job_.train.steps_in_flight,
                         [&step](size_t bytes) { return step.allocate_host(bytes); });
   }
   if (job_.train.push == PushKind::kDelta) local_.emplace(job_.train, step_);
@@ -91,7 +92,7 @@ void ComputeLoop::run() {
   }
 }
 
-// What it waits for is the end of the step before: answers to its pushes, and weights.
+// What it waits for are answers to pushes, and weights.
 std::optional<ComputeOrder> ComputeLoop::next_order() {
   if (track_ == nullptr || !clock_) return orders_.pop();
   const TraceSpan waits(track_, "wait", *clock_);

@@ -326,13 +326,15 @@ wire::Join WorkerSession::join() const {
 }
 
 // Where the time since the last event went while nothing was computed: async pushes are answered as
-// they arrive, sync ones when the step closes.
+// they arrive, sync ones when the step closes. With several steps in flight it went to the one that
+// could be computed next, if there is one.
 void WorkerSession::account(Time now) {
   const double seconds = to_seconds(now - accounted_);
   accounted_ = now;
   if (job_ || tasks_.empty()) return;
-  const bool pushing = std::any_of(tasks_.begin(), tasks_.end(),
-                                   [](const auto& task) { return task.second.computed; });
+  const auto computed = [](const auto& task) { return task.second.computed; };
+  const bool pushing = sync() ? std::any_of(tasks_.begin(), tasks_.end(), computed)
+                              : std::all_of(tasks_.begin(), tasks_.end(), computed);
   const Mode mode = config_.job.train.mode;
   if (pushing) {
     (mode == Mode::kSync ? totals_.shares.wait : totals_.shares.push) += seconds;

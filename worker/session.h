@@ -240,6 +240,7 @@ class WorkerSession {
   void start_final_evaluation();
   void start_job(SessionEffects& out);
   [[nodiscard]] bool gather(Task& task);
+  [[nodiscard]] bool weights_coming(const Task& task, UnitId unit) const;
   void launch(Task& task, SessionEffects& out);
   [[nodiscard]] std::vector<LaneId> next_lanes(const Task& task) const;
   [[nodiscard]] std::vector<LaneGroup> group(const std::vector<LaneId>& lanes, Clock clock) const;

@@ -269,9 +269,21 @@ bool WorkerSession::gather(Task& task) {
     if (here) continue;
     complete = false;
     const RequestTag tag{task.number, unit.id};
-    if (!client_.in_flight(tag, RequestKind::kPull)) client_.pull(tag, task.clock, task.snapshot);
+    if (client_.in_flight(tag, RequestKind::kPull) || weights_coming(task, unit.id)) continue;
+    client_.pull(tag, task.clock, task.snapshot);
   }
   return complete;
+}
+
+// Async, ssp: the answer to a push of an earlier step brings the weights; asked for as well they
+// would travel twice. If they are too old still, they are asked for then.
+bool WorkerSession::weights_coming(const Task& task, UnitId unit) const {
+  if (sync() || task.kind != TaskKind::kStep) return false;
+  return std::any_of(tasks_.begin(), tasks_.end(), [&](const auto& entry) {
+    const auto& [number, other] = entry;
+    return other.kind == TaskKind::kStep && other.clock < task.clock &&
+           client_.in_flight({number, unit}, RequestKind::kPush);
+  });
 }
 
 void WorkerSession::launch(Task& task, SessionEffects& out) {

@@ -341,7 +341,7 @@ Section train_section() {
       .boolean("replan_lanes", &TrainConfig::replan_lanes,
                "async, ssp: slow workers hand lanes to fast ones")
       .fixes_result(false)
-      .integer("steps_in_flight", &TrainConfig::steps_in_flight, {1, 16}, "steps",
+      .integer("steps_in_flight", &TrainConfig::steps_in_flight, {1, 8}, "steps",
                "async, ssp: steps of a worker that are computed before the first of them is "
                "answered; 2: push and pull go on while the next step is computed, from weights "
                "that lack the one before; in ssp at most staleness + 1")

@@ -95,7 +95,8 @@ bool LanePlan::plan_move(LaneId lane, WorkerId to) {
   Lane& it = at(lane);
   if (!it.owner || !it.confirmed || it.handover || *it.owner == to) return false;
   if (it.clock >= schedule_.steps()) return false;
-  // Two steps beyond the highest clock known, so that the order usually arrives before it.
+  // Two steps beyond the highest clock known, so that the order usually arrives before it. The
+  // owner says where it really stops.
   it.handover = SavedHandover{*it.owner, to, it.clock + it.busy + 2, std::nullopt, it.number};
   return true;
 }

@@ -92,9 +92,9 @@ std::unique_ptr<Unit> Shard::make_unit(UnitId unit) const {
     return make_sync_unit(std::move(weights), schedule_, config_.policy);
   const auto staleness =
       train.mode == Mode::kSsp ? std::optional<uint32_t>(train.staleness) : std::nullopt;
-  return make_async_unit(std::move(weights), schedule_, staleness,
-                         {train.scale_by_share, train.scale_by_staleness},
-                         config_.policy.parked_max.value_or(schedule_.lanes()), config_.policy);
+  return make_async_unit(
+      std::move(weights), schedule_, staleness, {train.scale_by_share, train.scale_by_staleness},
+      config_.policy.parked_max.value_or(parked_max_of(config_.job)), config_.policy);
 }
 
 void Shard::finish_load(ShardEffects& out) {

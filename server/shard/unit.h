@@ -6,6 +6,7 @@
 // messages. Owner thread: the shard.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "common/base/time.h"
+#include "common/config/job_config.h"
 #include "common/net/message.h"
 #include "common/placement/lane_schedule.h"
 #include "common/wire/data_messages.h"
@@ -38,7 +40,7 @@ struct UnitCounters {
 struct UnitPolicy {
   uint32_t reads_held_max = 1024;  // one more is answered kBusy: above lanes x 2 in any sane job
   uint64_t staleness_slack = 0;    // lanes count as so much further for reads: 0 unless planted
-  std::optional<uint32_t> parked_max{};  // early pushes kept; nothing: one a lane
+  std::optional<uint32_t> parked_max{};  // early pushes kept; nothing: parked_max_of(job)
   bool applies_repeats = false;  // a push that was applied is applied again: never, unless planted
 };
 
@@ -50,6 +52,12 @@ struct UnitOccupancy {
   size_t reads = 0;
   size_t snapshots = 0;
 };
+
+// Early pushes that an async or ssp unit keeps: one a lane, and all that workers may have on their
+// way. `lanes` is resolved.
+[[nodiscard]] inline uint32_t parked_max_of(const JobConfig& job) {
+  return std::max(job.train.lanes, job.cluster.workers * job.train.steps_in_flight);
+}
 
 class Unit {
  public:

@@ -59,8 +59,14 @@ class Count(ProcessTest):
                 self.expect_each_sample_once(20, run_dir=mode)
 
     def test_async_with_a_kill_and_a_resume_in_mid_job(self):
+        self.kill_and_resume(steps_in_flight=1)
+
+    def test_steps_ahead_of_their_answers_with_a_kill_and_a_resume_in_mid_job(self):
+        self.kill_and_resume(steps_in_flight=3)
+
+    def kill_and_resume(self, steps_in_flight):
         launcher = self.start(*SETTINGS, "train.mode=async", "train.epochs=40",
-                              "train.steps_in_flight=2")
+                              f"train.steps_in_flight={steps_in_flight}")
         self.wait_for_checkpoint(launcher)
         os.kill(self.pid_of("worker", 1), signal.SIGKILL)
         self.end(launcher, seconds=20)

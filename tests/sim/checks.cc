@@ -109,17 +109,18 @@ void Cluster::check_fingerprint(const Unit& unit, const std::vector<Clock>& mark
 void Cluster::check_room(const Unit& unit) const {
   const UnitOccupancy now = unit.occupancy();
   const size_t lanes = job_.train.lanes;
-  // A lane is in flight once for its owner and perhaps once more for an owner that was fenced and
-  // whose connection still stands; a task may be sent again after a split.
+  // In a step a lane is in flight once for its owner and perhaps once more for an owner that was
+  // fenced and whose connection still stands; a task may be sent again after a split.
   const size_t pushes_max = lanes * (workers_.size() + 1);
+  const size_t parked_max = parked_max_of(job_);
   const size_t reads_max = options_.seed % 4 == 0 ? 1 : 2 * workers_.size() * (lanes + 1);
-  if (now.versions > 2 || now.pushes > pushes_max || now.parked > lanes || now.reads > reads_max ||
-      now.snapshots > 1) {
+  if (now.versions > 2 || now.pushes > pushes_max || now.parked > parked_max ||
+      now.reads > reads_max || now.snapshots > 1) {
     throw Violation(
         fmt::format("unit {} keeps {} versions, {} pushes, {} parked, {} reads, {} "
                     "snapshots: at most 2, {}, {}, {}, 1",
                     unit.id().value(), now.versions, now.pushes, now.parked, now.reads,
-                    now.snapshots, pushes_max, lanes, reads_max));
+                    now.snapshots, pushes_max, parked_max, reads_max));
   }
   if (unit.counters().malformed > 0) throw Violation("a push of ours was malformed");
 }

@@ -19,7 +19,7 @@ JobConfig draw_job(Mode mode, Random& rng) {
   job.train.lanes = rng.chance(0.7) ? 4 : 8;
   job.train.batch = job.train.lanes * static_cast<uint32_t>(rng.between(2, 4));
   job.train.staleness = static_cast<uint32_t>(rng.between(0, 3));
-  job.train.steps_in_flight = static_cast<uint32_t>(rng.between(1, 3));
+  job.train.steps_in_flight = static_cast<uint32_t>(rng.chance(0.8) ? rng.between(1, 3) : 8);
   job.train.optimizer.kind =
       std::array{OptimizerKind::kSgd, OptimizerKind::kMomentum, OptimizerKind::kAdam}[rng.below(3)];
   job.train.optimizer.learning_rate = 0.05;

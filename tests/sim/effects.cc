@@ -161,7 +161,8 @@ void Cluster::drive(WorkerNode& node, SessionEvent event) {
       throw Violation(fmt::format("worker {} failed: {}", index, fail->status.to_string()));
     }
   }
-  const size_t requests_max = 2 * model_->units.size() * (job_.train.lanes + 2);
+  const size_t requests_max =
+      2 * model_->units.size() * (job_.train.lanes + 1 + job_.train.steps_in_flight);
   if (node.decider->client().in_flight_count() > requests_max) {
     throw Violation(fmt::format("worker {} has {} requests in flight, more than {}", index,
                                 node.decider->client().in_flight_count(), requests_max));

@@ -34,6 +34,7 @@ TEST_F(SessionAhead, ComputesTheNextStepWhileTheLastIsOnItsWay) {
   start_ahead(Mode::kAsync);
   assign(0, 0);
   bring_weights(5);
+  EXPECT_EQ(session_->tasks_in_flight(), 1u) << "the first is not sent yet";
 
   compute();
 
@@ -107,8 +108,26 @@ TEST_F(SessionAhead, ReadsNothingStalerThanItsBound) {
   compute();
 
   EXPECT_EQ(computing(), std::nullopt) << "its own first step is not applied";
-  EXPECT_EQ(pulls_.at(UnitId(0)).clock, 2u);
+  EXPECT_TRUE(pulls_.empty()) << "the answer to its push brings what it needs";
   answer(first, 1, /*least_clock=*/1);
+  EXPECT_EQ(computing(), 2u);
+}
+
+TEST_F(SessionAhead, AsksForWeightsThatTheAnswersToItsPushesDidNotBring) {
+  start_ahead(Mode::kSsp, 3);
+  assign(0, 0);
+  bring_weights(0, /*least_clock=*/0);
+  compute();
+  const auto first = std::exchange(pushes_, {});
+  compute();
+  const auto second = std::exchange(pushes_, {});
+
+  answer(first, 1, /*least_clock=*/0);
+  answer(second, 2, /*least_clock=*/0);
+
+  EXPECT_EQ(computing(), std::nullopt) << "another lane is behind";
+  EXPECT_EQ(pulls_.at(UnitId(0)).clock, 2u);
+  bring_weights(5, /*least_clock=*/1);
   EXPECT_EQ(computing(), 2u);
 }
 

@@ -59,6 +59,21 @@ TEST(MemorySum, OfAServerCountsTheNodesThatAreThereAtOnce) {
   EXPECT_EQ(nodes(3, 8), 3u);
 }
 
+TEST(MemorySum, CountsTheStepsInFlightWhereThereCanBeSeveral) {
+  JobConfig job = one_layer_job();
+  for (const Mode mode : {Mode::kSync, Mode::kSsp, Mode::kAsync}) {
+    job.train.mode = mode;
+    job.train.steps_in_flight = 1;
+    const uint64_t nodes = user_bytes(server_memory(job), "waiting nodes");
+    const uint64_t gradients = user_bytes(worker_memory(job), "gradients");
+    job.train.steps_in_flight = 3;
+    const uint64_t steps = mode == Mode::kSync ? 1 : 3;
+
+    EXPECT_EQ(user_bytes(server_memory(job), "waiting nodes"), steps * nodes);
+    EXPECT_EQ(user_bytes(worker_memory(job), "gradients"), gradients + (steps - 1) * 20200);
+  }
+}
+
 TEST(MemorySum, OfAServerCountsWhatTheJournalHolds) {
   JobConfig job = one_layer_job();
   job.cluster.shards_per_server = 2;
