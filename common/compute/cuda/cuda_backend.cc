@@ -216,19 +216,18 @@ Duration CudaBackend::between(EventId from, EventId to) {
 bool CudaBackend::begin_graph(StreamId stream) {
   before_graph_ = failure_;
   gemm_->begin_graph();
-  return failure_.note(cudaStreamBeginCapture(on(stream), cudaStreamCaptureModeThreadLocal),
-                       "begin a graph") ||
-         !forgive_graph();
+  const bool begun = failure_.note(
+      cudaStreamBeginCapture(on(stream), cudaStreamCaptureModeThreadLocal), "begin a graph");
+  if (!begun) give_up_graph();
+  return begun;
 }
 
-// What went wrong has cost nothing: none of it was done. -> whether there is a graph
-bool CudaBackend::forgive_graph() {
+// What went wrong has cost nothing: none of it was done.
+void CudaBackend::give_up_graph() {
   gemm_->end_graph();
-  if (failure_.status().ok()) return true;
   cudaGetLastError();  // no error of the next launch
   log::warn("no graph of a step, which goes one by one: {}", failure_.status().to_string());
   failure_ = before_graph_;
-  return false;
 }
 
 std::optional<GraphId> CudaBackend::end_graph(StreamId stream) {
@@ -239,10 +238,12 @@ std::optional<GraphId> CudaBackend::end_graph(StreamId stream) {
   if (kept != nullptr) cudaGraphDestroy(kept);
   // Takes its memory now and not in a step.
   if (graph != nullptr) failure_.note(cudaGraphUpload(graph, on(stream)), "make a graph");
-  if (!forgive_graph()) {
+  if (!failure_.status().ok()) {
     if (graph != nullptr) cudaGraphExecDestroy(graph);
+    give_up_graph();
     return std::nullopt;
   }
+  gemm_->end_graph();
   graphs_.push_back(graph);
   return GraphId(static_cast<uint32_t>(graphs_.size() - 1));
 }

@@ -77,7 +77,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] cudaEvent_t at(EventId event) const;
   [[nodiscard]] EventId add_event(unsigned flags);
   void launched(const char* what);
-  [[nodiscard]] bool forgive_graph();
+  void give_up_graph();
   void clear(cudaStream_t stream, Matrix matrix);
   void multiply(cudaStream_t stream, const Product& product);
   [[nodiscard]] Status ended(cudaError_t error);
