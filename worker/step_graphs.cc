@@ -6,8 +6,7 @@ namespace ballast {
 namespace {
 
 // Launching is estimated at 4 us a kernel, 0.12 ms for the 30 of a step of three layers: as long as
-// 60 TFLOP/s take for 7e9 operations. Not measured yet: bench/gpu/run has both ways side by side
-// for its two models.
+// 60 TFLOP/s take for 7e9 operations. Not measured yet: device_bench has the small model both ways.
 constexpr double kOperationsMax = 7e9;
 
 // A product forward and two backward, of two operations a weight.

@@ -57,7 +57,10 @@ double tolerance(Precision precision, double terms) {
 class DeviceBench {
  public:
   DeviceBench(Device device, Precision precision, const Sizes& sizes)
-      : precision_(precision), sizes_(sizes), backend_(open(device, precision)) {
+      : device_(device),
+        precision_(precision),
+        sizes_(sizes),
+        backend_(open(device, {.precision = precision})) {
     stream_ = backend_->create_stream();
     fmt::print("{}\n", backend_->description());
   }
@@ -119,12 +122,15 @@ class DeviceBench {
   }
 
   void steps() {
-    for (const Mlp& mlp : sizes_.mlps) steps(mlp);
+    for (const Mlp& mlp : sizes_.mlps) steps(mlp, *backend_, "");
+    if (!backend_->has_graphs()) return;
+    const auto without = open(device_, {.precision = precision_, .graphs = false});
+    steps(sizes_.mlps.back(), *without, ", one by one");
   }
 
  private:
-  static std::unique_ptr<Backend> open(Device device, Precision precision) {
-    auto backend = make_backend(device, {.precision = precision});
+  static std::unique_ptr<Backend> open(Device device, const BackendOptions& options) {
+    auto backend = make_backend(device, options);
     BALLAST_CHECK_MSG(backend.ok(), backend.status().to_string());
     return std::move(backend).value();
   }
@@ -202,8 +208,9 @@ class DeviceBench {
     return std::move(step).value();
   }
 
-  void steps(const Mlp& mlp) {
-    const std::unique_ptr<TrainStep> step = step_of(mlp, *backend_);
+  // `how`: beside the name of what is measured.
+  void steps(const Mlp& mlp, Backend& backend, const std::string& how) {
+    const std::unique_ptr<TrainStep> step = step_of(mlp, backend);
     const size_t features = size_t{mlp.batch} * mlp.widths.front();
     Buffer x = step->allocate_host(features * sizeof(float));
     Buffer labels = step->allocate_host(mlp.batch * sizeof(float));
@@ -230,13 +237,13 @@ class DeviceBench {
       const auto result = step->run(rows(mlp.batch), context, gradients);
       BALLAST_CHECK_MSG(result.ok(), result.status().to_string());
     };
-    const std::string what = fmt::format("step of {} MLP", mlp.name);
+    const std::string what = fmt::format("step of {} MLP{}", mlp.name, how);
     rate(what + ", gradients stay", mlp.batch, "samples/s", 1, [&] { run(false); });
     rate(what + ", gradients to the host", mlp.batch, "samples/s", 1, [&] { run(true); });
   }
 
   void verify_loss(const Mlp& mlp, TrainStep& step, const StepRows& rows) {
-    const auto cpu = open(Device::kCpu, Precision::kFp32);
+    const auto cpu = open(Device::kCpu, {});
     const auto reference = step_of(mlp, *cpu);
     const double expected = reference->evaluate(rows).value().loss_sum / rows.rows;
     const double found = step.evaluate(rows).value().loss_sum / rows.rows;
@@ -245,6 +252,7 @@ class DeviceBench {
     fmt::print("{} MLP: loss {:.6f}, on the CPU {:.6f}\n", mlp.name, found, expected);
   }
 
+  const Device device_;
   const Precision precision_;
   const Sizes sizes_;
   std::unique_ptr<Backend> backend_;

@@ -88,6 +88,7 @@ struct BackendOptions {
   uint32_t worker = 0;   // cuda: computes on GPU worker mod devices
   uint32_t devices = 0;  // cuda: 0: all that are visible
   double memory = 1;     // cuda: the most it takes of the GPU's
+  bool graphs = true;    // cuda: has_graphs(); false: for benches
 };
 [[nodiscard]] BackendOptions backend_options(const JobConfig& job, uint32_t worker);
 

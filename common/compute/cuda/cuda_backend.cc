@@ -65,7 +65,7 @@ Result<std::unique_ptr<Backend>> CudaBackend::open(const BackendOptions& options
                   properties.multiProcessorCount,
                   static_cast<double>(properties.totalGlobalMem) / (1 << 30),
                   name_of(options.precision)),
-      DeviceMemory(device, properties.totalGlobalMem, options.memory)));
+      DeviceMemory(device, properties.totalGlobalMem, options.memory), options.graphs));
   BALLAST_ASSIGN(backend->gemm_,
                  Gemm::create(options.precision, backend->memory_, backend->failure_));
   return std::unique_ptr<Backend>(std::move(backend));

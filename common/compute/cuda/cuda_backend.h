@@ -43,7 +43,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] Status synchronize(StreamId stream) override;
   [[nodiscard]] EventId create_timed_event() override;
   [[nodiscard]] Duration between(EventId from, EventId to) override;
-  [[nodiscard]] bool has_graphs() const override { return true; }
+  [[nodiscard]] bool has_graphs() const override { return has_graphs_; }
   [[nodiscard]] bool begin_graph(StreamId stream) override;
   [[nodiscard]] std::optional<GraphId> end_graph(StreamId stream) override;
   void launch(StreamId stream, GraphId graph) override;
@@ -71,8 +71,8 @@ class CudaBackend final : public Backend {
   void find_non_finite(StreamId stream, ConstMatrix values, Matrix found) override;
 
  private:
-  CudaBackend(int device, std::string name, const DeviceMemory& memory)
-      : device_(device), name_(std::move(name)), memory_(memory) {}
+  CudaBackend(int device, std::string name, const DeviceMemory& memory, bool has_graphs)
+      : device_(device), name_(std::move(name)), memory_(memory), has_graphs_(has_graphs) {}
   [[nodiscard]] cudaStream_t on(StreamId stream);
   [[nodiscard]] cudaEvent_t at(EventId event) const;
   [[nodiscard]] EventId add_event(unsigned flags);
@@ -85,6 +85,7 @@ class CudaBackend final : public Backend {
   const int device_;
   const std::string name_;
   DeviceMemory memory_;
+  const bool has_graphs_;
   Failure failure_;
   std::unique_ptr<Gemm> gemm_;
   std::vector<cudaStream_t> streams_;
