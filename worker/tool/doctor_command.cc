@@ -4,6 +4,7 @@
 
 #include <sstream>
 
+#include "common/compute/backend.h"
 #include "worker/tool/job_plan.h"
 #include "worker/tool/memory_sum.h"
 #include "worker/tool/resume_source.h"
@@ -166,6 +167,9 @@ Status run_doctor(const ResolveOptions& options, const ShapeResolver& resolve_sh
   if (!job.ok()) {
     add(as_problems(job.status()), findings);
     return verdict(options, print(findings, out));
+  }
+  if (const Status there = check_device(job->cluster.device); !there.ok()) {
+    add(as_problems(there), findings);
   }
   add(judge_data(*job), findings);
   add(judge_settings(*job), findings);

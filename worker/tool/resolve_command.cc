@@ -122,6 +122,10 @@ Status print_plan(const ResolveOptions& options, const ShapeResolver& resolve_sh
   BALLAST_ASSIGN(const JobConfig job, resolve_job(options, resolve_shapes));
   out << start << describe_plan(job);
   print_notes(job, out);
+  // A plan may be made where nothing is computed.
+  if (const Status there = check_device(job.cluster.device); !there.ok()) {
+    out << "note: not on this machine: " << there.to_string() << '\n';
+  }
   return Status();
 }
 
@@ -207,7 +211,6 @@ Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver
     BALLAST_ASSIGN(job, load_resumed(options.resume, source, options.overrides));
     BALLAST_ASSIGN(before, load_resumed(options.resume, source, {}));
   }
-  BALLAST_RETURN_IF_ERROR(check_device(job.cluster.device));
   job.resolved = ResolvedConfig();  // read anew: the data may not be what it was
   BALLAST_RETURN_IF_ERROR(resolve_shapes(job));
   if (!options.resume.empty()) {
@@ -230,6 +233,7 @@ Status run_resolve(const ResolveOptions& options, const ShapeResolver& resolve_s
                    std::ostream& out) {
   if (options.dry_run) return print_plan(options, resolve_shapes, out);
   BALLAST_ASSIGN(JobConfig job, resolve_job(options, resolve_shapes));
+  BALLAST_RETURN_IF_ERROR(check_device(job.cluster.device));
   job.resolved.run = new_run_name();
   const std::string& folder = options.run_dir.empty() ? options.resume : options.run_dir;
   if (folder.empty()) {

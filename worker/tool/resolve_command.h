@@ -23,7 +23,7 @@ struct ResolveOptions {
   bool dry_run = false;                // print the plan, write nothing
 };
 
-// The job: loaded, checked, resolved, its model checked. With `resume` also compared: keys that fix
+// The job: loaded, checked, resolved, its model checked; not whether its device is here. With `resume` also compared: keys that fix
 // the result must be those of the run directory. kInvalidInput, kNotFound, kDataLoss: one problem a
 // line.
 Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver& resolve_shapes);

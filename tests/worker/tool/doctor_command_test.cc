@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/compute/backend.h"
 #include "common/config/job_file.h"
 #include "tests/worker/tool/run_folder.h"
 #include "worker/tool/settings_check.h"
@@ -14,6 +15,7 @@
 namespace ballast {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -102,6 +104,17 @@ TEST_F(Doctor, SaysWhatTheDataJudgeFoundProblemsFirst) {
 
   EXPECT_EQ(exit_code(status), 2);
   EXPECT_THAT(out_.str(), testing::StartsWith("problem: chunk 3 is gone\nnote: labels"));
+}
+
+TEST_F(Doctor, NamesADeviceThatIsNotHereBesideTheRest) {
+  if (check_device(Device::kCuda).ok()) GTEST_SKIP() << "a GPU is here";
+  options_.overrides = {"cluster.device=cuda"};
+  const DataJudge judge = [](const JobConfig&) { return Findings{{true, "chunk 3 is gone"}}; };
+
+  const Status status = run_doctor(options_, data_, judge, out_);
+
+  EXPECT_EQ(exit_code(status), 2);
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("problem: device cuda"), HasSubstr("chunk 3 is gone")));
 }
 
 TEST_F(Doctor, NotesABatchThatTheDataCannotFillAndShardsWithoutUnits) {

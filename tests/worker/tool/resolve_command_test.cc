@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "common/compute/backend.h"
 #include "common/config/job_dump.h"
 #include "common/config/job_file.h"
 #include "tests/support/known_weights.h"
@@ -80,13 +81,25 @@ TEST_F(ResolveCommand, RefusesMoreLanesThanRows) {
   EXPECT_THAT(status.to_string(), HasSubstr("train.lanes = 2 is more than the 1 rows of"));
 }
 
-TEST_F(ResolveCommand, RefusesADeviceThatTheBuildHasNot) {
+TEST_F(ResolveCommand, RefusesADeviceThatIsNotHere) {
+  if (check_device(Device::kCuda).ok()) GTEST_SKIP() << "a GPU is here";
   options_.overrides = {"cluster.device=cuda"};
 
   const Status status = run_resolve(options_, data_, out_);
 
   EXPECT_EQ(exit_code(status), 2);
   EXPECT_THAT(status.to_string(), HasSubstr("set cluster.device = \"cpu\""));
+}
+
+TEST_F(ResolveCommand, PlansForADeviceThatIsElsewhere) {
+  if (check_device(Device::kCuda).ok()) GTEST_SKIP() << "a GPU is here";
+  options_.overrides = {"cluster.device=cuda"};
+  options_.dry_run = true;
+
+  const Status status = run_resolve(options_, data_, out_);
+
+  EXPECT_TRUE(status.ok()) << status.to_string();
+  EXPECT_THAT(out_.str(), HasSubstr("note: not on this machine: device cuda"));
 }
 
 TEST_F(ResolveCommand, PassesOnWhatIsWrongWithTheData) {
