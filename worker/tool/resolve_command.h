@@ -23,9 +23,9 @@ struct ResolveOptions {
   bool dry_run = false;                // print the plan, write nothing
 };
 
-// The job: loaded, checked, resolved, its model checked; not whether its device is here. With `resume` also compared: keys that fix
-// the result must be those of the run directory. kInvalidInput, kNotFound, kDataLoss: one problem a
-// line.
+// The job: loaded, checked, resolved, its model checked; not whether its device is here. With
+// `resume` also compared: keys that fix the result must be those of the run directory.
+// kInvalidInput, kNotFound, kDataLoss: one problem a line.
 Result<JobConfig> resolve_job(const ResolveOptions& options, const ShapeResolver& resolve_shapes);
 
 // Writes run_dir/job.toml (as given; not with `resume`) and run_dir/config.toml (effective, renamed
