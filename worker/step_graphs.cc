@@ -33,15 +33,18 @@ StepGraphs::StepGraphs(Backend& backend, StreamId stream, const ModelConfig& mod
                   return layer.kind == LayerKind::kDropout;
                 })) {}
 
+bool StepGraphs::suits(const StepShape& shape) const {
+  return possible_ && operations_per_row_ * shape.rows <= kOperationsMax;
+}
+
 StepGraphs::Way StepGraphs::way(const StepShape& shape) const {
-  if (!possible_ || operations_per_row_ * shape.rows > kOperationsMax) return Way::kOneByOne;
   const auto found = known_.find(shape);
   if (found == known_.end() || found->second.refused) return Way::kOneByOne;
   return found->second.backward ? Way::kLaunch : Way::kKeep;
 }
 
 void StepGraphs::went_well(const StepShape& shape) {
-  if (possible_ && known_.size() < kShapesMax) known_.try_emplace(shape);
+  if (suits(shape) && known_.size() < kShapesMax) known_.try_emplace(shape);
 }
 
 bool StepGraphs::keep(const StepShape& shape, const std::function<void()>& forward,

@@ -55,6 +55,7 @@ class StepGraphs {
     std::optional<GraphId> backward;
   };
 
+  [[nodiscard]] bool suits(const StepShape& shape) const;
   [[nodiscard]] std::optional<GraphId> graph_of(const std::function<void()>& work);
 
   Backend& backend_;

@@ -48,7 +48,7 @@ struct TrainStep::Parts {
   };
 
   Status allocate(bool sums_batches);
-  void put_weights(uint32_t layer);
+  Status put_weights(uint32_t layer, const StepHooks& hooks);
   Status put_all_weights(const StepHooks& hooks);
   Result<ConstMatrix> forward(ConstMatrix x, const Pass& pass, const StepHooks& hooks);
   Result<StepResult> run(const StepRows& batch, const StepContext& context, GradientSet& out,
@@ -104,9 +104,11 @@ Status TrainStep::Parts::allocate(bool sums_batches) {
 
 // ---------------------------------------------------------------- forward
 
-// Puts new weights of a layer on their way, over those that the last pass used.
-void TrainStep::Parts::put_weights(uint32_t layer) {
-  if (!streams.copies || !model->is_stale(layer)) return;
+// Puts new weights of a layer, if it has any, on their way, over those that the last pass used.
+Status TrainStep::Parts::put_weights(uint32_t layer, const StepHooks& hooks) {
+  if (model->parameters_of_layer(layer).empty()) return Status();
+  if (hooks.weights_needed) BALLAST_RETURN_IF_ERROR(hooks.weights_needed(layer));
+  if (!streams.copies || !model->is_stale(layer)) return Status();
   backend.wait(streams.uploads, pass_computed);
   {
     const DeviceTrace::Part part(streams.trace.get(), streams.uploads, "upload", layer);
@@ -114,13 +116,12 @@ void TrainStep::Parts::put_weights(uint32_t layer) {
   }
   backend.record(weights_arrived[layer], streams.uploads);
   backend.wait(streams.compute, weights_arrived[layer]);
+  return Status();
 }
 
 Status TrainStep::Parts::put_all_weights(const StepHooks& hooks) {
   for (uint32_t layer = 0; layer < model->layer_count(); ++layer) {
-    if (model->parameters_of_layer(layer).empty()) continue;
-    if (hooks.weights_needed) BALLAST_RETURN_IF_ERROR(hooks.weights_needed(layer));
-    put_weights(layer);
+    BALLAST_RETURN_IF_ERROR(put_weights(layer, hooks));
   }
   return Status();
 }
@@ -128,10 +129,7 @@ Status TrainStep::Parts::put_all_weights(const StepHooks& hooks) {
 Result<ConstMatrix> TrainStep::Parts::forward(ConstMatrix x, const Pass& pass,
                                               const StepHooks& hooks) {
   for (uint32_t layer = 0; layer < model->layer_count(); ++layer) {
-    if (!model->parameters_of_layer(layer).empty()) {
-      if (hooks.weights_needed) BALLAST_RETURN_IF_ERROR(hooks.weights_needed(layer));
-      put_weights(layer);
-    }
+    BALLAST_RETURN_IF_ERROR(put_weights(layer, hooks));
     const DeviceTrace::Part part(streams.trace.get(), streams.compute, "forward", layer);
     x = model->forward(layer, pass, x);
   }
