@@ -117,6 +117,12 @@ class DeviceBench {
     });
     moves("check for NaN", 1, [&] { backend_->find_non_finite(stream_, x, found); });
     Buffer memory = backend_->allocate_host(count * sizeof(float));
+    for (const StoredType type : {StoredType::kU8, StoredType::kF16}) {
+      const StoredMatrix stored = put_zeros(type, n, d);
+      moves(type == StoredType::kU8 ? "floats of u8" : "floats of f16",
+            1 + static_cast<double>(bytes_of(type)) / sizeof(float),
+            [&, stored] { backend_->convert(stream_, stored, bias, gain, bias, z); });
+    }
     moves("upload", 1, [&] { backend_->upload(stream_, memory.floats(), z); });
     moves("download", 1, [&] { backend_->download(stream_, z, memory.floats()); });
   }
@@ -155,6 +161,14 @@ class DeviceBench {
     backend_->upload(stream_, values, matrix);
     settle();
     return matrix;
+  }
+
+  // On 0 as on anything else it works as long.
+  StoredMatrix put_zeros(StoredType type, uint32_t rows, uint32_t columns) {
+    auto memory = backend_->allocate((size_t{rows} * columns * bytes_of(type) + 3) / 4);
+    BALLAST_CHECK_MSG(memory.ok(), memory.status().to_string());
+    memory_.push_back(std::move(memory).value());
+    return memory_.back().stored(type, rows, columns);
   }
 
   void settle() {

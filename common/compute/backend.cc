@@ -11,6 +11,12 @@ Matrix DeviceBuffer::matrix(uint32_t rows, uint32_t columns) const {
   return {device_data_.get(), rows, columns};
 }
 
+StoredMatrix DeviceBuffer::stored(StoredType type, uint32_t rows, uint32_t columns) const {
+  const StoredMatrix matrix{reinterpret_cast<std::byte*>(device_data_.get()), type, rows, columns};
+  BALLAST_CHECK(matrix.bytes() <= floats_ * sizeof(float));
+  return matrix;
+}
+
 BackendOptions backend_options(const JobConfig& job, uint32_t worker) {
   return {.threads = job.cluster.threads_per_worker,
           .precision = job.train.precision,

@@ -26,6 +26,7 @@
 #include "common/base/buffer.h"
 #include "common/base/ids.h"
 #include "common/base/status.h"
+#include "common/base/stored_features.h"
 #include "common/base/time.h"
 #include "common/config/job_config.h"
 
@@ -50,6 +51,17 @@ struct Matrix {
   operator ConstMatrix() const { return {device_data, rows, columns}; }  // NOLINT: on purpose
 };
 
+// Values of a data set on the device, row-major, without gaps.
+struct StoredMatrix {
+  std::byte* device_data = nullptr;
+  StoredType type = StoredType::kU8;
+  uint32_t rows = 0;
+  uint32_t columns = 0;
+
+  [[nodiscard]] size_t size() const { return size_t{rows} * columns; }
+  [[nodiscard]] size_t bytes() const { return size() * bytes_of(type); }
+};
+
 // Owns device memory; moves only. Freed when dropped, after what was put on streams before.
 class DeviceBuffer {
  public:
@@ -61,6 +73,8 @@ class DeviceBuffer {
   [[nodiscard]] size_t floats() const { return floats_; }
   // rows x columns floats from the start.
   [[nodiscard]] Matrix matrix(uint32_t rows, uint32_t columns) const;
+  // Likewise, in ceil(bytes / 4) floats.
+  [[nodiscard]] StoredMatrix stored(StoredType type, uint32_t rows, uint32_t columns) const;
 
  private:
   std::unique_ptr<float, Free> device_data_;
@@ -114,6 +128,7 @@ class Backend {
   [[nodiscard]] virtual float* device_address(float* host_data) = 0;
   // to = host_from. The host memory must stay until the stream has passed.
   virtual void upload(StreamId stream, std::span<const float> host_from, Matrix to) = 0;
+  virtual void upload(StreamId stream, std::span<const std::byte> host_from, StoredMatrix to) = 0;
   virtual void download(StreamId stream, ConstMatrix from, std::span<float> host_to) = 0;
 
   // --- streams and events ---
@@ -151,6 +166,13 @@ class Backend {
   // Ranges nest. `name` is a literal; `number` is shown beside it: a layer, a step.
   virtual void begin_range(const char* name, uint64_t number) = 0;
   virtual void end_range() = 0;
+
+  // --- features as they are stored (common/base/stored_features.h) ---
+  // y[n, d] = (float(x[n, d]) - center) * factor + shift, each step rounded: the same bits on every
+  // device. center, factor and shift are [1, d], or [1, 1]: one for all columns, or all three
+  // empty: y = float(x).
+  virtual void convert(StreamId stream, StoredMatrix x, ConstMatrix center, ConstMatrix factor,
+                       ConstMatrix shift, Matrix y) = 0;
 
   // --- dense layer ---
   // y[n, out] = act(z), z[n, out] = x[n, in] w[in, out] + bias[1, out] on every row. `bias` may be

@@ -155,8 +155,17 @@ void SimDevice::upload(StreamId stream, std::span<const float> host_from, Matrix
   put_outside(stream, [=] { std::ranges::copy(host_from, to.device_data); });
 }
 
+void SimDevice::upload(StreamId stream, std::span<const std::byte> host_from, StoredMatrix to) {
+  put_outside(stream, [=] { std::ranges::copy(host_from, to.device_data); });
+}
+
 void SimDevice::download(StreamId stream, ConstMatrix from, std::span<float> host_to) {
   put_outside(stream, [=] { std::copy_n(from.device_data, from.size(), host_to.data()); });
+}
+
+void SimDevice::convert(StreamId stream, StoredMatrix x, ConstMatrix center, ConstMatrix factor,
+                        ConstMatrix shift, Matrix y) {
+  put(stream, [=, this] { cpu_->convert(cpu_stream_, x, center, factor, shift, y); });
 }
 
 void SimDevice::dense_forward(StreamId stream, ConstMatrix x, ConstMatrix w, ConstMatrix bias,

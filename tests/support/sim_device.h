@@ -35,6 +35,7 @@ class SimDevice final : public Backend {
   [[nodiscard]] Buffer allocate_host(size_t bytes) override;
   [[nodiscard]] float* device_address(float* host_data) override;
   void upload(StreamId stream, std::span<const float> host_from, Matrix to) override;
+  void upload(StreamId stream, std::span<const std::byte> host_from, StoredMatrix to) override;
   void download(StreamId stream, ConstMatrix from, std::span<float> host_to) override;
 
   [[nodiscard]] StreamId create_stream() override;
@@ -53,6 +54,8 @@ class SimDevice final : public Backend {
   void begin_range(const char* /*name*/, uint64_t /*number*/) override {}
   void end_range() override {}
 
+  void convert(StreamId stream, StoredMatrix x, ConstMatrix center, ConstMatrix factor,
+               ConstMatrix shift, Matrix y) override;
   void dense_forward(StreamId stream, ConstMatrix x, ConstMatrix w, ConstMatrix bias,
                      Activation activation, Matrix z, Matrix y) override;
   void activation_backward(StreamId stream, Activation activation, ConstMatrix z, ConstMatrix y,

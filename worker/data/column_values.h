@@ -11,8 +11,8 @@
 #include <string>
 #include <type_traits>
 
+#include "common/base/half.h"
 #include "common/wire/chunk/chunk_format.h"
-#include "worker/data/half.h"
 
 namespace ballast {
 

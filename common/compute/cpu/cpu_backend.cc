@@ -42,6 +42,12 @@ void CpuBackend::upload(StreamId /*stream*/, std::span<const float> host_from, M
   std::memmove(to.device_data, host_from.data(), host_from.size_bytes());
 }
 
+void CpuBackend::upload(StreamId /*stream*/, std::span<const std::byte> host_from,
+                        StoredMatrix to) {
+  BALLAST_CHECK(host_from.size() == to.bytes());
+  std::memmove(to.device_data, host_from.data(), host_from.size());
+}
+
 void CpuBackend::download(StreamId /*stream*/, ConstMatrix from, std::span<float> host_to) {
   BALLAST_CHECK(host_to.size() == from.size());
   std::memmove(host_to.data(), from.device_data, host_to.size_bytes());
@@ -92,6 +98,11 @@ Status CpuBackend::synchronize(EventId event) {
 Status CpuBackend::synchronize(StreamId stream) {
   BALLAST_CHECK(stream.value() < streams_);
   return Status();
+}
+
+void CpuBackend::convert(StreamId /*stream*/, StoredMatrix x, ConstMatrix center,
+                         ConstMatrix factor, ConstMatrix shift, Matrix y) {
+  cpu::convert(x, center, factor, shift, y);
 }
 
 void CpuBackend::dense_forward(StreamId /*stream*/, ConstMatrix x, ConstMatrix w, ConstMatrix bias,

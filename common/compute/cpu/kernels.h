@@ -1,11 +1,13 @@
-// The loops of the CPU back end, one noun a file: activations.cc, dropout.cc, layer_norm.cc,
-// losses.cc. Contracts in backend.h. Sums run in a fixed order that depends on shapes only. Pure;
-// any thread.
+// The loops of the CPU back end, one noun a file: activations.cc, convert.cc, dropout.cc,
+// layer_norm.cc, losses.cc. Contracts in backend.h. Sums run in a fixed order that depends on
+// shapes only. Pure; any thread.
 #pragma once
 
 #include "common/compute/backend.h"
 
 namespace ballast::cpu {
+
+void convert(StoredMatrix x, ConstMatrix center, ConstMatrix factor, ConstMatrix shift, Matrix y);
 
 // In place on y[n, d], which holds x w: adds bias[1, d] (or nothing when empty), keeps the result
 // in z unless z is empty, and applies the activation.

@@ -126,6 +126,13 @@ void CudaBackend::upload(StreamId stream, std::span<const float> host_from, Matr
                 "copy to the device");
 }
 
+void CudaBackend::upload(StreamId stream, std::span<const std::byte> host_from, StoredMatrix to) {
+  BALLAST_CHECK(host_from.size() == to.bytes());
+  failure_.note(cudaMemcpyAsync(to.device_data, host_from.data(), host_from.size(),
+                                cudaMemcpyHostToDevice, on(stream)),
+                "copy to the device");
+}
+
 void CudaBackend::download(StreamId stream, ConstMatrix from, std::span<float> host_to) {
   BALLAST_CHECK(host_to.size() == from.size());
   failure_.note(cudaMemcpyAsync(host_to.data(), from.device_data, host_to.size_bytes(),
@@ -274,6 +281,14 @@ void CudaBackend::end_range() {
 // After kernels were put on a stream.
 void CudaBackend::launched(const char* what) {
   failure_.note(cudaGetLastError(), what);
+}
+
+// ---------------------------------------------------------------- stored features
+
+void CudaBackend::convert(StreamId stream, StoredMatrix x, ConstMatrix center, ConstMatrix factor,
+                          ConstMatrix shift, Matrix y) {
+  cuda::convert(on(stream), x, center, factor, shift, y);
+  launched("floats of stored features");
 }
 
 // ---------------------------------------------------------------- dense layer

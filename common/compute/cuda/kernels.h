@@ -1,7 +1,8 @@
-// The kernels of the CUDA back end, one noun a file: activations.cu, dropout.cu, layer_norm.cu,
-// losses.cu, sums.cu. Contracts in backend.h; each launch is put on the stream and returns, and
-// what is wrong with it is what cudaGetLastError() then says. No sum uses atomics: every one is
-// joined in an order that follows from the shapes. Any thread that has selected the device.
+// The kernels of the CUDA back end, one noun a file: activations.cu, convert.cu, dropout.cu,
+// layer_norm.cu, losses.cu, sums.cu. Contracts in backend.h; each launch is put on the stream and
+// returns, and what is wrong with it is what cudaGetLastError() then says. No sum uses atomics:
+// every one is joined in an order that follows from the shapes. Any thread that has selected the
+// device.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -9,6 +10,9 @@
 #include "common/compute/backend.h"
 
 namespace ballast::cuda {
+
+void convert(cudaStream_t stream, StoredMatrix x, ConstMatrix center, ConstMatrix factor,
+             ConstMatrix shift, Matrix y);
 
 // In place on y[n, d], which holds x w: adds bias[1, d] (or nothing when empty), keeps the result
 // in z unless z is empty, and applies the activation.

@@ -4,12 +4,12 @@
 
 #include <csignal>
 
+#include "common/base/half.h"
 #include "common/base/hash.h"
 #include "schemas/chunk_generated.h"
 #include "tests/worker/data/data_fixture.h"
 #include "worker/data/chunk_reader.h"
 #include "worker/data/dataset.h"
-#include "worker/data/half.h"
 #include "worker/data/sealed.h"
 
 namespace ballast {

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "common/base/half.h"
 #include "tests/worker/data/container_reader.h"
 #include "tests/worker/data/data_fixture.h"
-#include "worker/data/half.h"
 
 namespace ballast {
 

@@ -55,8 +55,10 @@ class LateDevice final : public Backend {
   [[nodiscard]] float* device_address(float*) override { return nullptr; }
   [[nodiscard]] bool happened(EventId) override { return false; }
   void upload(StreamId, std::span<const float>, Matrix) override {}
+  void upload(StreamId, std::span<const std::byte>, StoredMatrix) override {}
   void download(StreamId, ConstMatrix, std::span<float>) override {}
   void wait(StreamId, EventId) override {}
+  void convert(StreamId, StoredMatrix, ConstMatrix, ConstMatrix, ConstMatrix, Matrix) override {}
   void dense_forward(StreamId, ConstMatrix, ConstMatrix, ConstMatrix, Activation, Matrix,
                      Matrix) override {}
   void activation_backward(StreamId, Activation, ConstMatrix, ConstMatrix, ConstMatrix,

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "worker/data/half.h"
+#include "common/base/half.h"
 
 namespace ballast {
 

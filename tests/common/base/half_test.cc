@@ -1,4 +1,4 @@
-#include "worker/data/half.h"
+#include "common/base/half.h"
 
 #include <gtest/gtest.h>
 
