@@ -1,9 +1,11 @@
 // RowUploads: the rows of a pass on their way to the device. Two passes have memory of their own,
 // so that the rows of the next arrive while the last is computed; where the device computes on host
-// memory there is none, and the views are of the host's. Owner thread: the computing thread.
+// memory there is none, and the views are of the host's. Features that come as they are stored
+// become floats on the device, first on the compute stream. Owner thread: the computing thread.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "common/base/status.h"
@@ -24,8 +26,8 @@ class RowUploads {
  public:
   // `streams` outlives it.
   RowUploads(StepStreams& streams, uint32_t input_width, uint32_t label_width, uint32_t rows_max);
-  // kExhausted: no memory on the device.
-  [[nodiscard]] Status allocate();
+  // `stored`: features may come so; null: they are floats. kExhausted: no memory on the device.
+  [[nodiscard]] Status allocate(const StoredFeatures* stored);
 
   // Puts the rows on their way and lets the compute stream wait for them, into the memory that the
   // pass before the last one used. That one is computed, because every pass ends with its losses or
@@ -37,11 +39,22 @@ class RowUploads {
  private:
   struct Memory {
     DeviceBuffer features;
+    DeviceBuffer stored_features;
     DeviceBuffer labels;
     DeviceBuffer row_weights;
     EventId arrived;
   };
 
+  // On the device: how floats are made of what is stored, each [1, input_width], [1, 1] or empty.
+  struct Scaling {
+    StoredType type = StoredType::kU8;
+    DeviceBuffer center, factor, shift;
+    uint32_t columns = 0;
+  };
+
+  Status allocate_stored(const StoredFeatures& stored);
+  StoredMatrix put_stored(const StepRows& batch, Memory& memory);
+  ConstMatrix convert(StoredMatrix stored, Memory& memory);
   ConstMatrix put(std::span<const float> host, uint32_t rows, uint32_t columns,
                   DeviceBuffer& memory);
 
@@ -50,6 +63,7 @@ class RowUploads {
   const uint32_t label_width_;
   const uint32_t rows_max_;
   Memory memory_[2];
+  std::optional<Scaling> scaling_;  // features may come as they are stored
   uint32_t passes_ = 0;
 };
 

@@ -47,7 +47,7 @@ struct TrainStep::Parts {
     std::optional<StepResult> losses;  // once they are here and checked
   };
 
-  Status allocate(bool sums_batches);
+  Status allocate(bool sums_batches, const StoredFeatures* stored);
   Status put_weights(uint32_t layer, const StepHooks& hooks);
   Status put_all_weights(const StepHooks& hooks);
   Result<ConstMatrix> forward(ConstMatrix x, const Pass& pass, const StepHooks& hooks);
@@ -83,9 +83,9 @@ struct TrainStep::Parts {
   std::vector<EventId> weights_arrived;  // by layer
 };
 
-Status TrainStep::Parts::allocate(bool sums_batches) {
+Status TrainStep::Parts::allocate(bool sums_batches, const StoredFeatures* stored) {
   while (model->parameters_of_layer(first_trained).empty()) ++first_trained;
-  BALLAST_RETURN_IF_ERROR(rows.allocate());
+  BALLAST_RETURN_IF_ERROR(rows.allocate(stored));
   BALLAST_RETURN_IF_ERROR(losses.allocate());
   gradients.emplace(streams, *model, sums_batches);
   BALLAST_RETURN_IF_ERROR(gradients->allocate());
@@ -184,12 +184,13 @@ Status TrainStep::Parts::finish_ready(Run& run, bool wait_for_all) {
 
 Result<std::unique_ptr<TrainStep>> TrainStep::create(const ModelConfig& model, uint32_t input_width,
                                                      uint32_t label_width, uint32_t rows_max,
-                                                     Backend& backend, bool sums_batches) {
+                                                     Backend& backend, bool sums_batches,
+                                                     const StoredFeatures* stored) {
   BALLAST_CHECK(rows_max > 0);
   BALLAST_RETURN_IF_ERROR(check_model(model, input_width, label_width));
   auto parts = std::make_unique<Parts>(model, input_width, label_width, rows_max, backend);
   BALLAST_ASSIGN(parts->model, Model::create(model, input_width, rows_max, backend));
-  BALLAST_RETURN_IF_ERROR(parts->allocate(sums_batches));
+  BALLAST_RETURN_IF_ERROR(parts->allocate(sums_batches, stored));
   return std::unique_ptr<TrainStep>(new TrainStep(std::move(parts)));
 }
 

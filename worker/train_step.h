@@ -17,6 +17,7 @@
 #include "common/base/buffer.h"
 #include "common/base/ids.h"
 #include "common/base/status.h"
+#include "common/base/stored_features.h"
 #include "common/compute/backend.h"
 #include "common/config/job_config.h"
 #include "common/placement/parameters.h"
@@ -64,23 +65,26 @@ struct StepResult {
   double label_weight = 0;  // labels that could be right: accuracy = correct / label_weight
 };
 
-// Rows of a data set. features[rows, input_width]; labels[rows, label_width]; weights[rows], finite
-// and >= 0, or empty: every row weighs 1.
+// Rows of a data set. features[rows, input_width], or, where that is empty, stored_features, as
+// create() was told; labels[rows, label_width]; weights[rows], finite and >= 0, or empty: every row
+// weighs 1.
 struct StepRows {
   std::span<const float> features;
   std::span<const float> labels;
   std::span<const float> weights;
   uint32_t rows = 0;
+  std::span<const std::byte> stored_features = {};
 };
 
 class TrainStep {
  public:
   // Checks the model (check_model) and takes all memory for up to `rows_max` rows; `sums_batches`:
-  // also for sums of more than one batch. `backend` outlives the step. kInvalidInput: the model
-  // does not fit. kExhausted: not enough memory.
+  // also for sums of more than one batch; `stored`: rows may come with features as they are stored,
+  // of which the device makes floats. `backend` outlives the step. kInvalidInput: the model does
+  // not fit. kExhausted: not enough memory.
   [[nodiscard]] static Result<std::unique_ptr<TrainStep>> create(
       const ModelConfig& model, uint32_t input_width, uint32_t label_width, uint32_t rows_max,
-      Backend& backend, bool sums_batches = false);
+      Backend& backend, bool sums_batches = false, const StoredFeatures* stored = nullptr);
   ~TrainStep();
 
   [[nodiscard]] const std::vector<ParameterSpec>& parameters() const;
