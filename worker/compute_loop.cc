@@ -292,14 +292,15 @@ Result<StepResult> ComputeLoop::compute_batches(Clock clock, std::span<const Lan
     const Result<StepResult> result = [&] {
       const TraceSpan traced(track_, "compute", clock, {"lane", lanes.front().value()},
                              {"rows", batch.rows});
-      return step_.run({batch.features, batch.labels, batch.weights, batch.rows},
-                       {.seed = job_.seed,
-                        .batch = number,
-                        .lane = lanes.front(),
-                        .first = local_ || number == first,
-                        .last = local_ || number + 1 == end,
-                        .clock = clock},
-                       gradients, of_batch);
+      return step_.run(
+          {batch.features, batch.labels, batch.weights, batch.rows, batch.stored_features},
+          {.seed = job_.seed,
+           .batch = number,
+           .lane = lanes.front(),
+           .first = local_ || number == first,
+           .last = local_ || number + 1 == end,
+           .clock = clock},
+          gradients, of_batch);
     }();
     if (result.status().code() == Code::kStopped) return result.status();
     if (!result.ok()) {

@@ -98,6 +98,9 @@ class WorkerProcess {
     BALLAST_ASSIGN(loader_, BatchLoader::open(
                                 job_, schedule_, wrap_rows(), worker_portions(job_),
                                 [this](size_t bytes) { return backend_->allocate_host(bytes); }));
+    if (loader_->stored()) {
+      log::info("features stay {} until the device has them", name_of(loader_->stored()->type));
+    }
     if (!job_.data.test.empty()) {
       BALLAST_ASSIGN(evaluation_,
                      EvalLoader::open(job_, job_.data.test, job_.train.lanes, kEvaluationRows));
@@ -105,9 +108,9 @@ class WorkerProcess {
     const bool lane_by_lane = job_.train.mode == Mode::kSync;
     const uint32_t rows_max =
         std::max(lane_by_lane ? schedule_.lane_batch() : schedule_.batch(), kEvaluationRows);
-    BALLAST_ASSIGN(
-        step_, TrainStep::create(job_.model, job_.resolved.input_width, job_.resolved.label_width,
-                                 rows_max, *backend_, sums_batches(job_.train)));
+    BALLAST_ASSIGN(step_, TrainStep::create(job_.model, job_.resolved.input_width,
+                                            job_.resolved.label_width, rows_max, *backend_,
+                                            sums_batches(job_.train), loader_->stored().get()));
     return transport_->connect({Role::kCoordinator, 0, 0}, coordinator_endpoint(job_));
   }
 

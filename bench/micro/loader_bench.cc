@@ -8,7 +8,9 @@
 // has reading and verifying in it; `later epochs` are the row copies alone. Both sides end with the
 // same batches (checked). Bound: loader >= 0.85 of the floor, in rows per second of processor time:
 // the loader's thread and its caller share the work on a wait, so wall time would count two threads
-// against the floor's one. Wall time stands beside. --smoke: a few rows, for the tests.
+// against the floor's one. Wall time stands beside. `as stored` is the same rows of u8 for a device
+// that makes the floats itself, beside those of floats; no bound. --smoke: a few rows, for the
+// tests.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <stdlib.h>
@@ -187,7 +189,7 @@ class Loader {
   void epoch() {
     for (uint64_t step = 0; step < schedule_.steps_per_epoch(); ++step) {
       batch_ = loader_->take(std::span(&lane_, 1), clock_++).value();
-      sum_ += batch_.features[0];
+      sum_ += batch_.labels[0];
     }
   }
 
@@ -222,6 +224,32 @@ void verify(Loader& loader, BareLoop& bare) {
   bare.epoch();
   const size_t bytes = loader.batch().features.size() * sizeof(float);
   BALLAST_CHECK(std::memcmp(loader.batch().features.data(), bare.batch(), bytes) == 0);
+}
+
+// Rows as they are stored, against those of floats.
+void run_stored(JobConfig job, const Setting& setting, Loader& floats) {
+  job.cluster.device = Device::kCuda;  // of the loader it wants rows as stored, and nothing else
+  Loader stored(job, setting.rows);
+  stored.load();
+  stored.epoch();
+  floats.load();
+  floats.epoch();
+  const Batch &made = floats.batch(), &kept = stored.batch();
+  BALLAST_CHECK(kept.stored_features.size() == made.features.size());
+  for (size_t i = 0; i < made.features.size(); ++i) {
+    const float value = std::to_integer<uint8_t>(kept.stored_features[i]) * kFactor;
+    BALLAST_CHECK(value == made.features[i]);
+  }
+  const auto epochs_of = [&](Loader& loader) {
+    return [&] {
+      for (uint64_t e = 0; e < setting.epochs; ++e) loader.epoch();
+    };
+  };
+  const auto timings =
+      alternate({{"stored", epochs_of(stored)}, {"floats", epochs_of(floats)}}, setting.rounds);
+  fmt::print("u8, as stored      stored / floats = {:.2f}, by wall time {:.2f}\n",
+             timings[1].processor_seconds / timings[0].processor_seconds,
+             timings[1].median_seconds / timings[0].median_seconds);
 }
 
 // -> loader / bare.
@@ -260,6 +288,9 @@ std::vector<Reached> run(const std::string& root, const Setting& setting) {
                                    for (uint64_t e = 0; e < setting.epochs; ++e) bare.epoch();
                                  }}},
                                setting.rounds);
+  if (setting.type == ColumnType::kU8) {
+    run_stored(job_of(folder, setting.type), setting, loader);
+  }
   const auto rows = static_cast<double>(setting.rows);
   const double later_rows = rows * static_cast<double>(setting.epochs);
   return {report(type + ", first epoch", first, rows),

@@ -256,6 +256,9 @@ struct ResolvedConfig {
   uint64_t test_rows = 0;
   uint32_t input_width = 0;  // features after transforms
   uint32_t label_width = 1;
+  // Of a row's features in a batch, where they stay as they are stored until a device makes floats
+  // of them; 0: they are floats.
+  uint64_t stored_bytes = 0;
   uint64_t train_row_bytes = 0;  // of the columns used, as stored: what a loader keeps of a row
   uint64_t test_row_bytes = 0;
   uint64_t train_blocks = 0;
@@ -270,6 +273,9 @@ struct ResolvedConfig {
   std::vector<double> class_labels;  // data.balance: the labels that occur, ascending
   std::vector<double> class_rows;    // samples of each in an epoch, by the rates, before balance
 
+  [[nodiscard]] uint64_t row_feature_bytes() const {
+    return stored_bytes > 0 ? stored_bytes : uint64_t{input_width} * sizeof(float);
+  }
   [[nodiscard]] uint64_t samples() const { return epoch_samples > 0 ? epoch_samples : train_rows; }
   [[nodiscard]] uint64_t block_samples() const {
     return train_block_samples > 0 ? train_block_samples : train_block_rows;

@@ -508,6 +508,10 @@ Section resolved_section() {
       .integer("input_width", &ResolvedConfig::input_width, {0, 1 << 30}, "values",
                "the features after all transforms")
       .integer("label_width", &ResolvedConfig::label_width, {1, 1 << 30}, "values", "of a label")
+      .integer("stored_bytes", &ResolvedConfig::stored_bytes, {0, 9e18}, "bytes",
+               "of a row's features in a batch, where they stay as they are stored until a device "
+               "makes floats of them; 0: they are floats")
+      .fixes_result(false)
       .integer("train_row_bytes", &ResolvedConfig::train_row_bytes, {0, 9e18}, "bytes",
                "of a row of the training sets in memory, as stored")
       .fixes_result(false)

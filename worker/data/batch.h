@@ -21,9 +21,12 @@ struct Batch {
   Batch& operator=(Batch&&) = default;
 
   uint32_t rows = 0;
-  uint32_t width = 0;                 // features of a row, after transforms
-  uint32_t label_width = 0;           // values of a label, after transforms
-  std::span<const float> features;    // [rows, width], row-major; starts at a multiple of 64 bytes
+  uint32_t width = 0;        // features of a row, after transforms
+  uint32_t label_width = 0;  // values of a label, after transforms
+  // [rows, width], row-major; starts at a multiple of 64 bytes. One of the two is empty: features
+  // are floats, or of the type that RowPlan::stored says.
+  std::span<const float> features;
+  std::span<const std::byte> stored_features;
   std::span<const float> labels;      // [rows, label_width]; starts at a multiple of 64 bytes
   std::span<const float> weights;     // [rows]: >= 0; starts at a multiple of 64 bytes
   std::span<const uint64_t> row_ids;  // [rows]: the row of the data set each one is

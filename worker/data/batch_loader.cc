@@ -51,6 +51,7 @@ struct BatchLoader::Core {
   void fill(const std::shared_ptr<Slot>& slot, std::unique_lock<std::mutex>& lock);
   Result<Batch> gather_unlocked(const BatchRequest& request, std::unique_lock<std::mutex>& lock);
   [[nodiscard]] std::vector<LaneId> not_followed(const BatchRequest& request) const;  // mutex held
+  [[nodiscard]] BatchShape shape_of(uint32_t count) const;
   Result<Batch> gather(const BatchRequest& request);
   [[nodiscard]] bool at_hand(const BatchRequest& request) const;
   [[nodiscard]] bool is_free(const BatchRequest& request) const;  // mutex held
@@ -242,17 +243,18 @@ namespace {
 
 // Rows [first, first + count).
 RowRoom part_of(const RowRoom& room, const BatchShape& shape, uint32_t first, uint32_t count) {
-  return {room.ids.subspan(first, count), room.features + size_t{first} * shape.width,
+  return {room.ids.subspan(first, count), room.features + first * shape.feature_bytes(),
           room.labels + size_t{first} * shape.label_width, room.weights + first};
 }
 
 // Row `from` once more, in every place behind it up to `to`, with weight 0.
 void pad(const RowRoom& room, const BatchShape& shape, uint32_t from, size_t to) {
-  const float* features = room.features + size_t{from} * shape.width;
+  const uint64_t bytes = shape.feature_bytes();
+  const std::byte* features = room.features + from * bytes;
   const float* labels = room.labels + size_t{from} * shape.label_width;
   for (size_t row = from + 1; row < to; ++row) {
     room.ids[row] = room.ids[from];
-    std::copy_n(features, shape.width, room.features + row * shape.width);
+    std::copy_n(features, bytes, room.features + row * bytes);
     std::copy_n(labels, shape.label_width, room.labels + row * shape.label_width);
     room.weights[row] = 0;
   }
@@ -260,11 +262,16 @@ void pad(const RowRoom& room, const BatchShape& shape, uint32_t from, size_t to)
 
 }  // namespace
 
+BatchShape BatchLoader::Core::shape_of(uint32_t count) const {
+  const RowPlan& row = rows->plan();
+  return {count, row.width, row.label.width, row.stored ? row.feature_bytes() : 0};
+}
+
 // A lane's rows of a batch: its samples, then padding (LaneSchedule).
 Status BatchLoader::Core::read_share(LaneId lane, Clock number, const RowRoom& room,
                                      std::vector<uint64_t>& blocks) {
   const size_t all = room.ids.size();
-  const BatchShape shape{static_cast<uint32_t>(all), rows->plan().width, rows->plan().label.width};
+  const BatchShape shape = shape_of(static_cast<uint32_t>(all));
   const uint64_t epoch = schedule.epoch_of(number);
   const uint32_t samples = schedule.samples_of(lane, number);
   if (samples > 0 || all == 0) {
@@ -284,7 +291,7 @@ Status BatchLoader::Core::read_share(LaneId lane, Clock number, const RowRoom& r
 Result<Batch> BatchLoader::Core::gather(const BatchRequest& request) {
   uint32_t count = 0;
   for (LaneId lane : request.lanes) count += schedule.rows_at(lane, request.batch);
-  const BatchShape shape{count, rows->plan().width, rows->plan().label.width};
+  const BatchShape shape = shape_of(count);
   Batch batch;
   const auto arrays = shape.lay_out(take_buffer(shape.bytes()), batch);
   RowRoom room{{arrays.ids, count}, arrays.features, arrays.labels, arrays.weights};
@@ -372,6 +379,9 @@ uint32_t BatchLoader::width() const {
 }
 uint32_t BatchLoader::label_width() const {
   return core_->rows->plan().label.width;
+}
+std::shared_ptr<const StoredFeatures> BatchLoader::stored() const {
+  return core_->rows->plan().stored;
 }
 LoaderMemory BatchLoader::memory() const {
   return core_->memory;

@@ -20,6 +20,7 @@
 
 #include "common/base/ids.h"
 #include "common/base/status.h"
+#include "common/base/stored_features.h"
 #include "common/config/job_config.h"
 #include "common/placement/lane_schedule.h"
 #include "worker/data/batch.h"
@@ -78,6 +79,8 @@ class BatchLoader {
 
   [[nodiscard]] uint32_t width() const;
   [[nodiscard]] uint32_t label_width() const;
+  // How floats are made of Batch::stored_features; null: batches have floats.
+  [[nodiscard]] std::shared_ptr<const StoredFeatures> stored() const;
   [[nodiscard]] LoaderMemory memory() const;
   [[nodiscard]] LoaderCounters counters() const;
 

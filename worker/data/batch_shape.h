@@ -13,8 +13,13 @@ struct BatchShape {
   uint32_t rows = 0;
   uint32_t width = 0;
   uint32_t label_width = 0;
+  uint64_t stored_bytes =
+      0;  // of a row's features that stay as they are stored; 0: they are floats
 
-  [[nodiscard]] uint64_t labels_offset() const { return padded(uint64_t{rows} * width * 4); }
+  [[nodiscard]] uint64_t feature_bytes() const {  // of a row
+    return stored_bytes > 0 ? stored_bytes : uint64_t{width} * 4;
+  }
+  [[nodiscard]] uint64_t labels_offset() const { return padded(rows * feature_bytes()); }
   [[nodiscard]] uint64_t weights_offset() const {
     return labels_offset() + padded(uint64_t{rows} * label_width * 4);
   }
@@ -25,7 +30,7 @@ struct BatchShape {
 
   // The arrays of `batch` inside `memory`, which has at least bytes().
   struct Arrays {
-    float* features;
+    std::byte* features;
     float* labels;
     float* weights;
     uint64_t* ids;
@@ -35,11 +40,14 @@ struct BatchShape {
     batch.width = width;
     batch.label_width = label_width;
     std::byte* base = memory.data();
-    const Arrays arrays{reinterpret_cast<float*>(base),
-                        reinterpret_cast<float*>(base + labels_offset()),
+    const Arrays arrays{base, reinterpret_cast<float*>(base + labels_offset()),
                         reinterpret_cast<float*>(base + weights_offset()),
                         reinterpret_cast<uint64_t*>(base + ids_offset())};
-    batch.features = {arrays.features, uint64_t{rows} * width};
+    if (stored_bytes > 0) {
+      batch.stored_features = {base, rows * stored_bytes};
+    } else {
+      batch.features = {reinterpret_cast<const float*>(base), uint64_t{rows} * width};
+    }
     batch.labels = {arrays.labels, uint64_t{rows} * label_width};
     batch.weights = {arrays.weights, rows};
     batch.row_ids = {arrays.ids, rows};

@@ -54,8 +54,8 @@ constexpr uint64_t rows_ahead(uint64_t row_bytes) {
 }
 
 // Calls convert(row, out) for every row, asking for the rows to come.
-template <typename Value, typename Bytes, typename Convert>
-void for_rows(Bytes row_bytes, const Places& rows, float* out, uint64_t stride, Convert convert) {
+template <typename Value, typename Bytes, typename Out, typename Convert>
+void for_rows(Bytes row_bytes, const Places& rows, Out* out, uint64_t stride, Convert convert) {
   const uint64_t ahead = rows_ahead(row_bytes);
   for (size_t i = 0; i < rows.size(); ++i) {
     if (i + ahead < rows.rows.size()) {
@@ -192,6 +192,13 @@ void gather_values(const ColumnSpec& spec, const ValuePlan& plan, const Places& 
     }
     if (spec.variable) return gather_padded<Value>(spec, plan, rows, out, stride);
     gather_fixed<Value>(spec, plan, rows, out, stride);
+  });
+}
+
+void copy_values(const Places& rows, std::byte* out, uint64_t stride) {
+  const uint64_t bytes = rows.row_bytes;
+  for_rows<std::byte>(bytes, rows, out, stride, [bytes](const std::byte* in, std::byte* row) {
+    std::memcpy(row, in, bytes);
   });
 }
 

@@ -32,6 +32,8 @@ struct Places {
 // `rows` hold values of `spec`, and plan.added is not set.
 void gather_values(const ColumnSpec& spec, const ValuePlan& plan, const Places& rows, float* out,
                    uint64_t stride);
+// What each row holds, as it is, to out + i * stride bytes.
+void copy_values(const Places& rows, std::byte* out, uint64_t stride);
 // plan.added is set: `rows` hold ids, `added` what is added up, lists of `added_spec`.
 void gather_sums(const ColumnSpec& spec, const ValuePlan& plan, const Places& rows,
                  const ColumnSpec& added_spec, const Places& added, float* out, uint64_t stride);

@@ -196,7 +196,8 @@ LoaderMemory memory_without_kept(const JobConfig& config, const LaneSchedule& sc
   memory.list_bytes = list_bytes(config);
   memory.test_rows = resolved.test_rows;
   memory.test_row_bytes = resolved.test_row_bytes;
-  memory.batch_bytes = BatchShape{rows, resolved.input_width, resolved.label_width}.bytes();
+  memory.batch_bytes =
+      BatchShape{rows, resolved.input_width, resolved.label_width, resolved.stored_bytes}.bytes();
   memory.batches = requests + std::max(1u, config.data.threads) + 1;
   return memory;
 }

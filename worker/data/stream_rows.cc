@@ -74,7 +74,7 @@ Status StreamRows::read(uint64_t epoch, LaneId id, uint64_t first, const RowRoom
     gather_rows(*strip, first - begin,
                 {left.ids.first(count), left.features, left.labels, left.weights, left.blocks});
     first += count;
-    left = {left.ids.subspan(count), left.features + count * plan_.width,
+    left = {left.ids.subspan(count), left.features + count * plan_.feature_bytes(),
             left.labels + count * plan_.label.width, left.weights + count, left.blocks};
   }
   return {};

@@ -43,7 +43,7 @@ class Gatherer {
   }
 
   void batch() {
-    const uint64_t row_bytes = (uint64_t{plan_.width} + plan_.label.width) * sizeof(float);
+    const uint64_t row_bytes = plan_.feature_bytes() + plan_.label.width * sizeof(float);
     for_tiles({0, room_.ids.size()}, row_bytes, kRowsLeast,
               [this](const RowRange& range) { gather(range); });
     weights();
@@ -85,15 +85,32 @@ class Gatherer {
   }
 
   void gather(const RowRange& range) {
-    float* out = room_.features + range.first * plan_.width;
-    for (size_t i = 0; i < plan_.features.size(); ++i) {
-      values(plan_.features[i], features_[i], range, out, plan_.width);
-      out += plan_.features[i].width;
-    }
+    plan_.stored ? gather_stored(range) : gather_floats(range);
     const uint32_t stride = plan_.label.width;
     if (plan_.has_label()) {
       values(plan_.label, label_, range, room_.labels + range.first * stride, stride);
     }
+  }
+
+  void gather_stored(const RowRange& range) {
+    std::byte* out = features_of(range.first);
+    for (const ValuePlan& value : plan_.features) {
+      const Places rows = places(value.input, range);
+      copy_values(rows, out, plan_.feature_bytes());
+      out += rows.row_bytes;
+    }
+  }
+
+  void gather_floats(const RowRange& range) {
+    auto* out = reinterpret_cast<float*>(features_of(range.first));
+    for (size_t i = 0; i < plan_.features.size(); ++i) {
+      values(plan_.features[i], features_[i], range, out, plan_.width);
+      out += plan_.features[i].width;
+    }
+  }
+
+  [[nodiscard]] std::byte* features_of(size_t row) const {
+    return room_.features + row * plan_.feature_bytes();
   }
 
   void values(const ValuePlan& value, Scratch& scratch, const RowRange& range, float* out,
@@ -177,7 +194,7 @@ class Gatherer {
       if (room_.weights[row] >= std::numeric_limits<float>::min()) continue;
       room_.weights[row] = 0;
       // What counts for nothing must not reach infinity on its way through the model.
-      if (plan_.training) std::fill_n(room_.features + row * plan_.width, plan_.width, 0.0f);
+      if (plan_.training) std::fill_n(features_of(row), plan_.feature_bytes(), std::byte{0});
     }
   }
 

@@ -16,12 +16,14 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/base/stored_features.h"
 #include "common/config/job_config.h"
 #include "worker/data/dataset.h"
 #include "worker/data/transform/stage.h"
@@ -88,7 +90,13 @@ struct RowPlan {
   std::vector<FilterPlan> filters;
   std::map<int64_t, double> class_weights;  // by label; empty: none
   bool training = false;                    // RowUse::training
+  // RowUse::stored, and every feature is of one stored type and at most scaled: how floats are made
+  // of what gather_rows() leaves as it is. Null: it makes them.
+  std::shared_ptr<const StoredFeatures> stored;
 
+  [[nodiscard]] uint64_t feature_bytes() const {  // of a row
+    return uint64_t{width} * (stored ? bytes_of(stored->type) : sizeof(float));
+  }
   [[nodiscard]] bool has_label() const { return label.width > 0; }
   [[nodiscard]] bool weighs() const {
     return !weight.empty() || !filters.empty() || !class_weights.empty();
@@ -100,6 +108,7 @@ struct RowUse {
   bool training = false;
   uint64_t seed = 0;                        // training: of the job
   std::map<int64_t, double> class_weights;  // training: data.balance
+  bool stored = false;                      // features may stay as they are stored
 };
 
 // kNotFound: no such column. kInvalidInput: a transform on a column that is not used or whose type
@@ -111,11 +120,11 @@ Result<RowPlan> plan_rows(const Dataset& dataset, const DataConfig& config, cons
 // there is none.
 [[nodiscard]] uint64_t find_unusable(const ColumnPlan& plan, std::span<const std::byte> raw);
 
-// Where rows go: features[ids.size(), plan.width], labels[ids.size(), plan.label.width],
-// weights[ids.size()].
+// Where rows go: features[ids.size(), plan.width], of floats or as stored, labels[ids.size(),
+// plan.label.width], weights[ids.size()].
 struct RowRoom {
-  std::span<uint64_t> ids;  // of the data set
-  float* features = nullptr;
+  std::span<uint64_t> ids;        // of the data set
+  std::byte* features = nullptr;  // plan.feature_bytes() a row
   float* labels = nullptr;
   float* weights = nullptr;
   // Where the blocks that the rows come from are added, some more than once; null: nobody asks.
@@ -146,7 +155,7 @@ struct HeldRows {
 // Fills features, labels and weights of the rows at held.places; room.ids, as many, are what random
 // transforms draw from. A row that a filter leaves out has the label 0, so that labels a model
 // cannot have may be filtered away. Weights below the least normal float are 0: sums of them could
-// not be divided by. In training, rows that weigh 0 have features of 0.
+// not be divided by. In training, rows that weigh 0 have features of 0 (0 as stored, if they are).
 void gather_rows(const RowPlan& plan, const RowPasses& passes, const HeldRows& held,
                  const RowRoom& room);
 

@@ -17,7 +17,7 @@ RowRoom first_part(const RowRoom& room, uint64_t count) {
 }
 
 RowRoom rest_of(const RowRoom& room, uint64_t count, const RowPlan& plan) {
-  return {room.ids.subspan(count), room.features + count * plan.width,
+  return {room.ids.subspan(count), room.features + count * plan.feature_bytes(),
           room.labels + count * plan.label.width, room.weights + count, room.blocks};
 }
 

@@ -39,7 +39,7 @@ FedRowsSetup fed_rows_setup(const JobConfig& job, WorkerId worker, const RowSour
       }};
   setup.client.feeders = job.cluster.feeders;
   setup.client.stamp = feed_stamp(job, rows);
-  setup.client.shape = {rows.plan().width, rows.plan().label.width};
+  setup.client.shape = {rows.plan().feature_bytes(), rows.plan().label.width};
   setup.client.lane_has_home = !rows.in_memory();
   setup.client.asks_per_feeder = asks_per_feeder(job);
   for (uint32_t i = 0; i < job.cluster.feeders; ++i) {

@@ -30,7 +30,7 @@ struct Feeder::Claim {
 Feeder::Feeder(FeederSetup setup, RowSource& rows)
     : setup_(std::move(setup)),
       rows_(rows),
-      shape_{rows.plan().width, rows.plan().label.width},
+      shape_{rows.plan().feature_bytes(), rows.plan().label.width},
       pool_(setup_.spare_bytes) {}
 
 // ---------------------------------------------------------------- net thread

@@ -47,7 +47,7 @@ std::optional<wire::RowRun> PortionPlan::run_of(PortionId portion) const {
 }
 
 PortionPlan portion_plan(const JobConfig& job, const LaneSchedule& schedule) {
-  const PortionShape shape{job.resolved.input_width, job.resolved.label_width};
+  const PortionShape shape{job.resolved.row_feature_bytes(), job.resolved.label_width};
   return PortionPlan(schedule, shape.row_bytes());
 }
 

@@ -12,7 +12,7 @@ namespace {
 // Of one row in each array.
 struct ArrayBytes {
   explicit ArrayBytes(const PortionShape& shape)
-      : features(sizeof(float) * shape.width), labels(sizeof(float) * shape.label_width) {}
+      : features(shape.feature_bytes), labels(sizeof(float) * shape.label_width) {}
 
   uint64_t ids = sizeof(uint64_t);
   uint64_t features;
@@ -37,7 +37,7 @@ void lay_out(wire::FeedAnswer& answer, const PortionShape& shape, uint32_t rows,
 
 RowRoom room_of(wire::FeedAnswer& answer) {
   return {{reinterpret_cast<uint64_t*>(answer.ids.data()), answer.ids.size() / sizeof(uint64_t)},
-          reinterpret_cast<float*>(answer.features.data()),
+          answer.features.data(),
           reinterpret_cast<float*>(answer.labels.data()),
           reinterpret_cast<float*>(answer.weights.data()),
           nullptr};

@@ -12,11 +12,12 @@
 namespace ballast {
 
 struct PortionShape {
-  uint32_t width = 0;        // features of a row, after transforms
-  uint32_t label_width = 0;  // values of a label
+  uint64_t feature_bytes = 0;  // of a row: floats, or as stored (RowPlan::stored)
+  uint32_t label_width = 0;    // values of a label
 
   [[nodiscard]] uint64_t row_bytes() const {
-    return sizeof(uint64_t) + sizeof(float) * (uint64_t{width} + label_width + 1 /* weight */);
+    return sizeof(uint64_t) + feature_bytes +
+           sizeof(float) * (uint64_t{label_width} + 1 /* weight */);
   }
 };
 

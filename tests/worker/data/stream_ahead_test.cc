@@ -82,7 +82,8 @@ class StreamAheadTest : public DataFixture {
       std::vector<float> features(kWidth);
       float label = 0, weight = 0;
       const Status status =
-          stream_->read(epoch, kLane, strip * kBlockRows, {ids, features.data(), &label, &weight});
+          stream_->read(epoch, kLane, strip * kBlockRows,
+                        {ids, std::as_writable_bytes(std::span(features)).data(), &label, &weight});
       EXPECT_TRUE(status.ok()) << status.to_string();
       std::unique_lock lock(watch_.mutex);
       EXPECT_TRUE(watch_.settled.wait_for(lock, std::chrono::seconds(30),

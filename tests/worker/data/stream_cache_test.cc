@@ -119,8 +119,9 @@ class StreamCacheTest : public DataFixture {
                    uint64_t count) {
     std::vector<uint64_t> ids(count);
     std::vector<float> features(count * kWidth), labels(count), weights(count);
-    const Status status = stream.read(epoch, LaneId(lane), first,
-                                      {ids, features.data(), labels.data(), weights.data()});
+    const Status status = stream.read(
+        epoch, LaneId(lane), first,
+        {ids, std::as_writable_bytes(std::span(features)).data(), labels.data(), weights.data()});
     ASSERT_TRUE(status.ok()) << status.to_string();
   }
 

@@ -66,7 +66,8 @@ class StreamRowsTest : public DataFixture {
               std::vector<float>(count), std::vector<float>(count)};
     BALLAST_RETURN_IF_ERROR(
         stream.read(epoch, LaneId(lane), first,
-                    {rows.ids, rows.features.data(), rows.labels.data(), rows.weights.data()}));
+                    {rows.ids, std::as_writable_bytes(std::span(rows.features)).data(),
+                     rows.labels.data(), rows.weights.data()}));
     return rows;
   }
 
@@ -418,7 +419,8 @@ TEST_F(StreamRowsTest, RefusesABadValueEachTimeItIsAskedFor) {
       for (uint32_t lane = 0; lane < kLanes && failure.ok(); ++lane) {
         const std::span rows(ids.data(), lane_rows(lane));
         failure = stream->read(0, LaneId(lane), 0,
-                               {rows, features.data(), labels.data(), weights.data()});
+                               {rows, std::as_writable_bytes(std::span(features)).data(),
+                                labels.data(), weights.data()});
       }
       EXPECT_EQ(failure.code(), Code::kInvalidInput) << again;
       EXPECT_THAT(failure.to_string(), HasSubstr("a finite number expected, nan found"));
@@ -447,10 +449,11 @@ TEST_F(StreamRowsTest, EndsInAnErrorWhereManyThreadsReadManyBadBlocks) {
     for (uint32_t lane = 0; lane < kLanes; ++lane) {
       readers.emplace_back([&, lane] {
         uint64_t id = 0;
-        float feature = 0, label = 0, weight = 0;
+        std::byte feature[sizeof(float)];
+        float label = 0, weight = 0;
         for (uint64_t at = 0; at < 40; ++at) {
           EXPECT_FALSE(
-              stream->read(0, LaneId(lane), at * 10, {std::span(&id, 1), &feature, &label, &weight})
+              stream->read(0, LaneId(lane), at * 10, {std::span(&id, 1), feature, &label, &weight})
                   .ok());
         }
       });

@@ -15,7 +15,8 @@ struct TakenRows {
     std::iota(ids.begin(), ids.end(), uint64_t{0});
   }
   [[nodiscard]] RowRoom room() {
-    return {ids, features.data(), labels.data(), weights.data(), nullptr};
+    return {ids, std::as_writable_bytes(std::span(features)).data(), labels.data(), weights.data(),
+            nullptr};
   }
   // The first rows of a block.
   void gather(const RowPlan& plan, const Block& block) {

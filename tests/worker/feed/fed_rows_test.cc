@@ -93,6 +93,7 @@ class FedRowsTest : public DataFixture {
     };
     add(batch.row_ids);
     add(batch.features);
+    add(batch.stored_features);
     add(batch.labels);
     add(batch.weights);
     return bytes;
@@ -128,10 +129,14 @@ class FedRowsTest : public DataFixture {
     return found;
   }
 
-  std::unique_ptr<RunningFeeder> start(uint32_t index, uint32_t feeders) {
+  [[nodiscard]] JobConfig with_feeders(uint32_t feeders) const {
     JobConfig job = job_;
     job.cluster.feeders = feeders;
-    return std::make_unique<RunningFeeder>(job, index, endpoint(index));
+    return job;
+  }
+
+  std::unique_ptr<RunningFeeder> start(uint32_t index, uint32_t feeders) {
+    return std::make_unique<RunningFeeder>(with_feeders(feeders), index, endpoint(index));
   }
 
   JobConfig job_;
@@ -153,6 +158,24 @@ TEST_F(FedRowsTest, GivesTheSameBatchesWithAnyNumberOfFeedersInEveryOrder) {
       EXPECT_GT(fed.counts.rows_fed, 0u);
     }
   }
+}
+
+TEST_F(FedRowsTest, BringsFeaturesAsTheyAreStored) {
+  std::erase_if(job_.data.transforms,
+                [](const auto& transform) { return transform.kind == TransformKind::kNoise; });
+  ASSERT_TRUE(resolve_shapes(job_).ok());
+  const uint64_t floats = worker_portions(with_feeders(2)).portion_bytes;
+  job_.cluster.device = Device::kCuda;
+  ASSERT_TRUE(resolve_shapes(job_).ok());
+  ASSERT_EQ(job_.resolved.stored_bytes, kWidth);
+  EXPECT_LT(2 * worker_portions(with_feeders(2)).portion_bytes, floats);
+  const Stream alone = stream(0);
+  const auto first = start(0, 2), second = start(1, 2);
+
+  const Stream fed = stream(2);
+
+  EXPECT_EQ(fed.batches, alone.batches);
+  EXPECT_GT(fed.counts.rows_fed, 0u);
 }
 
 TEST_F(FedRowsTest, GivesTheSameBatchesWhileFeedersDieAndComeBack) {
@@ -209,8 +232,9 @@ TEST_F(FedRowsTest, EndsAtOnceWhileAReaderWaits) {
   std::thread reader([&] {
     std::vector<uint64_t> ids(8);
     std::vector<float> features(8 * kWidth), labels(8), weights(8);
-    const Status status =
-        rows.read(0, LaneId(0), 0, {ids, features.data(), labels.data(), weights.data()});
+    const Status status = rows.read(
+        0, LaneId(0), 0,
+        {ids, std::as_writable_bytes(std::span(features)).data(), labels.data(), weights.data()});
     EXPECT_EQ(status.code(), Code::kStopped);
   });
 

@@ -10,7 +10,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr wire::FeedStamp kStamp{7, 8};
-constexpr PortionShape kShape{2, 1};
+constexpr PortionShape kShape{8, 1};
 
 wire::RowRun run_of(uint32_t lane, uint64_t first) {
   return {0, LaneId(lane), first, 4};

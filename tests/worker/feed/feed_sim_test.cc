@@ -15,7 +15,7 @@ namespace ballast {
 namespace {
 
 constexpr wire::FeedStamp kStamp{7, 8};
-constexpr PortionShape kShape{2, 1};
+constexpr PortionShape kShape{8, 1};
 constexpr uint32_t kFeeders = 3;
 constexpr uint32_t kLanes = 4;
 constexpr uint64_t kPortions = 40;  // of a lane

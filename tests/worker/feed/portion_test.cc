@@ -53,7 +53,7 @@ TEST(PortionPlan, EndsWithTheLastStepOfTheJob) {
 }
 
 TEST(PortionRows, AreRefusedWhenAByteIsNotWhatItWas) {
-  const PortionShape shape{3, 1};
+  const PortionShape shape{12, 1};
   wire::FeedAnswer answer;
   answer.run.rows = 5;
   lay_out(answer, shape, 5, Buffer::allocate(5 * shape.row_bytes()));

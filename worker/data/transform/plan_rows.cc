@@ -36,6 +36,7 @@ class Planner {
       BALLAST_ASSIGN(plan_.label, value_of(config_.label, config_.transforms.size(), nullptr));
     }
     BALLAST_RETURN_IF_ERROR(add_weights());
+    if (use_.stored) plan_.stored = stored_features();
     return std::move(plan_);
   }
 
@@ -178,6 +179,51 @@ class Planner {
     plan_.class_weights = use_.class_weights;
     plan_.training = use_.training;
     return {};
+  }
+
+  [[nodiscard]] static std::optional<StoredType> stored_type(ColumnType type) {
+    if (type == ColumnType::kU8) return StoredType::kU8;
+    if (type == ColumnType::kF16) return StoredType::kF16;
+    return std::nullopt;  // others are no smaller than floats
+  }
+
+  // Null: some features are made in another way than by scaling, or of another type.
+  [[nodiscard]] std::shared_ptr<const StoredFeatures> stored_features() const {
+    const std::optional<StoredType> type = stored_type(spec_of(plan_.features.front()).type);
+    if (!type) return nullptr;
+    const bool fits = std::ranges::all_of(plan_.features, [&](const ValuePlan& value) {
+      return !value.staged() && value.classes == 0 && !spec_of(value).variable &&
+             stored_type(spec_of(value).type) == type;
+    });
+    if (!fits) return nullptr;
+    auto stored = std::make_shared<StoredFeatures>();
+    stored->type = *type;
+    if (std::ranges::all_of(plan_.features, &ValuePlan::plain)) return stored;
+    if (plan_.features.size() == 1) {
+      const ValuePlan& value = plan_.features.front();
+      stored->center = value.center;
+      stored->factor = value.factor;
+      stored->shift = value.shift;
+      return stored;
+    }
+    // Adding -0 changes nothing, adding 0 would change -0.
+    constexpr float kNothing = -0.0f;
+    for (const ValuePlan& value : plan_.features) {
+      append(stored->center, value.center, value.width);
+      append(stored->factor, value.factor, value.width);
+      append(stored->shift, value.plain ? std::vector{kNothing} : value.shift, value.width);
+    }
+    return stored;
+  }
+
+  // One value for all, or one for each, as one for each.
+  static void append(std::vector<float>& to, const std::vector<float>& values, uint32_t width) {
+    if (values.size() == 1) return to.resize(to.size() + width, values.front());
+    to.insert(to.end(), values.begin(), values.end());
+  }
+
+  [[nodiscard]] const ColumnSpec& spec_of(const ValuePlan& value) const {
+    return plan_.columns[value.input].spec;
   }
 
   const Dataset& dataset_;
