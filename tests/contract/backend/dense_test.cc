@@ -102,10 +102,11 @@ TEST_P(BackendDense, ActivationsHoldAtTheEnds) {
   const Floats z = {-200, -90, -1e-8f, 0, 1e-8f, 90, 200, 0.62499f, 0.62501f};
   const auto size = static_cast<uint32_t>(z.size());
   for (const Activation activation : kActivations) {
-    const Floats one = {1};
-    const Matrix y = room(size, 1), device_z = room(size, 1);
-    backend_->dense_forward(stream_, put(z, size, 1), put(one, 1, 1), Matrix(), activation,
-                            device_z, y);
+    const Floats nothing(size, 0.0f);
+    const Matrix y = room(1, size), device_z = room(1, size);
+    // As biases: factors may be rounded.
+    backend_->dense_forward(stream_, put({0}, 1, 1), put(nothing, 1, size), put(z, 1, size),
+                            activation, device_z, y);
     const Floats found = get(y);
     for (uint32_t i = 0; i < size; ++i) {
       const double expected = activate(activation, z[i]);
