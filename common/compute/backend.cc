@@ -17,6 +17,12 @@ StoredMatrix DeviceBuffer::stored(StoredType type, uint32_t rows, uint32_t colum
   return matrix;
 }
 
+Indices DeviceBuffer::indices(size_t count) const {
+  static_assert(sizeof(uint32_t) == sizeof(float));
+  BALLAST_CHECK(count <= floats_);
+  return {reinterpret_cast<uint32_t*>(device_data_.get()), count};
+}
+
 BackendOptions backend_options(const JobConfig& job, uint32_t worker) {
   return {.threads = job.cluster.threads_per_worker,
           .precision = job.train.precision,

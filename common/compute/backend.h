@@ -62,6 +62,19 @@ struct StoredMatrix {
   [[nodiscard]] size_t bytes() const { return size() * bytes_of(type); }
 };
 
+// Whole numbers in device memory: which rows of a matrix, or where in a list. The device takes them
+// as they are: one that is too large reads what is not the caller's.
+struct ConstIndices {
+  const uint32_t* device_data = nullptr;
+  size_t count = 0;
+};
+struct Indices {
+  uint32_t* device_data = nullptr;
+  size_t count = 0;
+
+  operator ConstIndices() const { return {device_data, count}; }  // NOLINT: on purpose
+};
+
 // Owns device memory; moves only. Freed when dropped, after what was put on streams before.
 class DeviceBuffer {
  public:
@@ -75,11 +88,16 @@ class DeviceBuffer {
   [[nodiscard]] Matrix matrix(uint32_t rows, uint32_t columns) const;
   // Likewise, in ceil(bytes / 4) floats.
   [[nodiscard]] StoredMatrix stored(StoredType type, uint32_t rows, uint32_t columns) const;
+  // The same memory as numbers, each in the place of a float.
+  [[nodiscard]] Indices indices(size_t count) const;
 
  private:
   std::unique_ptr<float, Free> device_data_;
   size_t floats_ = 0;
 };
+
+// Of one segment_sum(): so many that what a device keeps beside it has a fixed size.
+inline constexpr size_t kSegmentItemsMax = size_t{1} << 26;
 
 using StreamId = Id<struct StreamTag>;
 using EventId = Id<struct EventTag>;
@@ -129,6 +147,7 @@ class Backend {
   // to = host_from. The host memory must stay until the stream has passed.
   virtual void upload(StreamId stream, std::span<const float> host_from, Matrix to) = 0;
   virtual void upload(StreamId stream, std::span<const std::byte> host_from, StoredMatrix to) = 0;
+  virtual void upload(StreamId stream, std::span<const uint32_t> host_from, Indices to) = 0;
   virtual void download(StreamId stream, ConstMatrix from, std::span<float> host_to) = 0;
 
   // --- streams and events ---
@@ -206,6 +225,27 @@ class Backend {
   virtual void layer_norm_backward(StreamId stream, ConstMatrix x, ConstMatrix gain,
                                    ConstMatrix mean, ConstMatrix inverse_std, ConstMatrix dy,
                                    Matrix dgain, Matrix dbias, Matrix dx) = 0;
+
+  // --- tables and what is made of their rows (DLRM: Naumov et al., 2019) ---
+  // y[segments, d]: y[s] = sum of scales[k] * x[rows[k], :] over the items k in
+  // [starts[s], starts[s + 1]); zeros where there are none. starts has segments + 1 numbers.
+  // scales[1, items], or empty: all 1, with the same bits. At most kSegmentItemsMax items. y
+  // overlaps nothing.
+  // Bags of a table: x = the batch's distinct rows, rows = which of them an item is, starts = where
+  // bags begin; y[n * fields, d] is also [n, fields * d]. Their gradient: x = dy[bags, d], rows and
+  // starts turned round (common/compute/segments.h), y = the gradient of each distinct row.
+  // Not checked, the caller's to see to: rows[k] < x.rows; starts begins with 0, never falls and
+  // ends with the number of items.
+  // Bits: a segment's follow from its items and d alone, whatever the other segments are.
+  virtual void segment_sum(StreamId stream, ConstMatrix x, ConstIndices rows, ConstIndices starts,
+                           ConstMatrix scales, Matrix y) = 0;
+  // x[n, vectors * d]: on each row, `vectors` vectors of d floats. y[n, vectors (vectors - 1) / 2]:
+  // the dot product of vectors i and j, j < i, is at i (i - 1) / 2 + j.
+  virtual void dot_interaction_forward(StreamId stream, ConstMatrix x, uint32_t vectors,
+                                       Matrix y) = 0;
+  // dx[n, vectors * d]: of vector i, the sum over all j but i of dy of the pair * vector j.
+  virtual void dot_interaction_backward(StreamId stream, ConstMatrix x, uint32_t vectors,
+                                        ConstMatrix dy, Matrix dx) = 0;
 
   // --- losses ---
   // From outputs z[n, units] and labels[n, label_width], per row: row_loss[1, n], row_correct[1, n]

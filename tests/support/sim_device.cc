@@ -159,6 +159,10 @@ void SimDevice::upload(StreamId stream, std::span<const std::byte> host_from, St
   put_outside(stream, [=] { std::ranges::copy(host_from, to.device_data); });
 }
 
+void SimDevice::upload(StreamId stream, std::span<const uint32_t> host_from, Indices to) {
+  put_outside(stream, [=] { std::ranges::copy(host_from, to.device_data); });
+}
+
 void SimDevice::download(StreamId stream, ConstMatrix from, std::span<float> host_to) {
   put_outside(stream, [=] { std::copy_n(from.device_data, from.size(), host_to.data()); });
 }
@@ -206,6 +210,21 @@ void SimDevice::layer_norm_backward(StreamId stream, ConstMatrix x, ConstMatrix 
   put(stream, [=, this] {
     cpu_->layer_norm_backward(cpu_stream_, x, gain, mean, inverse_std, dy, dgain, dbias, dx);
   });
+}
+
+void SimDevice::segment_sum(StreamId stream, ConstMatrix x, ConstIndices rows, ConstIndices starts,
+                            ConstMatrix scales, Matrix y) {
+  put(stream, [=, this] { cpu_->segment_sum(cpu_stream_, x, rows, starts, scales, y); });
+}
+
+void SimDevice::dot_interaction_forward(StreamId stream, ConstMatrix x, uint32_t vectors,
+                                        Matrix y) {
+  put(stream, [=, this] { cpu_->dot_interaction_forward(cpu_stream_, x, vectors, y); });
+}
+
+void SimDevice::dot_interaction_backward(StreamId stream, ConstMatrix x, uint32_t vectors,
+                                         ConstMatrix dy, Matrix dx) {
+  put(stream, [=, this] { cpu_->dot_interaction_backward(cpu_stream_, x, vectors, dy, dx); });
 }
 
 void SimDevice::loss(StreamId stream, LossKind kind, ConstMatrix z, ConstMatrix labels,

@@ -39,6 +39,13 @@ float* CpuBackend::device_address(float* host_data) {
 
 void CpuBackend::upload(StreamId /*stream*/, std::span<const float> host_from, Matrix to) {
   BALLAST_CHECK(host_from.size() == to.size());
+  if (host_from.empty()) return;  // perhaps from nowhere
+  std::memmove(to.device_data, host_from.data(), host_from.size_bytes());
+}
+
+void CpuBackend::upload(StreamId /*stream*/, std::span<const uint32_t> host_from, Indices to) {
+  BALLAST_CHECK(host_from.size() == to.count);
+  if (host_from.empty()) return;  // perhaps from nowhere
   std::memmove(to.device_data, host_from.data(), host_from.size_bytes());
 }
 
@@ -50,6 +57,7 @@ void CpuBackend::upload(StreamId /*stream*/, std::span<const std::byte> host_fro
 
 void CpuBackend::download(StreamId /*stream*/, ConstMatrix from, std::span<float> host_to) {
   BALLAST_CHECK(host_to.size() == from.size());
+  if (host_to.empty()) return;
   std::memmove(host_to.data(), from.device_data, host_to.size_bytes());
 }
 
@@ -144,6 +152,21 @@ void CpuBackend::layer_norm_backward(StreamId /*stream*/, ConstMatrix x, ConstMa
                                      Matrix dgain, Matrix dbias, Matrix dx) {
   if (!dgain.empty()) layer_norm_parameter_gradient(x, mean, inverse_std, dy, dgain, dbias);
   if (!dx.empty()) layer_norm_input_gradient(x, gain, mean, inverse_std, dy, dx);
+}
+
+void CpuBackend::segment_sum(StreamId /*stream*/, ConstMatrix x, ConstIndices rows,
+                             ConstIndices starts, ConstMatrix scales, Matrix y) {
+  cpu::segment_sum(x, rows, starts, scales, y);
+}
+
+void CpuBackend::dot_interaction_forward(StreamId /*stream*/, ConstMatrix x, uint32_t vectors,
+                                         Matrix y) {
+  cpu::dot_interaction_forward(x, vectors, y);
+}
+
+void CpuBackend::dot_interaction_backward(StreamId /*stream*/, ConstMatrix x, uint32_t vectors,
+                                          ConstMatrix dy, Matrix dx) {
+  cpu::dot_interaction_backward(x, vectors, dy, dx);
 }
 
 void CpuBackend::loss(StreamId /*stream*/, LossKind kind, ConstMatrix z, ConstMatrix labels,

@@ -1,6 +1,6 @@
-// The loops of the CPU back end, one noun a file: activations.cc, convert.cc, dropout.cc,
-// layer_norm.cc, losses.cc. Contracts in backend.h. Sums run in a fixed order that depends on
-// shapes only. Pure; any thread.
+// The loops of the CPU back end, one noun a file: activations.cc, convert.cc, dot_interaction.cc,
+// dropout.cc, layer_norm.cc, losses.cc, segment_sum.cc. Contracts in backend.h. Sums run in a fixed
+// order that depends on shapes only. Pure; any thread.
 #pragma once
 
 #include "common/compute/backend.h"
@@ -26,6 +26,12 @@ void layer_norm_parameter_gradient(ConstMatrix x, ConstMatrix mean, ConstMatrix 
                                    ConstMatrix dy, Matrix dgain, Matrix dbias);
 void layer_norm_input_gradient(ConstMatrix x, ConstMatrix gain, ConstMatrix mean,
                                ConstMatrix inverse_std, ConstMatrix dy, Matrix dx);
+
+void segment_sum(ConstMatrix x, ConstIndices rows, ConstIndices starts, ConstMatrix scales,
+                 Matrix y);
+
+void dot_interaction_forward(ConstMatrix x, uint32_t vectors, Matrix y);
+void dot_interaction_backward(ConstMatrix x, uint32_t vectors, ConstMatrix dy, Matrix dx);
 
 void loss(LossKind kind, ConstMatrix z, ConstMatrix labels, ConstMatrix weights, Matrix row_loss,
           Matrix row_correct, Matrix dz);

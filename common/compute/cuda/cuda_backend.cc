@@ -121,6 +121,15 @@ float* CudaBackend::device_address(float* /*host_data*/) {
 
 void CudaBackend::upload(StreamId stream, std::span<const float> host_from, Matrix to) {
   BALLAST_CHECK(host_from.size() == to.size());
+  if (host_from.empty()) return;  // perhaps from nowhere
+  failure_.note(cudaMemcpyAsync(to.device_data, host_from.data(), host_from.size_bytes(),
+                                cudaMemcpyHostToDevice, on(stream)),
+                "copy to the device");
+}
+
+void CudaBackend::upload(StreamId stream, std::span<const uint32_t> host_from, Indices to) {
+  BALLAST_CHECK(host_from.size() == to.count);
+  if (host_from.empty()) return;  // perhaps from nowhere
   failure_.note(cudaMemcpyAsync(to.device_data, host_from.data(), host_from.size_bytes(),
                                 cudaMemcpyHostToDevice, on(stream)),
                 "copy to the device");
@@ -135,6 +144,7 @@ void CudaBackend::upload(StreamId stream, std::span<const std::byte> host_from, 
 
 void CudaBackend::download(StreamId stream, ConstMatrix from, std::span<float> host_to) {
   BALLAST_CHECK(host_to.size() == from.size());
+  if (host_to.empty()) return;
   failure_.note(cudaMemcpyAsync(host_to.data(), from.device_data, host_to.size_bytes(),
                                 cudaMemcpyDeviceToHost, on(stream)),
                 "copy from the device");
@@ -160,6 +170,7 @@ StreamId CudaBackend::create_stream() {
   // Waits for nothing but what it is told to: not for the stream that has no name either.
   failure_.note(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "create a stream");
   streams_.push_back(stream);
+  segment_scratch_.emplace_back();
   return StreamId(static_cast<uint32_t>(streams_.size() - 1));
 }
 
@@ -376,6 +387,45 @@ void CudaBackend::layer_norm_backward(StreamId stream, ConstMatrix x, ConstMatri
   }
   if (!dx.empty()) layer_norm_input_gradient(on_stream, x, gain, mean, inverse_std, dy, dx);
   launched("gradient of a layer norm");
+}
+
+// Taken once for a stream, by its first sum that may need it. Null: there is no memory, and the
+// failure is noted.
+float* CudaBackend::segment_scratch(StreamId stream) {
+  DeviceBuffer& scratch = segment_scratch_[stream.value()];
+  if (scratch.floats() == 0) {
+    Result<DeviceBuffer> taken = memory_.allocate(kSegmentScratchFloats);
+    if (!taken.ok()) {
+      failure_.note(taken.status().because("for sums of segments"));
+      return nullptr;
+    }
+    scratch = std::move(taken).value();
+  }
+  return scratch.matrix(1, 1).device_data;
+}
+
+void CudaBackend::segment_sum(StreamId stream, ConstMatrix x, ConstIndices rows,
+                              ConstIndices starts, ConstMatrix scales, Matrix y) {
+  cudaStream_t on_stream = on(stream);
+  float* scratch = nullptr;
+  if (rows.count >= kSegmentScratchItems) {
+    scratch = segment_scratch(stream);
+    if (scratch == nullptr) return;
+  }
+  cuda::segment_sum(on_stream, x, rows, starts, scales, scratch, y);
+  launched("sums of segments");
+}
+
+void CudaBackend::dot_interaction_forward(StreamId stream, ConstMatrix x, uint32_t vectors,
+                                          Matrix y) {
+  cuda::dot_interaction_forward(on(stream), x, vectors, y);
+  launched("dot interaction");
+}
+
+void CudaBackend::dot_interaction_backward(StreamId stream, ConstMatrix x, uint32_t vectors,
+                                           ConstMatrix dy, Matrix dx) {
+  cuda::dot_interaction_backward(on(stream), x, vectors, dy, dx);
+  launched("gradient of a dot interaction");
 }
 
 void CudaBackend::loss(StreamId stream, LossKind kind, ConstMatrix z, ConstMatrix labels,

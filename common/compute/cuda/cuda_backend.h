@@ -33,6 +33,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] float* device_address(float* host_data) override;
   void upload(StreamId stream, std::span<const float> host_from, Matrix to) override;
   void upload(StreamId stream, std::span<const std::byte> host_from, StoredMatrix to) override;
+  void upload(StreamId stream, std::span<const uint32_t> host_from, Indices to) override;
   void download(StreamId stream, ConstMatrix from, std::span<float> host_to) override;
 
   [[nodiscard]] StreamId create_stream() override;
@@ -67,6 +68,11 @@ class CudaBackend final : public Backend {
   void layer_norm_backward(StreamId stream, ConstMatrix x, ConstMatrix gain, ConstMatrix mean,
                            ConstMatrix inverse_std, ConstMatrix dy, Matrix dgain, Matrix dbias,
                            Matrix dx) override;
+  void segment_sum(StreamId stream, ConstMatrix x, ConstIndices rows, ConstIndices starts,
+                   ConstMatrix scales, Matrix y) override;
+  void dot_interaction_forward(StreamId stream, ConstMatrix x, uint32_t vectors, Matrix y) override;
+  void dot_interaction_backward(StreamId stream, ConstMatrix x, uint32_t vectors, ConstMatrix dy,
+                                Matrix dx) override;
   void loss(StreamId stream, LossKind kind, ConstMatrix z, ConstMatrix labels, ConstMatrix weights,
             Matrix row_loss, Matrix row_correct, Matrix dz) override;
   void predict(StreamId stream, LossKind kind, ConstMatrix z, Matrix y) override;
@@ -83,6 +89,7 @@ class CudaBackend final : public Backend {
   void give_up_graph();
   void clear(cudaStream_t stream, Matrix matrix);
   void multiply(cudaStream_t stream, const Product& product);
+  [[nodiscard]] float* segment_scratch(StreamId stream);
   [[nodiscard]] Status ended(cudaError_t error);
 
   const int device_;
@@ -92,6 +99,7 @@ class CudaBackend final : public Backend {
   Failure failure_;
   std::unique_ptr<Gemm> gemm_;
   std::vector<cudaStream_t> streams_;
+  std::vector<DeviceBuffer> segment_scratch_;  // by stream; empty until it is needed
   std::vector<cudaEvent_t> events_;
   std::vector<cudaGraphExec_t> graphs_;
   Failure before_graph_;  // failure_ when the graph under way was begun

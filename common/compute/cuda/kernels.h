@@ -1,8 +1,8 @@
-// The kernels of the CUDA back end, one noun a file: activations.cu, convert.cu, dropout.cu,
-// layer_norm.cu, losses.cu, sums.cu. Contracts in backend.h; each launch is put on the stream and
-// returns, and what is wrong with it is what cudaGetLastError() then says. No sum uses atomics:
-// every one is joined in an order that follows from the shapes. Any thread that has selected the
-// device.
+// The kernels of the CUDA back end, one noun a file: activations.cu, convert.cu, dot_interaction.cu,
+// dropout.cu, layer_norm.cu, losses.cu, segment_sum.cu, sums.cu. Contracts in backend.h; each
+// launch is put on the stream and returns, and what is wrong with it is what cudaGetLastError()
+// then says. No sum uses atomics: every one is joined in an order that follows from the shapes. Any
+// thread that has selected the device.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -41,6 +41,17 @@ void layer_norm_parameter_gradient(cudaStream_t stream, ConstMatrix x, ConstMatr
 void layer_norm_input_gradient(cudaStream_t stream, ConstMatrix x, ConstMatrix gain,
                                ConstMatrix mean, ConstMatrix inverse_std, ConstMatrix dy,
                                Matrix dx);
+
+// scratch: kSegmentScratchFloats at a multiple of 16 bytes, which no other stream writes; not
+// needed below kSegmentScratchItems items.
+inline constexpr size_t kSegmentScratchFloats = size_t{1} << 22;
+inline constexpr size_t kSegmentScratchItems = 128;
+void segment_sum(cudaStream_t stream, ConstMatrix x, ConstIndices rows, ConstIndices starts,
+                 ConstMatrix scales, float* scratch, Matrix y);
+
+void dot_interaction_forward(cudaStream_t stream, ConstMatrix x, uint32_t vectors, Matrix y);
+void dot_interaction_backward(cudaStream_t stream, ConstMatrix x, uint32_t vectors, ConstMatrix dy,
+                              Matrix dx);
 
 void loss(cudaStream_t stream, LossKind kind, ConstMatrix z, ConstMatrix labels,
           ConstMatrix weights, Matrix row_loss, Matrix row_correct, Matrix dz);

@@ -56,6 +56,7 @@ class LateDevice final : public Backend {
   [[nodiscard]] bool happened(EventId) override { return false; }
   void upload(StreamId, std::span<const float>, Matrix) override {}
   void upload(StreamId, std::span<const std::byte>, StoredMatrix) override {}
+  void upload(StreamId, std::span<const uint32_t>, Indices) override {}
   void download(StreamId, ConstMatrix, std::span<float>) override {}
   void wait(StreamId, EventId) override {}
   void convert(StreamId, StoredMatrix, ConstMatrix, ConstMatrix, ConstMatrix, Matrix) override {}
@@ -70,6 +71,10 @@ class LateDevice final : public Backend {
                           Matrix) override {}
   void layer_norm_backward(StreamId, ConstMatrix, ConstMatrix, ConstMatrix, ConstMatrix,
                            ConstMatrix, Matrix, Matrix, Matrix) override {}
+  void segment_sum(StreamId, ConstMatrix, ConstIndices, ConstIndices, ConstMatrix,
+                   Matrix) override {}
+  void dot_interaction_forward(StreamId, ConstMatrix, uint32_t, Matrix) override {}
+  void dot_interaction_backward(StreamId, ConstMatrix, uint32_t, ConstMatrix, Matrix) override {}
   void loss(StreamId, LossKind, ConstMatrix, ConstMatrix, ConstMatrix, Matrix, Matrix,
             Matrix) override {}
   void predict(StreamId, LossKind, ConstMatrix, Matrix) override {}
