@@ -2,9 +2,10 @@
 // second, every other kernel in bytes a second, and whole steps in samples a second: forward, loss
 // and backward, the gradients left where they are (the sums of local steps) and brought to the
 // host. What a kernel is held against is the fastest copy of the same run (`add`, three bytes moved
-// for each added). Results are compared with the CPU's first: of a product in double precision for
-// some elements, of a step with a CPU back end on some rows. bench/gpu/run holds the steps against
-// PyTorch's.
+// for each added); of kernels of tables every row that is read counts, also one read before.
+// Results are compared with the CPU's first: of a product, sums of rows and interactions in double
+// precision for some elements, of a step with a CPU back end on some rows. bench/gpu/run holds the
+// steps against PyTorch's.
 //
 //   device_bench [--device cpu|cuda] [--precision fp32|tf32|bf16] [--smoke]
 #include <fmt/format.h>
@@ -14,11 +15,13 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include "bench/micro/alternate.h"
 #include "bench/micro/relu_mlp.h"
+#include "bench/micro/table_batch.h"
 #include "common/base/check.h"
 #include "common/base/random.h"
 #include "common/compute/backend.h"
@@ -41,6 +44,8 @@ struct Sizes {
   double seconds = 0.05;  // of one measurement, about
   uint32_t rows = 4096;
   uint32_t width = 8192;
+  uint32_t table_rows = 16384;  // so that what is read fits no cache (H100: 50 MB)
+  uint32_t fields = 26;         // with a table each; and one vector of what else there is
   std::vector<Mlp> mlps = {{"large", {4096, 8192, 8192, 8192, 1000}, 4096},
                            {"small", {784, 512, 256, 10}, 256}};
 };
@@ -127,6 +132,20 @@ class DeviceBench {
     moves("download", 1, [&] { backend_->download(stream_, z, memory.floats()); });
   }
 
+  // The widths of rows that models of click data have: DLRM's, and small ones.
+  void tables() {
+    const TableBatch batch(sizes_.table_rows, sizes_.fields);
+    fmt::print("tables: {} items of {} rows, the first of which has {} of them\n", batch.bags,
+               batch.distinct, batch.starts_by_row[1]);
+    for (const uint32_t d : {128u, 16u}) {
+      sums(fmt::format("sums of rows of {}, forward", d), d, batch.distinct, batch.rows,
+           batch.starts);
+      sums(fmt::format("sums of rows of {}, gradient", d), d, batch.bags, batch.bags_by_row,
+           batch.starts_by_row);
+      interaction(d);
+    }
+  }
+
   void steps() {
     for (const Mlp& mlp : sizes_.mlps) steps(mlp, *backend_, "");
     if (!backend_->has_graphs()) return;
@@ -154,6 +173,14 @@ class DeviceBench {
     BALLAST_CHECK_MSG(memory.ok(), memory.status().to_string());
     memory_.push_back(std::move(memory).value());
     return memory_.back().matrix(rows, columns);
+  }
+
+  Indices put(const std::vector<uint32_t>& numbers) {
+    room(1, static_cast<uint32_t>(numbers.size()));
+    const Indices indices = memory_.back().indices(numbers.size());
+    backend_->upload(stream_, numbers, indices);
+    settle();
+    return indices;
   }
 
   Matrix put(const Floats& values, uint32_t rows, uint32_t columns) {
@@ -191,6 +218,73 @@ class DeviceBench {
       BALLAST_CHECK_MSG(std::abs(found[at] - expected) <= tolerance(precision_, k),
                         fmt::format("element {}: {} expected, {} found", at, expected, found[at]));
     }
+  }
+
+  // expected(element) for elements spread over a result; terms: of the sum that an element is.
+  void verify(Matrix result, double terms, const std::function<double(size_t)>& expected) {
+    Floats found(result.size());
+    backend_->download(stream_, result, found);
+    settle();
+    for (uint64_t i = 0; i < 64; ++i) {
+      const size_t at = i == 0 ? 0 : hash_numbers({8, i}) % found.size();
+      const double right = expected(at);
+      BALLAST_CHECK_MSG(std::abs(found[at] - right) <= tolerance(Precision::kFp32, terms),
+                        fmt::format("element {}: {} expected, {} found", at, right, found[at]));
+    }
+  }
+
+  void sums(const std::string& name, uint32_t d, uint32_t x_rows,
+            const std::vector<uint32_t>& host_rows, const std::vector<uint32_t>& host_starts) {
+    const auto segments = static_cast<uint32_t>(host_starts.size() - 1);
+    const Floats host_x = random_floats(size_t{x_rows} * d, 9);
+    const Matrix x = put(host_x, x_rows, d), y = room(segments, d);
+    const Indices rows = put(host_rows), starts = put(host_starts);
+    const auto work = [&] { backend_->segment_sum(stream_, x, rows, starts, {}, y); };
+    work();
+    verify(y, sizes_.table_rows, [&](size_t at) {
+      double sum = 0;
+      for (uint32_t k = host_starts[at / d]; k < host_starts[at / d + 1]; ++k) {
+        sum += host_x[size_t{host_rows[k]} * d + at % d];
+      }
+      return sum;
+    });
+    const size_t words = host_rows.size() * (d + 1) + y.size() + host_starts.size();
+    rate(name, 4.0 * static_cast<double>(words), "GB/s", 1e-9, work);
+  }
+
+  void interaction(uint32_t d) {
+    const uint32_t n = sizes_.table_rows, vectors = sizes_.fields + 1;
+    const uint32_t pairs = vectors * (vectors - 1) / 2;
+    const Floats host_x = random_floats(size_t{n} * vectors * d, 10);
+    const Matrix x = put(host_x, n, vectors * d), y = room(n, pairs), dx = room(n, vectors * d);
+    backend_->dot_interaction_forward(stream_, x, vectors, y);
+    verify(y, d, [&](size_t at) {
+      uint32_t i = 1;
+      for (; i * (i + 1) / 2 <= at % pairs; ++i) {
+      }
+      const float* a = &host_x[(at / pairs * vectors + i) * d];
+      const float* b = &host_x[(at / pairs * vectors + at % pairs - i * (i - 1) / 2) * d];
+      return std::inner_product(a, a + d, b, 0.0);
+    });
+    const Floats host_dy = random_floats(y.size(), 11);
+    const Matrix dy = put(host_dy, n, pairs);
+    backend_->dot_interaction_backward(stream_, x, vectors, dy, dx);
+    verify(dx, vectors, [&](size_t at) {
+      const size_t row = at / dx.columns, i = at % dx.columns / d;
+      double sum = 0;
+      for (size_t j = 0; j < vectors; ++j) {
+        if (j == i) continue;
+        const size_t pair = i > j ? i * (i - 1) / 2 + j : j * (j - 1) / 2 + i;
+        sum += double{host_dy[row * pairs + pair]} * host_x[(row * vectors + j) * d + at % d];
+      }
+      return sum;
+    });
+    const std::string shape = fmt::format("{} vectors of {}", vectors, d);
+    const double bytes = 4.0 * static_cast<double>(x.size()), pair_bytes = 4.0 * n * pairs;
+    rate("dot interaction, forward, " + shape, bytes + pair_bytes, "GB/s", 1e-9,
+         [&] { backend_->dot_interaction_forward(stream_, x, vectors, y); });
+    rate("dot interaction, gradient, " + shape, 2 * bytes + pair_bytes, "GB/s", 1e-9,
+         [&] { backend_->dot_interaction_backward(stream_, x, vectors, dy, dx); });
   }
 
   // Times `work`, repeated so often that starting it does not count.
@@ -292,6 +386,8 @@ int main(int argc, char** argv) {
              .seconds = 1e-4,
              .rows = 16,
              .width = 32,
+             .table_rows = 16,
+             .fields = 5,
              .mlps = {{"tiny", {20, 16, 8, 4}, 16}}};
   }
   const Device chosen = device == "cuda" ? Device::kCuda : Device::kCpu;
@@ -305,6 +401,7 @@ int main(int argc, char** argv) {
   bench::DeviceBench bench(chosen, rounded, sizes);
   bench.products();
   bench.kernels();
+  bench.tables();
   bench.steps();
   return 0;
 }
