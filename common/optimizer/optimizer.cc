@@ -2,56 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <vector>
 
 #include "common/base/check.h"
 #include "common/base/vectorize.h"
 #include "common/optimizer/fold_plan.h"
+#include "common/optimizer/update_rule.h"
 
 namespace ballast {
 namespace {
-
-// Everything an update of one element needs beside its own values, rounded to float once.
-struct Coefficients {
-  float scale;  // 1 / weight_sum
-  float clip;
-  float decay;  // L2, into the gradient
-  float rate;   // adam, adamw: learning_rate / (1 - beta1^t)
-  float momentum;
-  float beta1, one_minus_beta1;
-  float beta2, one_minus_beta2;
-  float rho, one_minus_rho;
-  float second_moment_scale;  // adam, adamw: 1 / sqrt(1 - beta2^t)
-  float shrink;               // adamw: 1 - learning_rate * weight_decay
-  float epsilon;
-};
-
-constexpr bool is_adam(OptimizerKind kind) {
-  return kind == OptimizerKind::kAdam || kind == OptimizerKind::kAdamw;
-}
-
-Coefficients coefficients_of(const OptimizerConfig& config, const ApplyArgs& args) {
-  const auto updates = static_cast<double>(args.updates);
-  const double rate_divisor = is_adam(config.kind) ? 1 - std::pow(config.beta1, updates) : 1;
-  const auto round = [](double value) { return static_cast<float>(value); };
-  return {
-      .scale = round(1 / args.weight_sum),
-      .clip = round(config.clip_value),
-      .decay = round(config.weight_decay),
-      .rate = round(args.learning_rate / rate_divisor),
-      .momentum = round(config.momentum),
-      .beta1 = round(config.beta1),
-      .one_minus_beta1 = round(1 - config.beta1),
-      .beta2 = round(config.beta2),
-      .one_minus_beta2 = round(1 - config.beta2),
-      .rho = round(config.rho),
-      .one_minus_rho = round(1 - config.rho),
-      .second_moment_scale = round(1 / std::sqrt(1 - std::pow(config.beta2, updates))),
-      .shrink = round(args.decay ? 1 - args.learning_rate * config.weight_decay : 1),
-      .epsilon = round(config.epsilon),
-  };
-}
 
 // A tile of one update: pointers already at the tile's first element.
 struct Tile {
@@ -61,39 +20,6 @@ struct Tile {
   std::array<float*, 2> state;
   size_t count;
 };
-
-// The new weight; the element's state is updated. See the equations in the header.
-template <OptimizerKind kKind>
-[[gnu::always_inline]] inline float updated(const Coefficients& c, float w, float g, float* state0,
-                                            float* state1) {
-  if constexpr (kKind == OptimizerKind::kSgd) {
-    return w - c.rate * g;
-  } else if constexpr (kKind == OptimizerKind::kMomentum) {
-    const float velocity = c.momentum * *state0 + g;
-    *state0 = velocity;
-    return w - c.rate * velocity;
-  } else if constexpr (kKind == OptimizerKind::kNesterov) {
-    const float velocity = c.momentum * *state0 + g;
-    *state0 = velocity;
-    return w - c.rate * (g + c.momentum * velocity);
-  } else if constexpr (kKind == OptimizerKind::kAdagrad) {
-    const float squares = *state0 + g * g;
-    *state0 = squares;
-    return w - c.rate * g / (std::sqrt(squares) + c.epsilon);
-  } else if constexpr (kKind == OptimizerKind::kRmsprop) {
-    const float squares = c.rho * *state0 + c.one_minus_rho * (g * g);
-    *state0 = squares;
-    return w - c.rate * g / (std::sqrt(squares) + c.epsilon);
-  } else {
-    const float first = c.beta1 * *state0 + c.one_minus_beta1 * g;
-    const float second = c.beta2 * *state1 + c.one_minus_beta2 * (g * g);
-    *state0 = first;
-    *state1 = second;
-    const float divisor = std::sqrt(second) * c.second_moment_scale + c.epsilon;
-    if constexpr (kKind == OptimizerKind::kAdamw) w = w * c.shrink;
-    return w - c.rate * first / divisor;
-  }
-}
 
 // Out of line: inlined into a loop of other work gcc left such kernels scalar.
 template <OptimizerKind kKind, bool kClips, bool kDecays, bool kAdds>
@@ -110,12 +36,7 @@ template <OptimizerKind kKind, bool kClips, bool kDecays, bool kAdds>
   BALLAST_INDEPENDENT_ITERATIONS
   for (size_t i = 0; i < tile.count; ++i) {
     const float w = weights_in[i];
-    float g = (kAdds ? left[i] + right[i] : left[i]) * c.scale;
-    if constexpr (kClips) {
-      g = g < -c.clip ? -c.clip : g;
-      g = c.clip < g ? c.clip : g;
-    }
-    if constexpr (kDecays) g = g + c.decay * w;
+    const float g = gradient_of<kClips, kDecays>(c, w, kAdds ? left[i] + right[i] : left[i]);
     weights_out[i] = updated<kKind>(c, w, g, kHasFirst ? state0 + i : nullptr,
                                     kHasSecond ? state1 + i : nullptr);
   }
@@ -123,47 +44,16 @@ template <OptimizerKind kKind, bool kClips, bool kDecays, bool kAdds>
 
 using Kernel = void (*)(const Coefficients&, const Tile&);
 
-struct KernelChoice {
-  bool clips;
-  bool decays;
-  bool adds;  // two halves of a fold
-};
-
-template <OptimizerKind kKind, bool... kChosen>
-Kernel kernel_of(const KernelChoice& choice) {
-  constexpr size_t kDecided = sizeof...(kChosen);
-  if constexpr (kDecided == 3) {
-    return update_tile<kKind, kChosen...>;
-  } else {
-    const bool next = kDecided == 0 ? choice.clips : kDecided == 1 ? choice.decays : choice.adds;
-    return next ? kernel_of<kKind, kChosen..., true>(choice)
-                : kernel_of<kKind, kChosen..., false>(choice);
-  }
-}
-
-Kernel kernel_of(OptimizerKind kind, const KernelChoice& choice) {
-  switch (kind) {
-    case OptimizerKind::kSgd:
-      return kernel_of<OptimizerKind::kSgd>(choice);
-    case OptimizerKind::kMomentum:
-      return kernel_of<OptimizerKind::kMomentum>(choice);
-    case OptimizerKind::kNesterov:
-      return kernel_of<OptimizerKind::kNesterov>(choice);
-    case OptimizerKind::kAdagrad:
-      return kernel_of<OptimizerKind::kAdagrad>(choice);
-    case OptimizerKind::kRmsprop:
-      return kernel_of<OptimizerKind::kRmsprop>(choice);
-    case OptimizerKind::kAdam:
-      return kernel_of<OptimizerKind::kAdam>(choice);
-    case OptimizerKind::kAdamw:
-      return kernel_of<OptimizerKind::kAdamw>(choice);
-  }
-  BALLAST_CHECK_MSG(false, "no such optimizer");
+// `adds`: two halves of a fold.
+Kernel kernel_of(const OptimizerConfig& config, bool decay, bool adds) {
+  return with_rule_of(config, decay,
+                      [adds]<OptimizerKind kKind, bool kClips, bool kDecays>() -> Kernel {
+                        return adds ? update_tile<kKind, kClips, kDecays, true>
+                                    : update_tile<kKind, kClips, kDecays, false>;
+                      });
 }
 
 void check(const OptimizerConfig& config, const ApplyArgs& args) {
-  BALLAST_CHECK(args.weight_sum > 0);
-  BALLAST_CHECK(args.updates > 0);
   BALLAST_CHECK(args.weights_in.size() == args.weights_out.size());
   BALLAST_CHECK(args.state.size() == state_count(config.kind));
   for (std::span<float> tensor : args.state) {
@@ -187,11 +77,10 @@ std::string_view state_name(OptimizerKind kind, uint32_t index) {
 
 void apply_update(const OptimizerConfig& config, const ApplyArgs& args) {
   check(config, args);
-  const bool decays = args.decay && config.weight_decay > 0 && config.kind != OptimizerKind::kAdamw;
-  const Coefficients coefficients = coefficients_of(config, args);
+  const Coefficients coefficients =
+      coefficients_of(config, {args.weight_sum, args.updates, args.learning_rate, args.decay});
   const FoldPlan plan(args.gradients, args.lanes);
-  const Kernel kernel =
-      kernel_of(config.kind, {config.clip_value > 0, decays, args.gradients.size() > 1});
+  const Kernel kernel = kernel_of(config, args.decay, args.gradients.size() > 1);
   std::vector<float> scratch(plan.scratch_floats());
 
   const size_t size = args.weights_out.size();
