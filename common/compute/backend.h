@@ -29,6 +29,7 @@
 #include "common/base/stored_features.h"
 #include "common/base/time.h"
 #include "common/config/job_config.h"
+#include "common/optimizer/update_rule.h"
 
 namespace ballast {
 
@@ -266,6 +267,21 @@ class Backend {
   // --- sums ---
   // into += x, element by element. They do not overlap.
   virtual void add(StreamId stream, ConstMatrix x, Matrix into) = 0;
+
+  // --- optimizer steps where the weights are (common/optimizer) ---
+  // One update of a parameter's weights and of the optimizer's state, in place; `gradient` is
+  // summed over samples, `state` are state_count() tensors. All have the same size. The bits are
+  // those of apply_update(), on every device. A graph keeps the numbers of `args` that it was made
+  // with.
+  virtual void update(StreamId stream, const OptimizerConfig& config, const UpdateArgs& args,
+                      ConstMatrix gradient, Matrix weights, std::span<const Matrix> state) = 0;
+  // changes = (now - before) * factor, element by element, each operation rounded for itself.
+  virtual void difference(StreamId stream, ConstMatrix now, ConstMatrix before, float factor,
+                          Matrix changes) = 0;
+  // to = from. They do not overlap.
+  virtual void copy(StreamId stream, ConstMatrix from, Matrix to) = 0;
+  // Every value = 0.
+  virtual void clear(StreamId stream, Matrix values) = 0;
 
   // --- checks ---
   // found[1, 1] = 1 if any value is NaN or infinite, else 0.

@@ -241,6 +241,25 @@ void SimDevice::add(StreamId stream, ConstMatrix x, Matrix into) {
   put(stream, [=, this] { cpu_->add(cpu_stream_, x, into); });
 }
 
+void SimDevice::update(StreamId stream, const OptimizerConfig& config, const UpdateArgs& args,
+                       ConstMatrix gradient, Matrix weights, std::span<const Matrix> state) {
+  const std::vector<Matrix> tensors(state.begin(), state.end());
+  put(stream, [=, this] { cpu_->update(cpu_stream_, config, args, gradient, weights, tensors); });
+}
+
+void SimDevice::difference(StreamId stream, ConstMatrix now, ConstMatrix before, float factor,
+                           Matrix changes) {
+  put(stream, [=, this] { cpu_->difference(cpu_stream_, now, before, factor, changes); });
+}
+
+void SimDevice::copy(StreamId stream, ConstMatrix from, Matrix to) {
+  put(stream, [=, this] { cpu_->copy(cpu_stream_, from, to); });
+}
+
+void SimDevice::clear(StreamId stream, Matrix values) {
+  put(stream, [=, this] { cpu_->clear(cpu_stream_, values); });
+}
+
 void SimDevice::find_non_finite(StreamId stream, ConstMatrix values, Matrix found) {
   put(stream, [=, this] { cpu_->find_non_finite(cpu_stream_, values, found); });
 }

@@ -182,6 +182,25 @@ void CpuBackend::add(StreamId /*stream*/, ConstMatrix x, Matrix into) {
   add_to(x, into);
 }
 
+void CpuBackend::update(StreamId /*stream*/, const OptimizerConfig& config, const UpdateArgs& args,
+                        ConstMatrix gradient, Matrix weights, std::span<const Matrix> state) {
+  cpu::update(config, args, gradient, weights, state);
+}
+
+void CpuBackend::difference(StreamId /*stream*/, ConstMatrix now, ConstMatrix before, float factor,
+                            Matrix changes) {
+  cpu::difference(now, before, factor, changes);
+}
+
+void CpuBackend::copy(StreamId /*stream*/, ConstMatrix from, Matrix to) {
+  BALLAST_CHECK(from.size() == to.size());
+  if (to.size() > 0) std::memcpy(to.device_data, from.device_data, to.size() * sizeof(float));
+}
+
+void CpuBackend::clear(StreamId /*stream*/, Matrix values) {
+  if (values.size() > 0) std::memset(values.device_data, 0, values.size() * sizeof(float));
+}
+
 void CpuBackend::find_non_finite(StreamId /*stream*/, ConstMatrix values, Matrix found) {
   BALLAST_CHECK(found.size() == 1);
   found.device_data[0] = has_non_finite(values) ? 1.0f : 0.0f;

@@ -67,6 +67,12 @@ class CpuBackend final : public Backend {
             Matrix row_loss, Matrix row_correct, Matrix dz) override;
   void predict(StreamId stream, LossKind kind, ConstMatrix z, Matrix y) override;
   void add(StreamId stream, ConstMatrix x, Matrix into) override;
+  void update(StreamId stream, const OptimizerConfig& config, const UpdateArgs& args,
+              ConstMatrix gradient, Matrix weights, std::span<const Matrix> state) override;
+  void difference(StreamId stream, ConstMatrix now, ConstMatrix before, float factor,
+                  Matrix changes) override;
+  void copy(StreamId stream, ConstMatrix from, Matrix to) override;
+  void clear(StreamId stream, Matrix values) override;
   void find_non_finite(StreamId stream, ConstMatrix values, Matrix found) override;
 
  private:

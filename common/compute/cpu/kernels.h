@@ -1,6 +1,6 @@
 // The loops of the CPU back end, one noun a file: activations.cc, convert.cc, dot_interaction.cc,
-// dropout.cc, layer_norm.cc, losses.cc, segment_sum.cc. Contracts in backend.h. Sums run in a fixed
-// order that depends on shapes only. Pure; any thread.
+// dropout.cc, layer_norm.cc, losses.cc, segment_sum.cc, updates.cc. Contracts in backend.h. Sums
+// run in a fixed order that depends on shapes only. Pure; any thread.
 #pragma once
 
 #include "common/compute/backend.h"
@@ -36,6 +36,10 @@ void dot_interaction_backward(ConstMatrix x, uint32_t vectors, ConstMatrix dy, M
 void loss(LossKind kind, ConstMatrix z, ConstMatrix labels, ConstMatrix weights, Matrix row_loss,
           Matrix row_correct, Matrix dz);
 void predict(LossKind kind, ConstMatrix z, Matrix y);
+
+void update(const OptimizerConfig& config, const UpdateArgs& args, ConstMatrix gradient,
+            Matrix weights, std::span<const Matrix> state);
+void difference(ConstMatrix now, ConstMatrix before, float factor, Matrix changes);
 
 [[nodiscard]] bool has_non_finite(ConstMatrix values);
 

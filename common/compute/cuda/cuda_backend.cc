@@ -444,6 +444,29 @@ void CudaBackend::add(StreamId stream, ConstMatrix x, Matrix into) {
   launched("sum of gradients");
 }
 
+void CudaBackend::update(StreamId stream, const OptimizerConfig& config, const UpdateArgs& args,
+                         ConstMatrix gradient, Matrix weights, std::span<const Matrix> state) {
+  cuda::update(on(stream), config, args, gradient, weights, state);
+  launched("optimizer step");
+}
+
+void CudaBackend::difference(StreamId stream, ConstMatrix now, ConstMatrix before, float factor,
+                             Matrix changes) {
+  cuda::difference(on(stream), now, before, factor, changes);
+  launched("change of weights");
+}
+
+void CudaBackend::copy(StreamId stream, ConstMatrix from, Matrix to) {
+  BALLAST_CHECK(from.size() == to.size());
+  failure_.note(cudaMemcpyAsync(to.device_data, from.device_data, to.size() * sizeof(float),
+                                cudaMemcpyDeviceToDevice, on(stream)),
+                "copy on the device");
+}
+
+void CudaBackend::clear(StreamId stream, Matrix values) {
+  clear(on(stream), values);
+}
+
 void CudaBackend::find_non_finite(StreamId stream, ConstMatrix values, Matrix found) {
   cuda::find_non_finite(on(stream), values, found);
   launched("check for NaN");

@@ -1,8 +1,8 @@
 // The kernels of the CUDA back end, one noun a file: activations.cu, convert.cu, dot_interaction.cu,
-// dropout.cu, layer_norm.cu, losses.cu, segment_sum.cu, sums.cu. Contracts in backend.h; each
-// launch is put on the stream and returns, and what is wrong with it is what cudaGetLastError()
-// then says. No sum uses atomics: every one is joined in an order that follows from the shapes. Any
-// thread that has selected the device.
+// dropout.cu, layer_norm.cu, losses.cu, segment_sum.cu, sums.cu, updates.cu. Contracts in
+// backend.h; each launch is put on the stream and returns, and what is wrong with it is what
+// cudaGetLastError() then says. No sum uses atomics: every one is joined in an order that follows
+// from the shapes. Any thread that has selected the device.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -26,6 +26,10 @@ void activation_backward(cudaStream_t stream, Activation activation, ConstMatrix
 void column_sums(cudaStream_t stream, ConstMatrix x, Matrix sums);
 // into += x.
 void add_to(cudaStream_t stream, ConstMatrix x, Matrix into);
+void update(cudaStream_t stream, const OptimizerConfig& config, const UpdateArgs& args,
+            ConstMatrix gradient, Matrix weights, std::span<const Matrix> state);
+void difference(cudaStream_t stream, ConstMatrix now, ConstMatrix before, float factor,
+                Matrix changes);
 // rounded: matrix.size() values of bf16, to the nearest, halves to even; at a multiple of 16 bytes.
 void round_to_bf16(cudaStream_t stream, ConstMatrix matrix, void* rounded);
 // found[1, 1] = 1 if any value is NaN or infinite, else 0.

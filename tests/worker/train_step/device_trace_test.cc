@@ -79,6 +79,11 @@ class LateDevice final : public Backend {
             Matrix) override {}
   void predict(StreamId, LossKind, ConstMatrix, Matrix) override {}
   void add(StreamId, ConstMatrix, Matrix) override {}
+  void update(StreamId, const OptimizerConfig&, const UpdateArgs&, ConstMatrix, Matrix,
+              std::span<const Matrix>) override {}
+  void difference(StreamId, ConstMatrix, ConstMatrix, float, Matrix) override {}
+  void copy(StreamId, ConstMatrix, Matrix) override {}
+  void clear(StreamId, Matrix) override {}
   void find_non_finite(StreamId, ConstMatrix, Matrix) override {}
 
  private:
