@@ -58,14 +58,14 @@ ComputeLoop::ComputeLoop(const JobConfig& job, WorkerId worker, const LaneSchedu
       report_(std::move(report)),
       orders_(4 * units.size() + 64),
       trace_(trace),
-      track_(trace == nullptr ? nullptr : &trace->thread) {
+      track_(trace == nullptr ? nullptr : &trace->thread),
+      local_(job.train.push == PushKind::kDelta ? &step.local() : nullptr) {
   if (trace_ != nullptr) step_.trace(trace_->device);
   for (const ParameterSpec& parameter : step_.parameters()) {
     pools_.emplace_back(parameter.element_count() * sizeof(float),
                         kGradientsKept + job_.train.steps_in_flight,
                         [&step](size_t bytes) { return step.allocate_host(bytes); });
   }
-  if (job_.train.push == PushKind::kDelta) local_.emplace(job_.train, step_);
 }
 
 void ComputeLoop::push(ComputeOrder order) {
@@ -78,18 +78,23 @@ void ComputeLoop::close() {
 }
 
 void ComputeLoop::run() {
+  if (local_ != nullptr) {
+    if (Status taken = local_->allocate(job_.train.optimizer); !taken.ok()) {
+      return fail(std::move(taken).because(fmt::format("on worker {}", worker_.value())));
+    }
+  }
   while (auto order = next_order()) {
     Status status = go_on();
     if (status.ok()) status = carry_out(*order);
     const bool computed = !std::holds_alternative<session_effect::DeliverWeights>(*order);
     if (computed && trace_ != nullptr) write_trace();
-    if (status.ok()) continue;
-    if (status.code() != Code::kStopped) {
-      report_(session_event::ComputeFailed{std::move(status)});
-    }
-    orders_.close();  // nobody takes orders any more: the session must not wait for room
-    return;
+    if (!status.ok()) return fail(std::move(status));
   }
+}
+
+void ComputeLoop::fail(Status status) {
+  if (status.code() != Code::kStopped) report_(session_event::ComputeFailed{std::move(status)});
+  orders_.close();  // nobody takes orders any more: the session must not wait for room
 }
 
 // What it waits for are answers to pushes, and weights.
@@ -233,17 +238,17 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   // With "skip" nothing may leave before the whole step is known to be finite, and a delta is there
   // after the last local step only.
   const bool skips = job_.train.on_bad_gradient == OnBadGradient::kSkip;
-  const bool at_once = emit && !skips && !local_;
+  const bool at_once = emit && !skips && local_ == nullptr;
   StepHooks hooks;
   hooks.weights_needed = [&](uint32_t) { return go_on(); };
   hooks.gradient_final = [&](uint32_t layer) {
     if (at_once) emit_layer(order, group, layer, pending, gradients);
     return go_on();
   };
-  if (local_) local_->begin();
   Result<StepResult> result = compute_batches(order.clock, lanes, weights, gradients, hooks);
   const double weight_sum = std::accumulate(weights.begin(), weights.end(), 0.0);
-  if (result.ok() && local_) {
+  if (result.ok() && local_ != nullptr) {
+    const TraceSpan traced(track_, "delta", order.clock, {"lane", lanes.front().value()});
     if (Status delta = local_->finish(weight_sum, gradients); !delta.ok()) {
       result = std::move(delta).because("in " + list_of(lanes));
     }
@@ -251,7 +256,7 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   if (!result.ok()) {
     if (!skips || result.status().code() != Code::kDiverged) return result.status();
     log::warn("skipped in step {}: {}", order.clock, result.status().to_string());
-    if (local_) local_->give_up();
+    if (local_ != nullptr) local_->give_up();
     for (Buffer& gradient : gradients.parameters) {
       std::ranges::fill(gradient.floats(), 0.0f);
     }
@@ -297,22 +302,20 @@ Result<StepResult> ComputeLoop::compute_batches(Clock clock, std::span<const Lan
           {.seed = job_.seed,
            .batch = number,
            .lane = lanes.front(),
-           .first = local_ || number == first,
-           .last = local_ || number + 1 == end,
-           .clock = clock},
+           .first = local_ != nullptr || number == first,
+           .last = local_ != nullptr || number + 1 == end,
+           .clock = clock,
+           .local_rate = local_ != nullptr ? std::optional(rate) : std::nullopt},
           gradients, of_batch);
     }();
     if (result.status().code() == Code::kStopped) return result.status();
     if (!result.ok()) {
-      const std::string_view up_to = number > first && !local_ ? "up to and " : "";
+      const bool of_sum = number > first && local_ == nullptr;
+      const std::string_view up_to = of_sum ? "up to and " : "";
       failed = result.status().because(fmt::format("{}in a batch of {} rows of {}, {}", up_to,
                                                    batch.rows, list_of(lanes), culprit(batch)));
       if (!skips || failed.code() != Code::kDiverged) return failed;
       continue;
-    }
-    if (local_) {
-      const TraceSpan traced(track_, "local step", clock, {"lane", lanes.front().value()});
-      local_->apply(gradients, result->weight_sum, rate);
     }
     sum.loss_sum += result->loss_sum;
     sum.weight_sum += result->weight_sum;

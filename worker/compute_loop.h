@@ -67,6 +67,7 @@ class ComputeLoop {
   using PendingHalves = std::vector<GradientSet>;
 
   std::optional<ComputeOrder> next_order();
+  void fail(Status status);
   void write_trace();
   Status carry_out(const ComputeOrder& order);
   // kStopped once close() was called. Asked between layers, lanes and batches.
@@ -108,8 +109,8 @@ class ComputeLoop {
   TraceTrack* const track_;     // of trace_, the thread's; null without
   std::optional<Clock> clock_;  // of the step computed last, or being computed
   std::stop_source closing_;
-  std::vector<BufferPool> pools_;        // by parameter
-  std::optional<LocalOptimizer> local_;  // push = "delta"
+  std::vector<BufferPool> pools_;  // by parameter
+  LocalOptimizer* const local_;    // the step's, where push = "delta"; null elsewhere
   session_event::ComputeDone done_;
   std::map<LaneId, uint64_t> rows_hashes_;  // of the lanes computed in this order so far
   std::vector<double> lane_weights_;        // of the group under way, of its lanes computed by now

@@ -5,9 +5,17 @@
 #include <span>
 
 #include "common/base/check.h"
+#include "common/optimizer/fold.h"
 #include "worker/step_losses.h"
 
 namespace ballast {
+
+void add(GradientSet& into, const GradientSet& other) {
+  BALLAST_CHECK(into.parameters.size() == other.parameters.size());
+  for (size_t p = 0; p < into.parameters.size(); ++p) {
+    add_into(into.parameters[p].floats(), other.parameters[p].floats());
+  }
+}
 
 StepGradients::StepGradients(StepStreams& streams, Model& model, bool sums_batches)
     : streams_(streams), model_(model), sums_batches_(sums_batches) {}
@@ -44,16 +52,21 @@ Matrix StepGradients::bad_flags(Model::Range range) const {
   return {found_bad_.matrix(1, range.last).device_data + range.first, 1, range.last - range.first};
 }
 
+// Where the sums of a parameter go.
+Matrix StepGradients::memory_of(uint32_t parameter, GradientSet& out) const {
+  const std::span<float> host = out.parameters[parameter].floats();
+  BALLAST_CHECK(host.size() == model_.parameters()[parameter].element_count());
+  float* address = streams_.backend.device_address(host.data());
+  if (address == nullptr) address = memory_[parameter].matrix(1, 1).device_data;
+  return model_.shaped(parameter, address);
+}
+
 void StepGradients::put(uint32_t layer, const Pass& pass, Matrix dy, bool first, bool last,
                         GradientSet& out) {
   Backend& backend = streams_.backend;
   const Model::Range range = model_.parameters_of_layer(layer);
   for (uint32_t p = range.first; p < range.last; ++p) {
-    const std::span<float> host = out.parameters[p].floats();
-    BALLAST_CHECK(host.size() == model_.parameters()[p].element_count());
-    float* address = backend.device_address(host.data());
-    if (address == nullptr) address = memory_[p].matrix(1, 1).device_data;
-    sums_[p] = model_.shaped(p, address);
+    sums_[p] = memory_of(p, out);
     of_batch_[p] = first ? sums_[p] : model_.shaped(p, batch_memory_[p].matrix(1, 1).device_data);
   }
   const DeviceTrace::Part part(streams_.trace.get(), streams_.compute, "backward", layer);
@@ -62,6 +75,15 @@ void StepGradients::put(uint32_t layer, const Pass& pass, Matrix dy, bool first,
   for (uint32_t p = range.first; p < range.last; ++p) {
     if (!first) backend.add(streams_.compute, of_batch_[p], sums_[p]);
     if (last) backend.find_non_finite(streams_.compute, sums_[p], bad_flags({p, p + 1}));
+  }
+}
+
+void StepGradients::put_instead(uint32_t layer, GradientSet& out, const PutOne& put_one) {
+  const Model::Range range = model_.parameters_of_layer(layer);
+  for (uint32_t p = range.first; p < range.last; ++p) {
+    sums_[p] = memory_of(p, out);
+    put_one(p, sums_[p]);
+    streams_.backend.find_non_finite(streams_.compute, sums_[p], bad_flags({p, p + 1}));
   }
 }
 
@@ -79,15 +101,23 @@ void StepGradients::start(uint32_t layer, GradientSet& out) {
   started_.push_back({layer, here_[layer]});
 }
 
-// One event and one copy of the flags for all: a step that is one graph should not be many copies.
 void StepGradients::start_all(GradientSet& out) {
+  start_together(&out);
+}
+
+void StepGradients::start_checks() {
+  start_together(nullptr);
+}
+
+// One event and one copy of the flags for all: a step that is one graph should not be many copies.
+void StepGradients::start_together(GradientSet* out) {
   BALLAST_CHECK(!model_.parameters().empty());
   const auto count = static_cast<uint32_t>(model_.parameters().size());
   streams_.let_downloads_follow(computed_.front());
   streams_.backend.download(streams_.downloads, bad_flags({0, count}), host_found_bad_.floats());
   for (uint32_t layer = model_.layer_count(); layer-- > 0;) {
     if (model_.parameters_of_layer(layer).empty()) continue;
-    download(layer, out);
+    if (out != nullptr) download(layer, *out);
     started_.push_back({layer, here_.front()});
   }
   streams_.backend.record(here_.front(), streams_.downloads);
@@ -104,15 +134,19 @@ bool StepGradients::next_arrived() {
   return streams_.backend.happened(started_[finished_].here);
 }
 
-Status StepGradients::check_next() {
+Result<std::optional<uint32_t>> StepGradients::bad_of_next() {
   BALLAST_RETURN_IF_ERROR(streams_.backend.synchronize(started_[finished_].here));
   const Model::Range range = model_.parameters_of_layer(started_[finished_].layer);
   for (uint32_t p = range.first; p < range.last; ++p) {
-    if (host_found_bad_.floats()[p] != 0) {
-      return not_finite(fmt::format("bad gradient: a value of {}", model_.parameters()[p].name));
-    }
+    if (host_found_bad_.floats()[p] != 0) return std::optional(p);
   }
-  return Status();
+  return std::optional<uint32_t>();
+}
+
+Status StepGradients::check_next() {
+  BALLAST_ASSIGN(const std::optional<uint32_t> bad, bad_of_next());
+  if (!bad) return Status();
+  return not_finite(fmt::format("bad gradient: a value of {}", model_.parameters()[*bad].name));
 }
 
 }  // namespace ballast

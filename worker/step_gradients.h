@@ -1,10 +1,13 @@
 // StepGradients: the gradients of a step, from the backward pass to the host. They are summed over
 // batches and checked on the device, and leave layer by layer while the layers below are computed,
-// or all together. Where the device computes on host memory it writes them where the caller wants
-// them. Owner thread: the computing thread.
+// or all together; those of local steps stay there, and what weights changed by leaves in their
+// place. Where the device computes on host memory it writes them where the caller wants them. Owner
+// thread: the computing thread.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "common/base/buffer.h"
@@ -28,9 +31,15 @@ class StepGradients {
   // Puts the backward pass of a layer's parameters on the compute stream, added to those of the
   // batches before unless `first`; `last`: and the check of the sum.
   void put(uint32_t layer, const Pass& pass, Matrix dy, bool first, bool last, GradientSet& out);
-  // Puts the sums of a layer, or of all layers, on their way to `out`.
+  // What put_one(parameter, sum) puts there takes the place of a layer's sums; and the check of it.
+  using PutOne = std::function<void(uint32_t parameter, Matrix sum)>;
+  void put_instead(uint32_t layer, GradientSet& out, const PutOne& put_one);
+  // Puts the sums of a layer, or of all layers, on their way to `out`; or nothing but the checks.
   void start(uint32_t layer, GradientSet& out);
   void start_all(GradientSet& out);
+  void start_checks();
+  // Of the last pass, where it was put.
+  [[nodiscard]] ConstMatrix sum(uint32_t parameter) const { return sums_[parameter]; }
 
   // The next layer whose gradients are on their way, in the order of put(), and whether they
   // arrived.
@@ -38,6 +47,8 @@ class StepGradients {
   [[nodiscard]] bool next_arrived();
   // Waits for them. kDiverged: one is not finite; names the parameter.
   [[nodiscard]] Status check_next();
+  // Waits for them -> the first parameter with a value that is not finite, if any.
+  [[nodiscard]] Result<std::optional<uint32_t>> bad_of_next();
   // Passes on to the layer after it -> the layer.
   uint32_t finish_next() { return started_[finished_++].layer; }
 
@@ -48,7 +59,9 @@ class StepGradients {
   };
 
   [[nodiscard]] Matrix bad_flags(Model::Range range) const;
+  [[nodiscard]] Matrix memory_of(uint32_t parameter, GradientSet& out) const;
   void download(uint32_t layer, GradientSet& out);
+  void start_together(GradientSet* out);
 
   StepStreams& streams_;
   Model& model_;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "common/compute/backend.h"
 #include "worker/device_trace.h"
@@ -19,13 +20,27 @@ struct StepStreams {
         uploads(backend_in.create_stream()),
         downloads(backend_in.create_stream()),
         copies(backend_in.device_address(backend_in.allocate_host(sizeof(float)).floats().data()) ==
-               nullptr) {}
+               nullptr),
+        pass_computed(backend_in.create_event()) {}
 
   // What is put on `downloads` from now on sees all that is on `compute` by now.
   void let_downloads_follow(EventId computed) {
     if (!copies) return;
     backend.record(computed, compute);
     backend.wait(downloads, computed);
+  }
+  // What is put on `uploads` after wait_for_pass() may write over weights that all on `compute` by
+  // now uses.
+  void end_pass() {
+    if (copies) backend.record(pass_computed, compute);
+  }
+  void wait_for_pass() { backend.wait(uploads, pass_computed); }
+  // From now on there is a trace.
+  void tell(DeviceTracks& tracks) {
+    trace = std::make_unique<DeviceTrace>(
+        backend,
+        std::vector<DeviceTrace::Stream>{
+            {compute, tracks.compute}, {uploads, tracks.uploads}, {downloads, tracks.downloads}});
   }
   // Waits until nothing is under way.
   void settle() {
@@ -37,6 +52,7 @@ struct StepStreams {
   const StreamId uploads;
   const StreamId downloads;
   const bool copies;                   // the device has memory of its own
+  const EventId pass_computed;         // the last one
   std::unique_ptr<DeviceTrace> trace;  // null: nobody wants to know
 };
 

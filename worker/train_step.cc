@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "common/base/check.h"
-#include "common/optimizer/fold.h"
 #include "worker/device_trace.h"
+#include "worker/local_optimizer.h"
 #include "worker/model/model.h"
 #include "worker/model/model_check.h"
 #include "worker/step_gradients.h"
@@ -16,13 +16,6 @@
 #include "worker/step_streams.h"
 
 namespace ballast {
-
-void add(GradientSet& into, const GradientSet& other) {
-  BALLAST_CHECK(into.parameters.size() == other.parameters.size());
-  for (size_t p = 0; p < into.parameters.size(); ++p) {
-    add_into(into.parameters[p].floats(), other.parameters[p].floats());
-  }
-}
 
 // A step's parts, and its scenes.
 struct TrainStep::Parts {
@@ -45,6 +38,9 @@ struct TrainStep::Parts {
     const StepHooks& hooks;
     const Pass pass;
     std::optional<StepResult> losses;  // once they are here and checked
+
+    // Whether its gradients go to the host.
+    [[nodiscard]] bool leaves() const { return context.last && !context.local_rate; }
   };
 
   Status allocate(bool sums_batches, const StoredFeatures* stored);
@@ -61,6 +57,7 @@ struct TrainStep::Parts {
   Status put_one_by_one(const DeviceRows& device_rows, Run& run, const StepHooks& hooks);
   bool keep_graphs(const DeviceRows& device_rows, Run& run, const StepShape& shape);
   void put_graphs(Run& run, const StepShape& shape);
+  void put_local_step(Run& run);
   template <typename LayerPut>
   Status backward(Run& run, const LayerPut& layer_put);
   Status check_losses(Run& run);
@@ -76,10 +73,10 @@ struct TrainStep::Parts {
   StepGraphs graphs;
   std::unique_ptr<Model> model;
   std::optional<StepGradients> gradients;
+  std::optional<LocalOptimizer> local;
   uint32_t first_trained = 0;  // nobody needs the derivative below this layer
   DeviceBuffer dy[2];          // [rows_max, widest layer]: backward goes from one to the other
   EventId outputs_computed;
-  EventId pass_computed;                 // the last one: its weights may be written over
   std::vector<EventId> weights_arrived;  // by layer
 };
 
@@ -89,6 +86,7 @@ Status TrainStep::Parts::allocate(bool sums_batches, const StoredFeatures* store
   BALLAST_RETURN_IF_ERROR(losses.allocate());
   gradients.emplace(streams, *model, sums_batches);
   BALLAST_RETURN_IF_ERROR(gradients->allocate());
+  local.emplace(streams, *model, *gradients);
   uint32_t widest = model->output_width();
   for (uint32_t l = 0; l < model->layer_count(); ++l) {
     widest = std::max(widest, model->input_width(l));
@@ -98,7 +96,6 @@ Status TrainStep::Parts::allocate(bool sums_batches, const StoredFeatures* store
     BALLAST_ASSIGN(memory, backend.allocate(size_t{rows_max} * widest));
   }
   outputs_computed = backend.create_event();
-  pass_computed = backend.create_event();
   return Status();
 }
 
@@ -108,8 +105,9 @@ Status TrainStep::Parts::allocate(bool sums_batches, const StoredFeatures* store
 Status TrainStep::Parts::put_weights(uint32_t layer, const StepHooks& hooks) {
   if (model->parameters_of_layer(layer).empty()) return Status();
   if (hooks.weights_needed) BALLAST_RETURN_IF_ERROR(hooks.weights_needed(layer));
+  BALLAST_CHECK_MSG(!local->under_way() || !model->is_stale(layer), "weights among local steps");
   if (!streams.copies || !model->is_stale(layer)) return Status();
-  backend.wait(streams.uploads, pass_computed);
+  streams.wait_for_pass();
   {
     const DeviceTrace::Part part(streams.trace.get(), streams.uploads, "upload", layer);
     model->refresh(layer, streams.uploads);
@@ -177,7 +175,8 @@ Status TrainStep::Parts::finish_ready(Run& run, bool wait_for_all) {
     BALLAST_RETURN_IF_ERROR(check_losses(run));
     BALLAST_RETURN_IF_ERROR(gradients->check_next());
     const uint32_t layer = gradients->finish_next();
-    if (run.hooks.gradient_final) BALLAST_RETURN_IF_ERROR(run.hooks.gradient_final(layer));
+    if (!run.hooks.gradient_final || run.context.local_rate) continue;
+    BALLAST_RETURN_IF_ERROR(run.hooks.gradient_final(layer));
   }
   return Status();
 }
@@ -213,22 +212,23 @@ std::span<float> TrainStep::weights(uint32_t parameter) {
   return parts_->model->host_weights(parameter);
 }
 
+LocalOptimizer& TrainStep::local() {
+  return *parts_->local;
+}
+
 Buffer TrainStep::allocate_host(size_t bytes) {
   return parts_->backend.allocate_host(bytes);
 }
 
 void TrainStep::trace(DeviceTracks& device) {
-  StepStreams& streams = parts_->streams;
-  streams.trace = std::make_unique<DeviceTrace>(
-      streams.backend, std::vector<DeviceTrace::Stream>{{streams.compute, device.compute},
-                                                        {streams.uploads, device.uploads},
-                                                        {streams.downloads, device.downloads}});
+  parts_->streams.tell(device);
 }
 
 Result<StepResult> TrainStep::run(const StepRows& batch, const StepContext& context,
                                   GradientSet& out, const StepHooks& hooks) {
   BALLAST_CHECK(out.parameters.size() == parameters().size());
   BALLAST_CHECK((context.first && context.last) || parts_->gradients->sums_batches());
+  BALLAST_CHECK((context.first && context.last) || !context.local_rate);
   BALLAST_RETURN_IF_ERROR(
       check_labels(parts_->config.loss, output_width(), batch.labels, batch.rows));
   return parts_->settled(parts_->run(batch, context, out, hooks));
@@ -254,7 +254,8 @@ Outcome TrainStep::Parts::settled(Outcome outcome) {
 }
 
 // The losses are here when it ends, so the rows and weights on the host have been read. The
-// gradients too, unless the sum goes on: then the device may still work.
+// gradients too, unless the sum goes on, or their checks, in a local step: then the device may
+// still work.
 Result<StepResult> TrainStep::Parts::run(const StepRows& batch, const StepContext& context,
                                          GradientSet& out, const StepHooks& hooks) {
   const DeviceTrace::Pass traced(streams.trace.get(), context.clock, context.lane);
@@ -280,6 +281,8 @@ Result<StepResult> TrainStep::Parts::run(const StepRows& batch, const StepContex
       BALLAST_RETURN_IF_ERROR(put_one_by_one(device_rows, run, {}));
     }
   }
+  if (context.local_rate) put_local_step(run);
+  streams.end_pass();
   BALLAST_RETURN_IF_ERROR(finish_ready(run, true));
   BALLAST_RETURN_IF_ERROR(check_losses(run));
   if (way == StepGraphs::Way::kOneByOne) graphs.went_well(shape);
@@ -292,12 +295,10 @@ Status TrainStep::Parts::put_one_by_one(const DeviceRows& device_rows, Run& run,
   BALLAST_ASSIGN(const ConstMatrix outputs, forward(device_rows.features, run.pass, hooks));
   losses.put(outputs, device_rows, last_dy(run.pass.rows));
   losses.start(run.pass.rows);
-  BALLAST_RETURN_IF_ERROR(backward(run, [&](uint32_t layer) {
-    if (run.context.last) gradients->start(layer, run.out);
+  return backward(run, [&](uint32_t layer) {
+    if (run.leaves()) gradients->start(layer, run.out);
     return finish_ready(run, false);
-  }));
-  if (streams.copies) backend.record(pass_computed, streams.compute);
-  return Status();
+  });
 }
 
 // All weights were put on their way.
@@ -318,8 +319,14 @@ void TrainStep::Parts::put_graphs(Run& run, const StepShape& shape) {
   graphs.launch_forward(shape);
   losses.start(run.pass.rows);
   graphs.launch_backward(shape);
-  backend.record(pass_computed, streams.compute);
-  if (run.context.last) gradients->start_all(run.out);
+  if (run.leaves()) gradients->start_all(run.out);
+}
+
+// The checks leave before the weights change, and are here before the next pass uses those. Not in
+// a graph: an update's numbers are others each time.
+void TrainStep::Parts::put_local_step(Run& run) {
+  gradients->start_checks();
+  local->put(run.batch, *run.context.local_rate);
 }
 
 Result<StepResult> TrainStep::Parts::evaluate(const StepRows& batch, std::span<float> outputs) {
@@ -332,7 +339,7 @@ Result<StepResult> TrainStep::Parts::evaluate(const StepRows& batch, std::span<f
     backend.download(streams.downloads, z, outputs);
   }
   losses.start(batch.rows);
-  if (streams.copies) backend.record(pass_computed, streams.compute);
+  streams.end_pass();
   return losses.read(batch, {});
 }
 
@@ -343,7 +350,7 @@ Status TrainStep::Parts::predict(std::span<const float> features, uint32_t count
   BALLAST_ASSIGN(const ConstMatrix z, forward(device_rows.features, pass, {}));
   const Matrix y = last_dy(count);
   backend.predict(streams.compute, config.loss, z, y);
-  if (streams.copies) backend.record(pass_computed, streams.compute);
+  streams.end_pass();
   streams.let_downloads_follow(outputs_computed);
   backend.download(streams.downloads, y, predictions);
   return backend.synchronize(streams.downloads);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,18 +25,21 @@
 
 namespace ballast {
 
+class LocalOptimizer;
 class Model;
 struct DeviceTracks;
 
 // What dropout may depend on (seed, batch, lane), which step a trace says, and which batch of a sum
-// this is: the first one begins it, the last one ends it and brings it to the host.
+// this is: the first one begins it, the last one ends it and brings it to the host. Or the batch is
+// a local step (local_optimizer.h).
 struct StepContext {
   uint64_t seed = 0;
   Clock batch = 0;  // its number (LaneSchedule::first_batch)
   LaneId lane{};
   bool first = true;
   bool last = true;
-  Clock clock = 0;  // the step
+  Clock clock = 0;                     // the step
+  std::optional<double> local_rate{};  // of a local step: its learning rate
 };
 
 // Called on the computing thread. `layer` is the index of [[layer]]; layers without parameters are
@@ -43,7 +47,7 @@ struct StepContext {
 struct StepHooks {
   // Forward is about to use the layer's weights: returns when weights() holds them.
   std::function<Status(uint32_t layer)> weights_needed;
-  // The layer's gradients are final, checked, and will not be touched again.
+  // The layer's gradients are final, checked, and will not be touched again. Not in local steps.
   std::function<Status(uint32_t layer)> gradient_final;
   // What an error calls this row of the batch. Empty: "row 5".
   std::function<std::string(uint32_t row)> row_name;
@@ -99,6 +103,9 @@ class TrainStep {
   // Host memory that gradients and batches travel fast from and to. Any thread.
   [[nodiscard]] Buffer allocate_host(size_t bytes);
 
+  // What makes local steps and ends them. Takes no memory but by its allocate().
+  [[nodiscard]] LocalOptimizer& local();
+
   // From now on run() tells when the device did its parts. `device` outlives the step.
   void trace(DeviceTracks& device);
 
@@ -107,6 +114,8 @@ class TrainStep {
   // touches them no more once gradient_final has been called for their layer; sums
   // over rows, each times its weight, not means. The sum may go on over several batches with the
   // same `out`: (((first) + second) + ...) + last; the hook of gradients is called in the last one.
+  // A local step leaves its gradients on the device, checked, and changes the weights there; what
+  // `out` holds then is nothing to use.
   // kInvalidInput: a label is out of range. kDiverged: the loss or a gradient is NaN or infinite;
   // names the row or the parameter. The caller adds worker, step and lane.
   [[nodiscard]] Result<StepResult> run(const StepRows& batch, const StepContext& context,

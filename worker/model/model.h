@@ -54,6 +54,10 @@ class Model {
 
   [[nodiscard]] uint32_t input_width(uint32_t layer) const { return input_widths_[layer]; }
   [[nodiscard]] uint32_t output_width() const { return output_width_; }
+  // The device side of a parameter's weights, as it is by now on the compute stream.
+  [[nodiscard]] Matrix weights_on_device(uint32_t parameter) const {
+    return device_weights_[parameter];
+  }
   // The shape of a parameter as the device sees it: rows x columns, vectors as one row.
   [[nodiscard]] Matrix shaped(uint32_t parameter, float* device_data) const;
 

@@ -51,8 +51,9 @@ uint64_t gradient_sets(const JobConfig& job) {
   return sets + 1 + std::bit_width(lanes - 1);
 }
 
+// On a GPU it is the GPU's memory.
 uint64_t local_bytes(const JobConfig& job) {
-  if (job.train.push == PushKind::kGradient) return 0;
+  if (job.train.push == PushKind::kGradient || job.cluster.device == Device::kCuda) return 0;
   return local_optimizer_bytes(job.train, parameter_bytes(job));
 }
 

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/compute/backend.h"
+#include "tests/support/sim_device.h"
 #include "tests/worker/data/data_fixture.h"
 #include "worker/data/order_ledger.h"
 #include "worker/evaluate_slice.h"
@@ -22,7 +23,14 @@ constexpr uint32_t kWidth = 8;
 // A loop whose session is the test.
 class ComputeLoopTest : public DataFixture {
  protected:
-  void make(JobConfig job = {}) {
+  void make(JobConfig job = {}) { make(std::move(job), make_backend(Device::kCpu, {}).value()); }
+
+  void make(JobConfig job, std::unique_ptr<Backend> backend) {
+    reports_.clear();
+    loop_.reset();
+    step_.reset();
+    std::filesystem::remove_all(path("train"));
+    std::filesystem::remove_all(path("test"));
     job_ = std::move(job);
     job_.data.train = write_pixels("train", kRows, kWidth);
     job_.data.test = write_pixels("test", kTestRows, kWidth);
@@ -34,7 +42,7 @@ class ComputeLoopTest : public DataFixture {
     job_.train.lanes = 4;
     schedule_.emplace(kRows, job_.train.lanes, /*batch=*/16, /*epochs=*/100, /*max_steps=*/0,
                       Tail::kShort, job_.train.local_steps);
-    backend_ = make_backend(Device::kCpu, {}).value();
+    backend_ = std::move(backend);
     loader_ = BatchLoader::open(job_, *schedule_).value();
     evaluation_ = EvalLoader::open(job_, job_.data.test, 1, kEvaluationRows).value();
     step_ = TrainStep::create(job_.model, kWidth, 1, kEvaluationRows, *backend_,
@@ -193,12 +201,48 @@ TEST_F(ComputeLoopTest, PushesWhatLocalStepsChangedAndLeavesTheWeightsAsTheyWere
   }
 }
 
+TEST_F(ComputeLoopTest, PushesTheSameDeltasFromADeviceOfItsOwnMemory) {
+  JobConfig job;
+  job.train.local_steps = 3;
+  job.train.push = PushKind::kDelta;
+  job.train.optimizer = {.kind = OptimizerKind::kAdam, .learning_rate = 0.01};
+  const auto deltas_on = [&](std::unique_ptr<Backend> backend) {
+    make(job, std::move(backend));
+    fill_weights(0.25f);
+    size_t done = 0;
+    on_report_ = [&] {
+      done += std::holds_alternative<session_event::ComputeDone>(reports_.back());
+      if (done == 2) loop_->close();
+    };
+    // Lane after lane from the same weights, then from others.
+    loop_->push(two_groups(1));
+    for (const UnitSpec& unit : units_) {
+      Buffer weights = Buffer::allocate(unit.bytes());
+      std::ranges::fill(weights.floats(), 0.125f);
+      loop_->push(session_effect::DeliverWeights{unit.id, std::move(weights)});
+    }
+    loop_->push(session_effect::Compute{.job = 2, .clock = 1, .groups = {{{1, 2}, {LaneId(1)}}}});
+    loop_->run();
+    std::vector<float> values;
+    for (const SessionEvent& event : reports_) {
+      const auto* ready = std::get_if<session_event::GradientReady>(&event);
+      if (ready == nullptr) continue;
+      for (const auto& part : ready->parts) {
+        values.insert(values.end(), part.gradient.floats().begin(), part.gradient.floats().end());
+      }
+    }
+    return values;
+  };
+  const std::vector<float> expected = deltas_on(make_backend(Device::kCpu, {}).value());
+  ASSERT_EQ(expected.size(), 3 * (8 * 16 + 16 + 16 * 10 + 10)) << "of three lanes";
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    EXPECT_EQ(deltas_on(std::make_unique<testing::SimDevice>(seed)), expected) << "seed " << seed;
+  }
+}
+
 // One local step of this size leaves float32, though loss and gradients are finite.
 TEST_F(ComputeLoopTest, RefusesADeltaThatIsNotFinite) {
   for (const OnBadGradient rule : {OnBadGradient::kStop, OnBadGradient::kSkip}) {
-    reports_.clear();
-    std::filesystem::remove_all(path("train"));
-    std::filesystem::remove_all(path("test"));
     JobConfig job;
     job.train.push = PushKind::kDelta;
     job.train.on_bad_gradient = rule;

@@ -16,10 +16,10 @@
 
 namespace ballast {
 
-class DataFixture : public testing::Test {
+class DataFixture : public ::testing::Test {
  protected:
   DataFixture() {
-    std::string name = testing::TempDir() + "ballast-data-XXXXXX";
+    std::string name = ::testing::TempDir() + "ballast-data-XXXXXX";
     root_ = mkdtemp(name.data());
   }
   ~DataFixture() override { std::filesystem::remove_all(root_); }

@@ -163,6 +163,17 @@ TEST(MemorySum, HoldsPortionsOnlyWhereThereAreFeeders) {
             2 * feeder.total() + job.cluster.workers * user_bytes(worker, "portions from feeders"));
 }
 
+TEST(MemorySum, OfAWorkerHasTheLocalOptimizerWhereTheDeviceHasNoMemoryOfItsOwn) {
+  JobConfig job = one_layer_job();
+  EXPECT_EQ(user_bytes(worker_memory(job), "local optimizer"), 0u);
+  job.train.push = PushKind::kDelta;
+
+  EXPECT_EQ(user_bytes(worker_memory(job), "local optimizer"), 3 * 20200u)
+      << "the weights as they were and two moments";
+  job.cluster.device = Device::kCuda;
+  EXPECT_EQ(user_bytes(worker_memory(job), "local optimizer"), 0u);
+}
+
 TEST(MemorySum, IsWrittenOut) {
   const MemorySum sum{{{"a", 1 << 20}, {"b", 3u << 30}}};
 

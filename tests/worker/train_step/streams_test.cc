@@ -10,83 +10,25 @@
 #include "common/base/random.h"
 #include "tests/common/storage/temporary_folder.h"
 #include "tests/support/sim_device.h"
-#include "tests/worker/train_step/step_fixture.h"
+#include "tests/worker/train_step/streams_fixture.h"
 #include "worker/device_trace.h"
 #include "worker/step_graphs.h"
 
 namespace ballast {
 namespace {
 
+using testing::change_weights;
+using testing::dropout_case;
 using ::testing::HasSubstr;
+using testing::kBatches;
+using testing::kJunk;
+using testing::kRows;
+using testing::kSeeds;
+using testing::Lent;
+using testing::plain_case;
 using testing::ReferenceCase;
+using testing::Seen;
 using testing::SimDevice;
-
-constexpr uint64_t kSeeds = 60;
-constexpr uint32_t kRows = 6;
-constexpr uint32_t kBatches = 100;
-constexpr float kJunk = std::numeric_limits<float>::quiet_NaN();
-
-// All that a job sees of its steps.
-struct Seen {
-  std::vector<float> values;  // gradients when they were handed over, predictions
-  std::vector<double> losses;
-
-  bool operator==(const Seen& other) const {
-    return losses == other.losses && values.size() == other.values.size() &&
-           std::memcmp(values.data(), other.values.data(), values.size() * sizeof(float)) == 0;
-  }
-};
-
-// No dropout, so that a device may keep its steps as graphs.
-ReferenceCase plain_case() {
-  ModelConfig model;
-  model.layers = {{.kind = LayerKind::kDense, .units = 9, .activation = Activation::kGelu},
-                  {.kind = LayerKind::kLayerNorm},
-                  {.kind = LayerKind::kDense, .units = 4}};
-  return testing::random_case(model, 5, 4, kRows, 4);
-}
-
-ReferenceCase dropout_case() {
-  ModelConfig model;
-  model.layers = {{.kind = LayerKind::kDense, .units = 9, .activation = Activation::kGelu},
-                  {.kind = LayerKind::kDropout, .rate = 0.25},
-                  {.kind = LayerKind::kLayerNorm},
-                  {.kind = LayerKind::kDense, .units = 8, .activation = Activation::kRelu},
-                  {.kind = LayerKind::kDense, .units = 4}};
-  return testing::random_case(model, 5, 4, kRows, 3);
-}
-
-// What is lent for one call, and gone after it.
-class Lent {
- public:
-  Lent(const ReferenceCase& c, uint32_t batch) {
-    for (float value : c.features) features_.push_back(value + 0.125f * static_cast<float>(batch));
-    labels_ = c.labels;
-    for (uint32_t row = 0; row < c.rows; ++row) weights_.push_back(1.0f + (row + batch) % 3);
-  }
-  ~Lent() {
-    for (auto* values : {&features_, &labels_, &weights_}) std::ranges::fill(*values, kJunk);
-  }
-  Lent(const Lent&) = delete;
-  Lent& operator=(const Lent&) = delete;
-
-  // The first `count`.
-  [[nodiscard]] StepRows rows(uint32_t count, bool weighted) const {
-    const std::span<const float> features(features_), weights(weights_);
-    return {features.first(features.size() / kRows * count),
-            std::span(labels_).first(labels_.size() / kRows * count),
-            weighted ? weights.first(count) : weights.first(0), count};
-  }
-
- private:
-  std::vector<float> features_, labels_, weights_;
-};
-
-void change_weights(TrainStep& step, uint32_t batch) {
-  for (uint32_t p = 0; p < step.parameters().size(); ++p) {
-    for (float& weight : step.weights(p)) weight += 0.01f * static_cast<float>(batch + p);
-  }
-}
 
 // Steps of one and of several batches, with new weights before each, evaluations and predictions.
 // While the batches of a sum follow one another the device may be busy with the one before.

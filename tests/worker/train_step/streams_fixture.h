@@ -1,0 +1,80 @@
+// Cases for steps on a device that does everything late: models, rows that are lent for one call,
+// and all that a job sees, to be compared with a device that does everything at once.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "tests/worker/train_step/step_fixture.h"
+
+namespace ballast::testing {
+
+inline constexpr uint64_t kSeeds = 60;
+inline constexpr uint32_t kRows = 6;
+inline constexpr uint32_t kBatches = 100;
+inline constexpr float kJunk = std::numeric_limits<float>::quiet_NaN();
+
+// All that a job sees of its steps.
+struct Seen {
+  std::vector<float> values;  // gradients when they were handed over, predictions
+  std::vector<double> losses;
+
+  bool operator==(const Seen& other) const {
+    return losses == other.losses && values.size() == other.values.size() &&
+           std::memcmp(values.data(), other.values.data(), values.size() * sizeof(float)) == 0;
+  }
+};
+
+// No dropout, so that a device may keep its steps as graphs.
+inline ReferenceCase plain_case() {
+  ModelConfig model;
+  model.layers = {{.kind = LayerKind::kDense, .units = 9, .activation = Activation::kGelu},
+                  {.kind = LayerKind::kLayerNorm},
+                  {.kind = LayerKind::kDense, .units = 4}};
+  return random_case(model, 5, 4, kRows, 4);
+}
+
+inline ReferenceCase dropout_case() {
+  ModelConfig model;
+  model.layers = {{.kind = LayerKind::kDense, .units = 9, .activation = Activation::kGelu},
+                  {.kind = LayerKind::kDropout, .rate = 0.25},
+                  {.kind = LayerKind::kLayerNorm},
+                  {.kind = LayerKind::kDense, .units = 8, .activation = Activation::kRelu},
+                  {.kind = LayerKind::kDense, .units = 4}};
+  return random_case(model, 5, 4, kRows, 3);
+}
+
+// What is lent for one call, and gone after it.
+class Lent {
+ public:
+  Lent(const ReferenceCase& c, uint32_t batch) {
+    for (float value : c.features) features_.push_back(value + 0.125f * static_cast<float>(batch));
+    labels_ = c.labels;
+    for (uint32_t row = 0; row < c.rows; ++row) weights_.push_back(1.0f + (row + batch) % 3);
+  }
+  ~Lent() {
+    for (auto* values : {&features_, &labels_, &weights_}) std::ranges::fill(*values, kJunk);
+  }
+  Lent(const Lent&) = delete;
+  Lent& operator=(const Lent&) = delete;
+
+  // The first `count`.
+  [[nodiscard]] StepRows rows(uint32_t count, bool weighted) const {
+    const std::span<const float> features(features_), weights(weights_);
+    return {features.first(features.size() / kRows * count),
+            std::span(labels_).first(labels_.size() / kRows * count),
+            weighted ? weights.first(count) : weights.first(0), count};
+  }
+
+ private:
+  std::vector<float> features_, labels_, weights_;
+};
+
+inline void change_weights(TrainStep& step, uint32_t batch) {
+  for (uint32_t p = 0; p < step.parameters().size(); ++p) {
+    for (float& weight : step.weights(p)) weight += 0.01f * static_cast<float>(batch + p);
+  }
+}
+
+}  // namespace ballast::testing
