@@ -1,11 +1,12 @@
 // Question: what does a device do of what it can? The products of a dense layer in operations a
 // second, every other kernel in bytes a second, and whole steps in samples a second: forward, loss
 // and backward, the gradients left where they are (the sums of local steps) and brought to the
-// host. What a kernel is held against is the fastest copy of the same run (`add`, three bytes moved
-// for each added); of kernels of tables every row that is read counts, also one read before.
-// Results are compared with the CPU's first: of a product, sums of rows and interactions in double
-// precision for some elements, of a step with a CPU back end on some rows. bench/gpu/run holds the
-// steps against PyTorch's.
+// host; and local steps of Adam, whose gradients stay, with a delta to the host after every eighth
+// and without. What a kernel is held against is the fastest copy of the same run (`add`, three
+// bytes moved for each added; Adam moves seven); of kernels of tables every row that is read
+// counts, also one read before. Results are compared with the CPU's first: of a product, sums of
+// rows and interactions in double precision for some elements, of an update bit by bit, of a step
+// with a CPU back end on some rows. bench/gpu/run holds the steps against PyTorch's.
 //
 //   device_bench [--device cpu|cuda] [--precision fp32|tf32|bf16] [--smoke]
 #include <fmt/format.h>
@@ -26,6 +27,7 @@
 #include "common/base/random.h"
 #include "common/compute/backend.h"
 #include "common/config/choices.h"
+#include "worker/local_optimizer.h"
 #include "worker/train_step.h"
 
 namespace ballast::bench {
@@ -101,6 +103,7 @@ class DeviceBench {
       rate(name, times * bytes, "GB/s", 1e-9, work);
     };
     moves("add", 3, [&] { backend_->add(stream_, x, z); });
+    updates(x, z, moves);
     moves("derivative of relu", 3,
           [&] { backend_->activation_backward(stream_, Activation::kRelu, Matrix(), x, y, z); });
     moves("derivative of gelu", 3,
@@ -201,6 +204,40 @@ class DeviceBench {
   void settle() {
     const Status status = backend_->synchronize(stream_);
     BALLAST_CHECK_MSG(status.ok(), status.to_string());
+  }
+
+  using Moves = std::function<void(const char*, double, const std::function<void()>&)>;
+
+  // Bytes: Adam reads w, g, m, v and writes w, m, v; SGD reads w, g and writes w.
+  void updates(Matrix gradient, Matrix weights, const Moves& moves) {
+    const OptimizerConfig adam{.kind = OptimizerKind::kAdam}, sgd{};
+    const std::vector<Matrix> state = {room(gradient.rows, gradient.columns),
+                                       room(gradient.rows, gradient.columns)};
+    backend_->copy(stream_, gradient, weights);
+    backend_->update(stream_, adam, kUpdate, gradient, weights, state);
+    verify_update(adam, gradient, weights);
+    moves("optimizer step of adam", 7,
+          [&] { backend_->update(stream_, adam, kUpdate, gradient, weights, state); });
+    moves("optimizer step of sgd", 3,
+          [&] { backend_->update(stream_, sgd, kUpdate, gradient, weights, {}); });
+    moves("change of weights", 3,
+          [&] { backend_->difference(stream_, gradient, weights, 3.0f, state[0]); });
+    moves("copy on the device", 2, [&] { backend_->copy(stream_, gradient, weights); });
+  }
+
+  // `updated` were as the gradient is.
+  void verify_update(const OptimizerConfig& config, Matrix gradient, Matrix updated) {
+    const auto cpu = open(Device::kCpu, {});
+    const auto size = static_cast<uint32_t>(std::min<size_t>(gradient.size(), 4096));
+    Floats g(size), w(size), m(size), v(size), found(size);
+    backend_->download(stream_, {gradient.device_data, 1, size}, g);
+    backend_->download(stream_, {updated.device_data, 1, size}, found);
+    settle();
+    w = g;
+    const Matrix state[] = {{m.data(), 1, size}, {v.data(), 1, size}};
+    cpu->update(cpu->create_stream(), config, kUpdate, {g.data(), 1, size}, {w.data(), 1, size},
+                state);
+    BALLAST_CHECK_MSG(found == w, "an update on the device has other bits than the CPU's");
   }
 
   // Elements spread over y = x w + 0.5 against sums in double precision.
@@ -348,6 +385,27 @@ class DeviceBench {
     const std::string what = fmt::format("step of {} MLP{}", mlp.name, how);
     rate(what + ", gradients stay", mlp.batch, "samples/s", 1, [&] { run(false); });
     rate(what + ", gradients to the host", mlp.batch, "samples/s", 1, [&] { run(true); });
+    local_steps(what, *step, rows(mlp.batch), gradients);
+  }
+
+  // The learning rate changes nothing of the work; 0, so that the weights stay in range.
+  void local_steps(const std::string& what, TrainStep& step, const StepRows& rows,
+                   GradientSet& delta) {
+    const Status taken = step.local().allocate({.kind = OptimizerKind::kAdam});
+    BALLAST_CHECK_MSG(taken.ok(), taken.to_string());
+    StepContext context;
+    context.local_rate = 0;
+    const auto run = [&] {
+      const auto result = step.run(rows, context, delta);
+      BALLAST_CHECK_MSG(result.ok(), result.status().to_string());
+    };
+    const auto finish = [&] { BALLAST_CHECK(step.local().finish(1, delta).ok()); };
+    rate(what + ", local steps", rows.rows, "samples/s", 1, run);
+    finish();
+    rate(what + ", local steps, delta after 8", 8.0 * rows.rows, "samples/s", 1, [&] {
+      for (int i = 0; i < 8; ++i) run();
+      finish();
+    });
   }
 
   void verify_loss(const Mlp& mlp, TrainStep& step, const StepRows& rows) {
@@ -359,6 +417,8 @@ class DeviceBench {
                       fmt::format("loss {} expected, {} found", expected, found));
     fmt::print("{} MLP: loss {:.6f}, on the CPU {:.6f}\n", mlp.name, found, expected);
   }
+
+  static constexpr UpdateArgs kUpdate{.weight_sum = 2, .updates = 1, .learning_rate = 1e-3};
 
   const Device device_;
   const Precision precision_;
