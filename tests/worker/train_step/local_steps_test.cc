@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -69,8 +70,9 @@ bool equal_bits(const Floats& a, const Floats& b) {
 
 // Deltas of one to four batches, some after weights have come, some given up because a batch was
 // bad, some of rows that weigh nothing; and evaluations with the weights as they were.
-Seen train_locally(const ReferenceCase& c, Backend& backend) {
-  const auto step = local_step_of(c, backend);
+Seen train_locally(const ReferenceCase& c, Backend& backend,
+                   const OptimizerConfig& optimizer = adam()) {
+  const auto step = local_step_of(c, backend, optimizer);
   GradientSet delta = testing::gradients_for(*step);
   Seen seen;
   uint32_t batch = 0;
@@ -292,6 +294,39 @@ TEST_P(LocalSteps, TellADeltaThatIsNotFiniteByItsFirstParameter) {
     EXPECT_EQ(step->evaluate(testing::rows_of(c_)).value().loss_sum, expected);
   }
 }
+
+// On every other device, which is skipped where it is not. A gradient errs by some 1e-6 of its size
+// (gradient_test.cc), a delta of four updates by no more; adam would make much of one that is near
+// 0.
+class LocalStepsOnADevice : public ::testing::TestWithParam<Device> {
+ protected:
+  void SetUp() override {
+    const Status there = check_device(GetParam());
+    if (!there.ok()) GTEST_SKIP() << there.to_string();
+  }
+};
+
+TEST_P(LocalStepsOnADevice, GiveAboutWhatTheCpuGives) {
+  const OptimizerConfig momentum{.kind = OptimizerKind::kMomentum, .weight_decay = 0.01};
+  const ReferenceCase c = plain_case();
+  const Seen expected = train_locally(c, *testing::cpu_backend(), momentum);
+
+  const Seen seen = train_locally(c, *make_backend(GetParam(), {}).value(), momentum);
+
+  ASSERT_EQ(seen.losses.size(), expected.losses.size());
+  ASSERT_EQ(seen.values.size(), expected.values.size());
+  for (size_t i = 0; i < seen.losses.size(); ++i) {
+    EXPECT_NEAR(seen.losses[i], expected.losses[i], 1e-4 * (1 + expected.losses[i])) << i;
+  }
+  for (size_t i = 0; i < seen.values.size(); ++i) {
+    EXPECT_NEAR(seen.values[i], expected.values[i], 1e-4 * (1 + std::abs(expected.values[i]))) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, LocalStepsOnADevice, ::testing::Values(Device::kCuda),
+                         [](const auto& device) {
+                           return device.param == Device::kCuda ? "Cuda" : "Cpu";
+                         });
 
 }  // namespace
 }  // namespace ballast
