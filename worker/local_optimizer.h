@@ -1,9 +1,9 @@
 // LocalOptimizer: what a worker does between two pushes of push = "delta": an optimizer step on its
 // own weights after every batch, then weights as they were and what they changed by. Weights,
-// gradients and state stay on the device meanwhile; the host side of the weights never changes. The
-// state of the optimizer begins anew in each step, because the lane may go to another worker: so
-// what a lane pushes depends on nothing but its rows and the weights it began with, whoever owns
-// it.
+// gradients and state stay on the device meanwhile; the host side of weights, where it is another,
+// never changes. The state of the optimizer begins anew in each step, because the lane may go to
+// another worker: so what a lane pushes depends on nothing but its rows and the weights it began
+// with, whoever owns it.
 //
 // The servers divide sums over lanes by the sum of their weights, so a delta is pushed times the
 // weight of the lane's samples (common/optimizer/push_rule.h). Owner thread: the computing thread.
