@@ -1,8 +1,8 @@
-// The kernels of the CUDA back end, one noun a file: activations.cu, convert.cu, dot_interaction.cu,
-// dropout.cu, layer_norm.cu, losses.cu, segment_sum.cu, sums.cu, updates.cu. Contracts in
-// backend.h; each launch is put on the stream and returns, and what is wrong with it is what
-// cudaGetLastError() then says. No sum uses atomics: every one is joined in an order that follows
-// from the shapes. Any thread that has selected the device.
+// The kernels of the CUDA back end, one noun a file: activations.cu, convert.cu,
+// dot_interaction.cu, dropout.cu, layer_norm.cu, losses.cu, segment_sum.cu, sums.cu, updates.cu.
+// Contracts in backend.h; each launch is put on the stream and returns, and what is wrong with it
+// is what cudaGetLastError() then says. No sum uses atomics: every one is joined in an order that
+// follows from the shapes. Any thread that has selected the device.
 #pragma once
 
 #include <cuda_runtime_api.h>

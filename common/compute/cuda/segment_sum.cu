@@ -245,15 +245,16 @@ void segment_sum(cudaStream_t stream, ConstMatrix x, ConstIndices rows, ConstInd
   const size_t quads_max = windows < 2 ? quads : kSegmentScratchFloats / kQuad / windows;
   const bool whole =
       has_whole_quads(x.device_data, x.columns) && has_whole_quads(y.device_data, y.columns);
-  Sums all{x.device_data,
-           rows.device_data,
-           starts.device_data,
-           scales.device_data,
-           y.device_data,
-           reinterpret_cast<float4*>(scratch),
-           windows,
-           y.rows,
-           y.columns};
+  Sums all{};
+  all.x = x.device_data;
+  all.rows = rows.device_data;
+  all.starts = starts.device_data;
+  all.scales = scales.device_data;
+  all.y = y.device_data;
+  all.scratch = reinterpret_cast<float4*>(scratch);
+  all.windows = windows;
+  all.segments = y.rows;
+  all.columns = y.columns;
   all.lanes = lanes_for(quads);
   for (uint32_t first = 0; first < quads; first += all.quads) {
     all.first_quad = first;
