@@ -25,7 +25,7 @@ Offset<fb::FeedAnswer> pack(Packer& packer, const FeedAnswer& answer) {
   const fb::RowRun run = pack_run(answer.run);
   const auto reason = packer.text(answer.reason);
   const uint32_t ids = packer.payload(answer.ids);
-  const uint32_t features = packer.payload(answer.features);
+  const uint32_t features = packer.payload(answer.features, 1);
   const uint32_t labels = packer.payload(answer.labels);
   const uint32_t weights = packer.payload(answer.weights);
   return fb::CreateFeedAnswer(packer.builder(), &run, static_cast<fb::FeedCode>(answer.code),
@@ -42,7 +42,7 @@ FeedAnswer unpack(Unpacker& unpacker, const fb::FeedAnswer& table) {
   answer.code = unpacker.enumerator<FeedCode>(table.code(), "code");
   answer.reason = unpacker.text(table.reason(), "reason");
   answer.ids = unpacker.payload(table.ids(), "ids", sizeof(uint64_t));
-  answer.features = unpacker.payload(table.features(), "features");
+  answer.features = unpacker.payload(table.features(), "features", 1);
   answer.labels = unpacker.payload(table.labels(), "labels");
   answer.weights = unpacker.payload(table.weights(), "weights");
   answer.xxh3 = table.xxh3();

@@ -51,7 +51,7 @@ struct FeedAnswer {
   FeedCode code = FeedCode::kRows;
   std::string reason;  // kRefused, kFailed
   Buffer ids;          // u64[rows]
-  Buffer features;     // f32[rows, width]
+  Buffer features;     // f32[rows, width], or u8 or f16 as they are stored
   Buffer labels;       // f32[rows, label_width]
   Buffer weights;      // f32[rows]
   uint64_t xxh3 = 0;   // of the four, one after another

@@ -40,8 +40,8 @@ class Packer {
   [[nodiscard]] std::vector<Buffer>& payloads() { return payloads_; }
 
   // Adds a payload frame. Returns its number, from 1; 0 for an empty buffer, which adds none.
-  uint32_t payload(const Buffer& buffer) {
-    BALLAST_CHECK(buffer.size() % sizeof(float) == 0);
+  uint32_t payload(const Buffer& buffer, size_t multiple = sizeof(float)) {
+    BALLAST_CHECK(buffer.size() % multiple == 0);
     if (buffer.empty()) return 0;
     payloads_.push_back(buffer);
     return static_cast<uint32_t>(payloads_.size());

@@ -26,13 +26,19 @@ void copy_array(void* to, const Buffer& from, uint64_t first, uint64_t count, ui
 
 }  // namespace
 
+// Features last: as they are stored they may end anywhere.
 void lay_out(wire::FeedAnswer& answer, const PortionShape& shape, uint32_t rows, Buffer memory) {
   const ArrayBytes bytes(shape);
-  answer.ids = memory.slice(0, rows * bytes.ids);
-  answer.features = memory.slice(rows * bytes.ids, rows * bytes.features);
-  answer.labels = memory.slice(rows * (bytes.ids + bytes.features), rows * bytes.labels);
-  answer.weights =
-      memory.slice(rows * (bytes.ids + bytes.features + bytes.labels), rows * bytes.weights);
+  uint64_t at = 0;
+  const auto next = [&](uint64_t row_bytes) {
+    Buffer array = memory.slice(at, rows * row_bytes);
+    at += rows * row_bytes;
+    return array;
+  };
+  answer.ids = next(bytes.ids);
+  answer.labels = next(bytes.labels);
+  answer.weights = next(bytes.weights);
+  answer.features = next(bytes.features);
 }
 
 RowRoom room_of(wire::FeedAnswer& answer) {

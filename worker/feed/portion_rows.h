@@ -1,4 +1,4 @@
-// The rows of a portion as they travel: arrays of ids, features, labels and weights in one run of
+// The rows of a portion as they travel: arrays of ids, labels, weights and features in one run of
 // memory, with a hash over all. Pure; any thread.
 #pragma once
 
