@@ -23,7 +23,7 @@ struct Batch {
   uint32_t rows = 0;
   uint32_t width = 0;        // features of a row, after transforms
   uint32_t label_width = 0;  // values of a label, after transforms
-  // [rows, width], row-major; starts at a multiple of 64 bytes. One of the two is empty: features
+  // [rows, width], row-major; start at a multiple of 64 bytes. One of the two is empty: features
   // are floats, or of the type that RowPlan::stored says.
   std::span<const float> features;
   std::span<const std::byte> stored_features;

@@ -13,8 +13,8 @@ struct BatchShape {
   uint32_t rows = 0;
   uint32_t width = 0;
   uint32_t label_width = 0;
-  uint64_t stored_bytes =
-      0;  // of a row's features that stay as they are stored; 0: they are floats
+  // Of a row's features that stay as they are stored; 0: they are floats.
+  uint64_t stored_bytes = 0;
 
   [[nodiscard]] uint64_t feature_bytes() const {  // of a row
     return stored_bytes > 0 ? stored_bytes : uint64_t{width} * 4;

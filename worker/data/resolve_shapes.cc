@@ -72,18 +72,12 @@ Status resolve_test(JobConfig& config, const RowPlan& train, const Access& acces
 
 // A row of class c weighs samples / (classes * samples of c) of an epoch: all samples together
 // weigh their number.
-namespace {
-
-// A device of its own memory makes floats of what is stored faster than it gets them.
-bool keeps_stored(const JobConfig& config) {
-  return config.cluster.device == Device::kCuda;
-}
-
-}  // namespace
-
 RowUse training_use(const JobConfig& config) {
-  RowUse use{
-      .training = true, .seed = config.seed, .class_weights = {}, .stored = keeps_stored(config)};
+  RowUse use{.training = true,
+             .seed = config.seed,
+             .class_weights = {},
+             // A device of its own memory makes floats faster than it gets them.
+             .stored = config.cluster.device == Device::kCuda};
   if (config.data.balance != Balance::kWeights) return use;
   const std::vector<double>& rows = config.resolved.class_rows;
   const double all = std::accumulate(rows.begin(), rows.end(), 0.0);
@@ -114,10 +108,7 @@ void measure_train(const Dataset& train, const RowPlan& plan, ResolvedConfig& re
 }
 
 Status measure(JobConfig& config, const Dataset& train, const Access& access) {
-  // As the rows are trained with: a transform at random keeps features from staying as stored.
-  const RowUse use{
-      .training = true, .seed = config.seed, .class_weights = {}, .stored = keeps_stored(config)};
-  BALLAST_ASSIGN(const RowPlan plan, plan_rows(train, config.data, use));
+  BALLAST_ASSIGN(const RowPlan plan, plan_rows(train, config.data, training_use(config)));
   measure_train(train, plan, config.resolved);
   return config.data.test.empty() ? Status() : resolve_test(config, plan, access);
 }

@@ -193,7 +193,8 @@ class Gatherer {
     for (size_t row = 0; row < room_.ids.size(); ++row) {
       if (room_.weights[row] >= std::numeric_limits<float>::min()) continue;
       room_.weights[row] = 0;
-      // What counts for nothing must not reach infinity on its way through the model.
+      // What counts for nothing must not reach infinity on its way through the model. (Weights of
+      // classes are not that small: features that are stored may come only with those.)
       if (plan_.training) std::fill_n(features_of(row), plan_.feature_bytes(), std::byte{0});
     }
   }

@@ -90,8 +90,9 @@ struct RowPlan {
   std::vector<FilterPlan> filters;
   std::map<int64_t, double> class_weights;  // by label; empty: none
   bool training = false;                    // RowUse::training
-  // RowUse::stored, and every feature is of one stored type and at most scaled: how floats are made
-  // of what gather_rows() leaves as it is. Null: it makes them.
+  // RowUse::stored, and every feature is of one stored type and at most scaled, and every row
+  // weighs something: how floats are made of what gather_rows() leaves as it is. Null: it makes
+  // them.
   std::shared_ptr<const StoredFeatures> stored;
 
   [[nodiscard]] uint64_t feature_bytes() const {  // of a row
@@ -155,7 +156,7 @@ struct HeldRows {
 // Fills features, labels and weights of the rows at held.places; room.ids, as many, are what random
 // transforms draw from. A row that a filter leaves out has the label 0, so that labels a model
 // cannot have may be filtered away. Weights below the least normal float are 0: sums of them could
-// not be divided by. In training, rows that weigh 0 have features of 0 (0 as stored, if they are).
+// not be divided by. In training, rows that weigh 0 have features of 0.
 void gather_rows(const RowPlan& plan, const RowPasses& passes, const HeldRows& held,
                  const RowRoom& room);
 

@@ -187,10 +187,11 @@ class Planner {
     return std::nullopt;  // others are no smaller than floats
   }
 
-  // Null: some features are made in another way than by scaling, or of another type.
+  // Null: some features are made in another way than by scaling, or of another type, or rows may
+  // weigh 0, whose features are 0 as floats.
   [[nodiscard]] std::shared_ptr<const StoredFeatures> stored_features() const {
     const std::optional<StoredType> type = stored_type(spec_of(plan_.features.front()).type);
-    if (!type) return nullptr;
+    if (!type || !plan_.weight.empty() || !plan_.filters.empty()) return nullptr;
     const bool fits = std::ranges::all_of(plan_.features, [&](const ValuePlan& value) {
       return !value.staged() && value.classes == 0 && !spec_of(value).variable &&
              stored_type(spec_of(value).type) == type;
