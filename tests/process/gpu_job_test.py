@@ -1,29 +1,30 @@
 """Jobs on GPUs that the processor plays (tests/support/emulated_gpu): the real programs under the
-address sanitizer, with every kernel, copy and graph of the CUDA back end."""
+address sanitizer, with the CUDA back end and its kernels."""
 
+import os
 import unittest
 
 import launching
 from launching import ROOT
-from process_case import ProcessTest
+from process_case import JOB, ProcessTest
 
-BIN_DIR = ROOT / "build/emulated/bin"
+EMULATED = ROOT / "build/emulated/bin"
 SHORT = ("cluster.device=cuda", "train.epochs=2", "cluster.heartbeat_ms=500",
          "cluster.stuck_after_ms=60000")
 
 
 class GpuJobs(ProcessTest):
-    """Skipped, naming it, while the programs are not built."""
+    """Skipped where another preset is tested: what lies in build/emulated may be of other sources."""
 
     @classmethod
     def setUpClass(cls):
-        if not (BIN_DIR / "ballast-worker").is_file():
-            raise unittest.SkipTest("build/emulated/bin does not exist: launch/build emulated "
-                                    "makes it")
+        if os.environ.get("BALLAST_TEST_PRESET") != "emulated":
+            raise unittest.SkipTest("of the preset emulated: BALLAST_TEST_PRESET=emulated, after "
+                                    "launch/build emulated")
         super().setUpClass()
 
     def run_job(self, *settings, run_dir="r", timeout=300, prefix=()):
-        return launching.run("--bin-dir", BIN_DIR, "run", self.job, "--run-dir", run_dir, "--quiet",
+        return launching.run("--bin-dir", EMULATED, "run", self.job, "--run-dir", run_dir, "--quiet",
                              *self.settings(*SHORT, *settings), cwd=self.folder, timeout=timeout,
                              prefix=prefix)
 
@@ -41,21 +42,38 @@ class GpuJobs(ProcessTest):
         self.assertAlmostEqual(alone["metrics"]["test_accuracy"],
                                processor["metrics"]["test_accuracy"], delta=0.01)
 
-    def test_local_steps_have_the_same_bits_for_any_workers(self):
+    def test_local_steps_have_the_same_bits_for_any_workers_and_learn(self):
         for push in ("gradient", "delta"):
             with self.subTest(push=push):
                 job = ("train.local_steps=4", f"train.push={push}", "train.batch=40")
                 alone = self.finish(*job, "cluster.workers=1", run_dir=f"{push}-alone")
                 pair = self.finish(*job, "cluster.workers=2", run_dir=f"{push}-pair")
+                processor = self.finish(*job, "cluster.device=cpu", run_dir=f"{push}-processor")
+
                 self.assertEqual(pair["weights_xxh3"], alone["weights_xxh3"])
+                self.assertAlmostEqual(alone["metrics"]["test_accuracy"],
+                                       processor["metrics"]["test_accuracy"], delta=0.01)
+
+    def test_graphs_of_steps_with_feeders_have_the_bits_of_a_resume(self):
+        # Without dropout, so that steps are launched as graphs.
+        self.job.write_text(JOB.format(data=self.data).replace('kind = "dropout"\nrate = 0.1',
+                                                               'kind = "layer_norm"'))
+        whole = self.finish("cluster.feeders=1", run_dir="whole")
+        self.finish("train.max_steps=30", run_dir="cut")
+        done = launching.run("--bin-dir", EMULATED, "run", "--resume", "cut", "--quiet",
+                             *self.settings("train.max_steps=0"), cwd=self.folder, timeout=300)
+
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.summary("cut")["weights_xxh3"], whole["weights_xxh3"])
 
     def test_async_and_bounded_staleness_with_steps_in_flight_take_every_sample_once(self):
-        for mode in ("async", "ssp"):
-            with self.subTest(mode=mode):
+        for mode, push in (("async", "gradient"), ("async", "delta"), ("ssp", "gradient")):
+            with self.subTest(mode=mode, push=push):
                 done = self.finish(f"train.mode={mode}", "train.steps_in_flight=2",
-                                   "train.precision=bf16", run_dir=mode)
+                                   f"train.push={push}", "train.precision=bf16",
+                                   run_dir=f"{mode}-{push}")
                 self.assertEqual(done["samples"], 2 * 3823)
-                self.assertGreater(done["metrics"]["test_accuracy"], 0.8)
+                self.assertGreater(done["metrics"]["test_accuracy"], 0.6)
 
 
 if __name__ == "__main__":

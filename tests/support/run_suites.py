@@ -213,6 +213,7 @@ def run_python_suite(path, options):
         command += ["--filter", options.filter]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,
+                              env=dict(os.environ, BALLAST_TEST_PRESET=options.preset),
                               timeout=SUITE_TIMEOUT_S, check=False)
         output, lines = done.stderr, done.stdout.strip().splitlines()
     except subprocess.TimeoutExpired as expired:

@@ -3,8 +3,9 @@
 // algorithm for operands at multiples of 16 bytes takes, and uses up its workspace.
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
-#include <memory>
+#include <vector>
 
 #include "common/compute/cuda/cublas_library.h"
 #include "tests/support/emulated_gpu/runtime.h"

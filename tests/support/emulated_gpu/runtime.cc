@@ -56,9 +56,15 @@ thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local CUstream_st* capturing = nullptr;
 
+// BALLAST_EMULATED_SEED draws other orders.
+uint64_t seed() {
+  const char* given = std::getenv("BALLAST_EMULATED_SEED");
+  return given == nullptr ? 2026 : std::strtoull(given, nullptr, 10);
+}
+
 struct Runtime {
   std::recursive_mutex mutex;  // guards all below
-  ballast::Random random{2026};
+  ballast::Random random{seed()};
   std::set<CUstream_st*> streams;
   CUstream_st legacy;
   std::map<std::byte*, size_t> device_memory;
@@ -136,6 +142,10 @@ void drain_all() {
   for (CUstream_st* stream : runtime().streams) drain(*stream);
 }
 
+bool is_of_another_device(const CUstream_st& stream) {
+  return &stream != &runtime().legacy && stream.device != current_device;
+}
+
 // What a capture does not allow on the thread that has begun one.
 bool breaks_capture() {
   if (capturing == nullptr) return false;
@@ -177,27 +187,27 @@ bool lies_in(const std::map<std::byte*, size_t>& runs, const void* memory, size_
 
 }  // namespace
 
-void put(cudaStream_t stream, std::function<void()> operation) {
+cudaError_t put(cudaStream_t stream, std::function<void()> operation) {
   const Lock lock(runtime().mutex);
   CUstream_st& on = stream_of(stream);
-  if (&on != &runtime().legacy && on.device != current_device) {
-    failed(cudaErrorInvalidResourceHandle);
-    return;
-  }
+  if (is_of_another_device(on)) return failed(cudaErrorInvalidResourceHandle);
   auto run = [operation = std::move(operation)] { perform(operation); };
   if (on.captures) {
     on.captured.emplace_back(std::move(run));
   } else {
     put_now(on, std::move(run));
   }
+  return cudaSuccess;
 }
 
 void put_kernel(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
                 std::function<void()> thread) {
   const Lock lock(runtime().mutex);
-  const uint64_t seed = runtime().random.next();
-  put(stream,
-      [=, thread = std::move(thread)] { run_grid(grid, block, shared_bytes, seed, thread); });
+  const uint64_t drawn = runtime().random.next();
+  // What is wrong is what cudaGetLastError() says.
+  (void)put(stream, [=, thread = std::move(thread)] {
+    run_grid(grid, block, shared_bytes, drawn, thread);
+  });
 }
 
 }  // namespace emulated_gpu
@@ -306,8 +316,7 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
   if (!emulated_gpu::lies_in(runtime().device_memory, memory, bytes)) {
     return failed(cudaErrorInvalidValue);
   }
-  emulated_gpu::put(stream, [=] { std::memset(memory, value, bytes); });
-  return cudaSuccess;
+  return emulated_gpu::put(stream, [=] { std::memset(memory, value, bytes); });
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
@@ -325,13 +334,18 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if ((kind == cudaMemcpyDeviceToHost) == on_device(to) && bytes > 0) {
     return failed(cudaErrorInvalidValue);
   }
+  // Ours keep no copies from and to the host in a graph (backend.h).
+  if (stream_of(stream).captures && kind != cudaMemcpyDeviceToDevice) {
+    stream_of(stream).capture_broken = true;
+    return failed(cudaErrorStreamCaptureUnsupported);
+  }
   if (kind == cudaMemcpyHostToDevice && !is_pinned(from)) {
     const auto* first = static_cast<const std::byte*>(from);
     auto copy = std::make_shared<std::vector<std::byte>>(first, first + bytes);
-    emulated_gpu::put(stream, [=] { std::memcpy(to, copy->data(), bytes); });
-    return cudaSuccess;
+    return emulated_gpu::put(stream, [=] { std::memcpy(to, copy->data(), bytes); });
   }
-  emulated_gpu::put(stream, [=] { std::memcpy(to, from, bytes); });
+  const cudaError_t error = emulated_gpu::put(stream, [=] { std::memcpy(to, from, bytes); });
+  if (error != cudaSuccess) return error;
   if (kind == cudaMemcpyDeviceToHost && !is_pinned(to)) emulated_gpu::drain(stream_of(stream));
   return cudaSuccess;
 }
@@ -377,6 +391,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const Lock lock(runtime().mutex);
   CUstream_st& on = stream_of(stream);
+  if (emulated_gpu::is_of_another_device(on)) return failed(cudaErrorInvalidResourceHandle);
   if (on.captures) on.capture_broken = true;
   const uint64_t number = ++event->records;
   emulated_gpu::put_now(on, [=] {
@@ -389,6 +404,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const Lock lock(runtime().mutex);
   CUstream_st& on = stream_of(stream);
+  if (emulated_gpu::is_of_another_device(on)) return failed(cudaErrorInvalidResourceHandle);
   if (on.captures) on.capture_broken = true;
   const uint64_t number = event->records;
   emulated_gpu::put_now(
@@ -471,11 +487,6 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
   const Lock lock(runtime().mutex);
   emulated_gpu::drain_all();
   delete exec;
-  return cudaSuccess;
-}
-
-// Shared memory beyond 48 KiB is there for all.
-cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) {
   return cudaSuccess;
 }
 

@@ -2,6 +2,7 @@
 
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -20,6 +21,12 @@ namespace {
 
 constexpr size_t kStackBytes = 128 << 10;
 
+struct Copy {
+  void* to;
+  const void* from;
+  size_t bytes;
+};
+
 // A stack on which threads run, one after another as long as none of them waits.
 struct Fiber {
   ucontext_t context{};
@@ -34,7 +41,9 @@ class Blocks {
   void begin(dim3 size, size_t shared_bytes) {
     size_ = size;
     count_ = size.x * size.y * size.z;
-    shared_.resize(shared_bytes + 16);
+    shared_ = std::make_unique_for_overwrite<std::byte[]>(shared_bytes);  // watched at its ends
+    shared_bytes_ = shared_bytes;
+    copies_.resize(count_);
     order_.resize(count_);
     exchanges_.resize(count_);
     warps_.resize((count_ + kWarpLanes - 1) / kWarpLanes);
@@ -48,7 +57,7 @@ class Blocks {
     body_ = &thread;
     for (Warp& warp : warps_) warp.ended = 0;
     std::ranges::fill(exchanges_, 0u);
-    std::memset(shared_.data(), 0xcd, shared_.size());
+    std::memset(shared_.get(), 0xcd, shared_bytes_);
     std::iota(order_.begin(), order_.end(), 0u);
     for (uint32_t i = count_; i > 1; --i) std::swap(order_[i - 1], order_[random.below(i)]);
     begun_ = ended_ = 0;
@@ -66,7 +75,7 @@ class Blocks {
   [[nodiscard]] uint3 index() const { return index_; }
   [[nodiscard]] dim3 size() const { return size_; }
   [[nodiscard]] dim3 grid() const { return grid_; }
-  [[nodiscard]] void* shared() { return shared_.data(); }
+  [[nodiscard]] void* shared() { return shared_.get(); }
   [[nodiscard]] uint32_t lane() const { return current_->thread % kWarpLanes; }
 
   void wait_for_warp() {
@@ -80,6 +89,12 @@ class Blocks {
     waiting_.push_back(current_);
     release_block();
     leave();
+  }
+
+  void queue_copy(const Copy& copy) { copies_[current_->thread].push_back(copy); }
+  void do_copies() {
+    for (const Copy& copy : copies_[current_->thread]) std::memcpy(copy.to, copy.from, copy.bytes);
+    copies_[current_->thread].clear();
   }
 
   // Two sets of places: whoever writes the next value may be ahead of who reads the last one.
@@ -134,6 +149,8 @@ class Blocks {
       while (begun_ < count_) {
         mine->thread = order_[begun_++];
         (*body_)();
+        if (!copies_[mine->thread].empty())
+          broken("a thread ended before its copies were waited for");
         ++ended_;
         ++warps_[mine->thread / kWarpLanes].ended;
         release_warp(mine->thread / kWarpLanes);
@@ -191,14 +208,16 @@ class Blocks {
 
   dim3 size_;
   uint32_t count_ = 0;
-  std::vector<std::byte> shared_;
+  std::unique_ptr<std::byte[]> shared_;
+  size_t shared_bytes_ = 0;
   uint3 index_{};
   dim3 grid_;
   ballast::Random* random_ = nullptr;
   const std::function<void()>* body_ = nullptr;
   std::vector<Warp> warps_;
-  std::vector<uint32_t> order_;      // in which threads begin
-  std::vector<uint32_t> exchanges_;  // by thread: how many it has done
+  std::vector<std::vector<Copy>> copies_;  // by thread: not done yet
+  std::vector<uint32_t> order_;            // in which threads begin
+  std::vector<uint32_t> exchanges_;        // by thread: how many it has done
   std::vector<uint64_t> values_;
   uint32_t begun_ = 0, ended_ = 0;
   std::vector<std::unique_ptr<Fiber>> fibers_;
@@ -229,7 +248,7 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, uint64_t seed,
   }
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
   if (threads == 0 || threads > 1024) broken("a block of 0 threads, or of more than 1024");
-  if (shared_bytes > (227u << 10)) broken("more shared memory than a block may have");
+  if (shared_bytes > (48u << 10)) broken("more shared memory than a block has if nobody asks");
   ballast::Random random(seed);
   blocks().begin(block, shared_bytes);
   for (uint32_t z = 0; z < grid.z; ++z) {
@@ -267,8 +286,20 @@ const uint64_t* exchange(uint64_t value) {
   return blocks().exchange(value);
 }
 
+void copy_later(void* to, const void* from, size_t bytes) {
+  const auto apart = reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from);
+  if (bytes != 4 && bytes != 8 && bytes != 16) broken("a copy of other than 4, 8 or 16 bytes");
+  if (apart % bytes != 0) broken("a copy that is not aligned to its size");
+  blocks().queue_copy({to, from, bytes});
+}
+void wait_for_copies() {
+  blocks().do_copies();
+}
+
 void broken(const char* what) {
-  std::fprintf(stderr, "emulated GPU: %s\n", what);
+  const char* seed = std::getenv("BALLAST_EMULATED_SEED");
+  std::fprintf(stderr, "emulated GPU: %s (BALLAST_EMULATED_SEED=%s)\n", what,
+               seed == nullptr ? "2026" : seed);
   std::abort();
 }
 

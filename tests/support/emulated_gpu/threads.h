@@ -1,6 +1,6 @@
 // The threads of a kernel, one block after another on the caller's thread: each runs until it ends
 // or waits for its warp or block, in an order drawn from a seed, so that a missing barrier shows as
-// other results, and one that not all threads reach ends the program with a message.
+// other results, and one that some threads wait at for ever ends the program with a message.
 //
 // Owner thread: whoever holds the lock of the runtime (runtime.h).
 #pragma once
@@ -33,6 +33,10 @@ void wait_for_warp();
 // Gives all lanes of the warp a value -> those of the others, by lane. Valid until the next call.
 const uint64_t* exchange(uint64_t value);
 [[nodiscard]] uint32_t lane_index();
+
+// To shared memory, done when the thread waits for it.
+void copy_later(void* to, const void* from, size_t bytes);
+void wait_for_copies();
 
 // Says what is wrong with a kernel or a call, and ends the program.
 [[noreturn]] void broken(const char* what);

@@ -34,6 +34,8 @@ def arguments(text: str) -> list[str]:
 def with_launches(text: str) -> str:
     while (at := text.find("<<<")) >= 0:
         name = re.search(r"[\w:]+(<[^<>;(){}]*>)?\s*$", text[:at])
+        if name is None:
+            raise ValueError(f"line {text.count(chr(10), 0, at) + 1}: no kernel's name before <<<")
         end = text.index(">>>", at)
         opened = text.index("(", end)
         closed = matching(text, opened)
@@ -53,7 +55,10 @@ def with_dynamic_shared(text: str) -> str:
 
 def main() -> None:
     source, target = map(Path, sys.argv[1:])
-    text = with_launches(with_dynamic_shared(source.read_text()))
+    try:
+        text = with_launches(with_dynamic_shared(source.read_text()))
+    except ValueError as error:
+        sys.exit(f"{source}: {error}")
     target.write_text(f'#line 1 "{source}"\n{text}')
 
 
