@@ -249,7 +249,8 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   const double weight_sum = std::accumulate(weights.begin(), weights.end(), 0.0);
   if (result.ok() && local_ != nullptr) {
     const TraceSpan traced(track_, "delta", order.clock, {"lane", lanes.front().value()});
-    if (Status delta = local_->finish(weight_sum, gradients); !delta.ok()) {
+    const StepContext context{.lane = lanes.front(), .clock = order.clock};
+    if (Status delta = local_->finish(weight_sum, gradients, context); !delta.ok()) {
       result = std::move(delta).because("in " + list_of(lanes));
     }
   }

@@ -50,9 +50,9 @@ DeviceTrace::Pass::Pass(DeviceTrace* trace, uint64_t step, LaneId lane)
   trace_->parts_.clear();
   trace_->events_used_ = 0;
   trace_->backend_.begin_range("step", step);
-  // The streams are empty here, so the event happens as it is recorded.
   trace_->backend_.record(trace_->base_, trace_->streams_.front().id);
   for (const Stream& stream : trace_->streams_) trace_->backend_.wait(stream.id, trace_->base_);
+  (void)trace_->backend_.synchronize(trace_->base_);  // a device that failed tells nothing
   trace_->based_ = monotonic_now();
 }
 

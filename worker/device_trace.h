@@ -32,8 +32,8 @@ class DeviceTrace {
     StreamId id;
     TraceTrack& track;
   };
-  // The back end and the tracks outlive it. The first stream is the one whose emptiness begins a
-  // pass; its track says which steps are told.
+  // The back end and the tracks outlive it. A pass begins when what is on the first
+  // stream is done; its track says which steps are told.
   DeviceTrace(Backend& backend, std::vector<Stream> streams);
 
   // One pass over the rows of a lane, from its making to its end, which waits for the parts. None

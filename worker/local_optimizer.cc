@@ -95,19 +95,29 @@ void LocalOptimizer::put_change(uint32_t parameter, float factor, Matrix change)
 }
 
 // Layer by layer, so that the first are on their way while the next are computed.
-Status LocalOptimizer::finish(double weight_sum, GradientSet& out) {
+Status LocalOptimizer::finish(double weight_sum, GradientSet& out, const StepContext& context) {
   BALLAST_CHECK(out.parameters.size() == parameters_.size());
+  const DeviceTrace::Pass traced(streams_.trace.get(), context.clock, context.lane);
   const auto factor = static_cast<float>(weight_sum);
   gradients_.begin_pass();
   for (uint32_t layer = model_.layer_count(); layer-- > 0;) {
     if (model_.parameters_of_layer(layer).empty()) continue;
-    gradients_.put_instead(layer, out, [&](uint32_t parameter, Matrix change) {
-      put_change(parameter, factor, change);
-    });
+    {
+      const DeviceTrace::Part part(streams_.trace.get(), streams_.compute, "delta", layer);
+      gradients_.put_instead(layer, out, [&](uint32_t parameter, Matrix change) {
+        put_change(parameter, factor, change);
+      });
+    }
     gradients_.start(layer, out);
   }
   streams_.end_pass();
   updates_ = 0;
+  Status status = finish_deltas();
+  if (!status.ok()) streams_.settle();  // the caller takes its buffers back
+  return status;
+}
+
+Status LocalOptimizer::finish_deltas() {
   std::optional<uint32_t> first_bad;
   while (gradients_.any_left()) {
     BALLAST_ASSIGN(const std::optional<uint32_t> bad, gradients_.bad_of_next());

@@ -38,9 +38,10 @@ class LocalOptimizer {
   // Whether put() changed weights.
   [[nodiscard]] bool under_way() const { return updates_ > 0; }
 
-  // `out`: what every weight changed by, times `weight_sum`. kDiverged: that is NaN or infinite;
-  // names the parameter. The weights are as they were.
-  [[nodiscard]] Status finish(double weight_sum, GradientSet& out);
+  // `out`: what every weight changed by, times `weight_sum`; a trace says the step and lane of
+  // `context`. kDiverged: that is NaN or infinite; names the parameter. The weights are as they
+  // were.
+  [[nodiscard]] Status finish(double weight_sum, GradientSet& out, const StepContext& context = {});
   // The weights are as they were. No pass is under way.
   void give_up();
 
@@ -55,6 +56,7 @@ class LocalOptimizer {
   [[nodiscard]] Result<Parameter> parameter_of(uint32_t index);
   void keep();
   void put_change(uint32_t parameter, float factor, Matrix change);
+  Status finish_deltas();
 
   StepStreams& streams_;
   Model& model_;

@@ -229,6 +229,7 @@ Result<StepResult> TrainStep::run(const StepRows& batch, const StepContext& cont
   BALLAST_CHECK(out.parameters.size() == parameters().size());
   BALLAST_CHECK((context.first && context.last) || parts_->gradients->sums_batches());
   BALLAST_CHECK((context.first && context.last) || !context.local_rate);
+  BALLAST_CHECK_MSG(context.local_rate || !parts_->local->under_way(), "a step among local steps");
   BALLAST_RETURN_IF_ERROR(
       check_labels(parts_->config.loss, output_width(), batch.labels, batch.rows));
   return parts_->settled(parts_->run(batch, context, out, hooks));
@@ -330,6 +331,7 @@ void TrainStep::Parts::put_local_step(Run& run) {
 }
 
 Result<StepResult> TrainStep::Parts::evaluate(const StepRows& batch, std::span<float> outputs) {
+  BALLAST_CHECK_MSG(!local->under_way(), "an evaluation among local steps");
   const Pass pass{.stream = streams.compute, .rows = batch.rows};
   const DeviceRows device_rows = rows.take(batch, false);
   BALLAST_ASSIGN(const ConstMatrix z, forward(device_rows.features, pass, {}));
@@ -345,6 +347,7 @@ Result<StepResult> TrainStep::Parts::evaluate(const StepRows& batch, std::span<f
 
 Status TrainStep::Parts::predict(std::span<const float> features, uint32_t count,
                                  std::span<float> predictions) {
+  BALLAST_CHECK_MSG(!local->under_way(), "a prediction among local steps");
   const Pass pass{.stream = streams.compute, .rows = count};
   const DeviceRows device_rows = rows.take({features, {}, {}, count}, false);
   BALLAST_ASSIGN(const ConstMatrix z, forward(device_rows.features, pass, {}));

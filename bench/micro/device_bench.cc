@@ -400,12 +400,30 @@ class DeviceBench {
       BALLAST_CHECK_MSG(result.ok(), result.status().to_string());
     };
     const auto finish = [&] { BALLAST_CHECK(step.local().finish(1, delta).ok()); };
+    verify_local_step(step, rows, delta);
     rate(what + ", local steps", rows.rows, "samples/s", 1, run);
     finish();
     rate(what + ", local steps, delta after 8", 8.0 * rows.rows, "samples/s", 1, [&] {
       for (int i = 0; i < 8; ++i) run();
       finish();
     });
+  }
+
+  // The first step of adam changes a weight by the rate, toward less loss, and the weights are as
+  // they were afterwards.
+  void verify_local_step(TrainStep& step, const StepRows& rows, GradientSet& delta) {
+    constexpr double kRate = 1e-3;
+    StepContext context;
+    context.local_rate = kRate;
+    const double before = step.run(rows, context, delta).value().loss_sum;
+    BALLAST_CHECK(step.run(rows, context, delta).value().loss_sum < before);
+    BALLAST_CHECK(step.local().finish(1, delta).ok());
+    BALLAST_CHECK(step.evaluate(rows).value().loss_sum == before);
+    double most = 0;
+    for (const Buffer& parameter : delta.parameters) {
+      for (float change : parameter.floats()) most = std::max(most, std::abs(double{change}));
+    }
+    BALLAST_CHECK_MSG(most > kRate && most < 3 * kRate, fmt::format("changes up to {}", most));
   }
 
   void verify_loss(const Mlp& mlp, TrainStep& step, const StepRows& rows) {

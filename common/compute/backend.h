@@ -29,7 +29,7 @@
 #include "common/base/stored_features.h"
 #include "common/base/time.h"
 #include "common/config/job_config.h"
-#include "common/optimizer/update_rule.h"
+#include "common/optimizer/update_args.h"
 
 namespace ballast {
 
@@ -160,7 +160,7 @@ class Backend {
   virtual void wait(StreamId stream, EventId event) = 0;
   // Whether the last record has happened; true when never recorded.
   [[nodiscard]] virtual bool happened(EventId event) = 0;
-  // Blocks the caller. kUnavailable: the device failed; its message.
+  // Blocks the caller. kUnavailable, kExhausted: the device failed; its message.
   [[nodiscard]] virtual Status synchronize(EventId event) = 0;
   [[nodiscard]] virtual Status synchronize(StreamId stream) = 0;
   // An event that also keeps when it happened, which costs the device more than the others.
@@ -179,7 +179,8 @@ class Backend {
   [[nodiscard]] virtual bool begin_graph(StreamId /*stream*/) { return false; }
   // Nothing: the device could not; what was kept is dropped.
   [[nodiscard]] virtual std::optional<GraphId> end_graph(StreamId /*stream*/) { return {}; }
-  // Puts on the stream what was kept: the same operations on the same memory.
+  // Puts on the stream, which is the one it was kept of, what was kept: the same operations on the
+  // same memory.
   virtual void launch(StreamId /*stream*/, GraphId /*graph*/) {}
 
   // --- the device's own profiler; nothing where it has none ---
@@ -238,13 +239,16 @@ class Backend {
   // Not checked, the caller's to see to: rows[k] < x.rows; starts begins with 0, never falls and
   // ends with the number of items.
   // Bits: a segment's follow from its items and d alone, whatever the other segments are.
+  // A device may take memory at the first call on a stream that has many items; where it has none,
+  // synchronize() returns kExhausted. Before a graph is begun there was one of as many items.
   virtual void segment_sum(StreamId stream, ConstMatrix x, ConstIndices rows, ConstIndices starts,
                            ConstMatrix scales, Matrix y) = 0;
   // x[n, vectors * d]: on each row, `vectors` vectors of d floats. y[n, vectors (vectors - 1) / 2]:
   // the dot product of vectors i and j, j < i, is at i (i - 1) / 2 + j.
   virtual void dot_interaction_forward(StreamId stream, ConstMatrix x, uint32_t vectors,
                                        Matrix y) = 0;
-  // dx[n, vectors * d]: of vector i, the sum over all j but i of dy of the pair * vector j.
+  // dx[n, vectors * d]: of vector i, the sum over all j but i of dy of the pair * vector j. Where a
+  // value of x is not finite, its own dx may be NaN.
   virtual void dot_interaction_backward(StreamId stream, ConstMatrix x, uint32_t vectors,
                                         ConstMatrix dy, Matrix dx) = 0;
 

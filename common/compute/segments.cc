@@ -26,6 +26,7 @@ void turn_segments(const ConstSegments& from, const Segments& to) {
   BALLAST_CHECK(from.scales.empty() || from.scales.size() == from.rows.size());
   count_below(from.rows, to.starts);
   for (size_t s = 0; s + 1 < from.starts.size(); ++s) {
+    BALLAST_CHECK(from.starts[s] <= from.starts[s + 1] && from.starts[s + 1] <= from.rows.size());
     for (uint32_t k = from.starts[s]; k < from.starts[s + 1]; ++k) {
       // The place of the row's next item; behind the last one, the start of the next row.
       const uint32_t at = to.starts[from.rows[k] + 1]++;

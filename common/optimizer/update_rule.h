@@ -8,16 +8,9 @@
 
 #include "common/base/check.h"
 #include "common/config/job_config.h"
+#include "common/optimizer/update_args.h"
 
 namespace ballast {
-
-// What an update goes by, beside the optimizer and the values: as in ApplyArgs.
-struct UpdateArgs {
-  double weight_sum = 0;
-  uint64_t updates = 0;
-  double learning_rate = 0;
-  bool decay = false;
-};
 
 // Everything an update of one element needs beside its own values, rounded to float once.
 struct Coefficients {

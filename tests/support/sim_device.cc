@@ -18,6 +18,9 @@ std::string SimDevice::description() const {
 }
 
 Result<DeviceBuffer> SimDevice::allocate(size_t floats) {
+  if (allocations_left_ && (*allocations_left_)-- == 0) {
+    return Status(Code::kExhausted, "simulated: no memory left");
+  }
   memory_.push_back(std::make_shared<Buffer>(Buffer::allocate(floats * sizeof(float))));
   float* data = floats == 0 ? nullptr : memory_.back()->floats().data();
   return DeviceBuffer(data, floats, [](float*) {});
@@ -132,6 +135,9 @@ bool SimDevice::happened(EventId event) {
 }
 
 Status SimDevice::synchronize(EventId event) {
+  if (std::exchange(fails_next_wait_, false)) {
+    return Status(Code::kUnavailable, "simulated: it failed");
+  }
   while (at(event).happened < at(event).records) {
     BALLAST_CHECK_MSG(advance(), "every stream waits for an event that nobody will record");
   }

@@ -88,6 +88,10 @@ class SimDevice final : public Backend {
   void clear(StreamId stream, Matrix values) override;
   void find_non_finite(StreamId stream, ConstMatrix values, Matrix found) override;
 
+  // The next synchronize() of an event tells a failure, at once.
+  void fail_next_wait() { fails_next_wait_ = true; }
+  // allocate() has no memory left after so many more.
+  void refuse_memory_after(uint64_t allocations) { allocations_left_ = allocations; }
   // Whether it has done all that it was asked.
   [[nodiscard]] bool idle() const;
   // Operations that were begun on one stream while an earlier one of another stream still waited.
@@ -123,6 +127,8 @@ class SimDevice final : public Backend {
   std::optional<StreamId> kept_stream_;          // between begin_graph() and end_graph()
   std::vector<std::function<void()>> kept_;
   std::vector<std::vector<std::function<void()>>> graphs_;
+  bool fails_next_wait_ = false;
+  std::optional<uint64_t> allocations_left_;
   uint64_t launches_ = 0;
   uint64_t refusals_ = 0;
   uint64_t operations_ = 0;

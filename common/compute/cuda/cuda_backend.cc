@@ -137,6 +137,7 @@ void CudaBackend::upload(StreamId stream, std::span<const uint32_t> host_from, I
 
 void CudaBackend::upload(StreamId stream, std::span<const std::byte> host_from, StoredMatrix to) {
   BALLAST_CHECK(host_from.size() == to.bytes());
+  if (host_from.empty()) return;  // perhaps from nowhere
   failure_.note(cudaMemcpyAsync(to.device_data, host_from.data(), host_from.size(),
                                 cudaMemcpyHostToDevice, on(stream)),
                 "copy to the device");
@@ -305,6 +306,7 @@ void CudaBackend::convert(StreamId stream, StoredMatrix x, ConstMatrix center, C
 // ---------------------------------------------------------------- dense layer
 
 void CudaBackend::clear(cudaStream_t stream, Matrix matrix) {
+  if (matrix.size() == 0) return;
   failure_.note(cudaMemsetAsync(matrix.device_data, 0, matrix.size() * sizeof(float), stream),
                 "clear memory");
 }
@@ -458,6 +460,7 @@ void CudaBackend::difference(StreamId stream, ConstMatrix now, ConstMatrix befor
 
 void CudaBackend::copy(StreamId stream, ConstMatrix from, Matrix to) {
   BALLAST_CHECK(from.size() == to.size());
+  if (to.size() == 0) return;
   failure_.note(cudaMemcpyAsync(to.device_data, from.device_data, to.size() * sizeof(float),
                                 cudaMemcpyDeviceToDevice, on(stream)),
                 "copy on the device");

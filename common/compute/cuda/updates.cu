@@ -3,6 +3,7 @@
 #include "common/compute/cuda/kernels.h"
 #include "common/compute/cuda/launch.cuh"
 #include "common/optimizer/optimizer.h"
+#include "common/optimizer/update_rule.h"
 
 namespace ballast::cuda {
 namespace {

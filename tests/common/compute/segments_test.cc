@@ -120,5 +120,10 @@ TEST(TurnSegmentsDeathTest, ARowThatIsNotThereIsFound) {
   EXPECT_DEATH(turned({{3}, {0, 1}, {}}, 3), "row < ");
 }
 
+TEST(TurnSegmentsDeathTest, RefusesStartsThatFallOrPointBeyondTheItems) {
+  EXPECT_DEATH(turned({{0, 0, 0}, {0, 5, 3}, {}}, 1), "check failed");
+  EXPECT_DEATH(turned({{0, 0, 0}, {0, 2, 1, 3}, {}}, 1), "check failed");
+}
+
 }  // namespace
 }  // namespace ballast

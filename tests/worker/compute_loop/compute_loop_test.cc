@@ -1,5 +1,6 @@
 #include "worker/compute_loop.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -325,6 +326,27 @@ TEST_F(ComputeLoopTest, ReportsAStepThatFailsAndTakesNoMoreOrders) {
 
   ASSERT_EQ(reports_.size(), 1u);
   EXPECT_EQ(count<session_event::ComputeFailed>(), 1u);
+}
+
+// The session goes on giving orders until it has heard of it: it must not wait for room.
+TEST_F(ComputeLoopTest, SaysWhenItsLocalOptimizerFindsNoMemoryAndTakesOrdersNoMore) {
+  JobConfig job;
+  job.train.local_steps = 2;
+  job.train.push = PushKind::kDelta;
+  auto device = std::make_unique<testing::SimDevice>(1);
+  testing::SimDevice& full = *device;
+  make(std::move(job), std::move(device));
+  full.refuse_memory_after(1);
+
+  loop_->run();
+
+  ASSERT_EQ(count<session_event::ComputeFailed>(), 1u);
+  const auto& failed = std::get<session_event::ComputeFailed>(reports_.back());
+  EXPECT_EQ(failed.status.code(), Code::kExhausted);
+  EXPECT_THAT(failed.status.to_string(), ::testing::HasSubstr("local optimizer of layer0"));
+  for (size_t i = 0; i < 8 * units_.size() + 128; ++i) {
+    loop_->push(session_effect::EvaluateSlices{1, {LaneId(0)}});
+  }
 }
 
 }  // namespace

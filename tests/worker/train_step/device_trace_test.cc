@@ -9,6 +9,7 @@
 #include "tests/common/storage/temporary_folder.h"
 #include "tests/support/trace_spans.h"
 #include "tests/worker/train_step/step_fixture.h"
+#include "worker/local_optimizer.h"
 
 namespace ballast {
 namespace {
@@ -165,6 +166,18 @@ TEST_F(DeviceTraceTest, TellsEveryPartOfAStepInTheOrderOfTheDevice) {
   }
   // Host time is taken just after the event it stands for.
   EXPECT_LE(last, static_cast<uint64_t>((after + 1ms).time_since_epoch().count()));
+}
+
+TEST_F(DeviceTraceTest, TellsLocalStepsAndTheirDeltas) {
+  ASSERT_TRUE(step_->local().allocate({.kind = OptimizerKind::kSgd}).ok());
+  const StepContext context{.clock = 5, .local_rate = 0.1};
+  ASSERT_TRUE(step_->run(testing::rows_of(case_), context, gradients_).ok());
+  ASSERT_TRUE(step_->local().finish(1, gradients_, context).ok());
+
+  EXPECT_THAT(names(),
+              ElementsAre("forward 0", "forward 1", "forward 2", "loss", "download", "backward 2",
+                          "backward input 2", "backward input 1", "backward 0", "local step",
+                          "delta 2", "download 2", "delta 0", "download 0"));
 }
 
 TEST_F(DeviceTraceTest, TellsNothingOfOtherStepsAndOfEvaluations) {

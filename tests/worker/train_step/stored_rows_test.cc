@@ -125,6 +125,16 @@ TEST_P(StoredRows, GiveTheBitsOfTheirFloatsOnEveryDevice) {
   EXPECT_GT(launches, 0u) << "a step that is a graph";
 }
 
+// Where there is one.
+TEST_P(StoredRows, GiveTheBitsOfTheirFloatsOnAGpu) {
+  if (const Status there = check_device(Device::kCuda); !there.ok()) {
+    GTEST_SKIP() << there.to_string();
+  }
+  const auto open = [] { return make_backend(Device::kCuda, {}).value(); };
+
+  EXPECT_EQ(train(*open(), true), train(*open(), false));
+}
+
 TEST_P(StoredRows, AreOtherBitsOnADeviceThatForgetsWaits) {
   const std::vector<double> expected = train(*testing::cpu_backend(), false);
   uint64_t others = 0;
