@@ -23,12 +23,6 @@ namespace {
 // servers: being computed, and its left halves up the tree.
 constexpr size_t kGradientsKept = 7;
 
-double weight_of(std::span<const float> weights) {
-  double sum = 0;
-  for (float weight : weights) sum += weight;
-  return sum;
-}
-
 std::string list_of(std::span<const LaneId> lanes) {
   std::vector<uint32_t> numbers;
   for (LaneId lane : lanes) numbers.push_back(lane.value());
@@ -338,7 +332,7 @@ Result<Batch> ComputeLoop::take_batch(Clock clock, Clock number, std::span<const
   for (size_t i = 0; i < lanes.size(); ++i) {
     const auto count = static_cast<uint32_t>(batches_.rows_at(lanes[i], number));
     if (count == 0) continue;
-    weights[i] += weight_of(batch.weights.subspan(row, count));
+    weights[i] += weight_of(batch.weights.subspan(row, count), count);
     rows_hashes_[lanes[i]] += batch.rows_hashes.at(among_present++);
     row += count;
   }

@@ -12,17 +12,6 @@
 #include "worker/step_streams.h"
 
 namespace ballast {
-namespace {
-
-// In the order of the rows, as their losses are summed.
-double weight_of(const StepRows& batch) {
-  if (batch.weights.empty()) return batch.rows;
-  double sum = 0;
-  for (const float weight : batch.weights) sum += weight;
-  return sum;
-}
-
-}  // namespace
 
 LocalOptimizer::LocalOptimizer(StepStreams& streams, Model& model, StepGradients& gradients)
     : streams_(streams), model_(model), gradients_(gradients) {}
@@ -71,7 +60,7 @@ void LocalOptimizer::keep() {
 
 void LocalOptimizer::put(const StepRows& batch, double learning_rate) {
   BALLAST_CHECK(parameters_.size() == model_.parameters().size());
-  const double weight_sum = weight_of(batch);
+  const double weight_sum = weight_of(batch.weights, batch.rows);
   if (weight_sum < std::numeric_limits<float>::min()) return;  // as a unit does: 1 / it is no float
   const DeviceTrace::Part part(streams_.trace.get(), streams_.compute, "local step");
   if (updates_++ == 0) keep();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <numeric>
 #include <span>
 
 #include "common/base/check.h"
@@ -9,6 +10,11 @@
 #include "worker/step_losses.h"
 
 namespace ballast {
+
+double weight_of(std::span<const float> weights, size_t rows) {
+  if (weights.empty()) return static_cast<double>(rows);
+  return std::accumulate(weights.begin(), weights.end(), 0.0);
+}
 
 void add(GradientSet& into, const GradientSet& other) {
   BALLAST_CHECK(into.parameters.size() == other.parameters.size());

@@ -80,6 +80,9 @@ struct StepRows {
   std::span<const std::byte> stored_features = {};
 };
 
+// What `rows` rows weigh together, in their order; `weights` as in StepRows.
+[[nodiscard]] double weight_of(std::span<const float> weights, size_t rows);
+
 class TrainStep {
  public:
   // Checks the model (check_model) and takes all memory for up to `rows_max` rows; `sums_batches`:
