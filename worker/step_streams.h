@@ -35,8 +35,7 @@ struct StepStreams {
     if (copies) backend.record(pass_computed, compute);
   }
   void wait_for_pass() { backend.wait(uploads, pass_computed); }
-  // From now on there is a trace.
-  void tell(DeviceTracks& tracks) {
+  void trace_to(DeviceTracks& tracks) {
     trace = std::make_unique<DeviceTrace>(
         backend,
         std::vector<DeviceTrace::Stream>{

@@ -221,7 +221,7 @@ Buffer TrainStep::allocate_host(size_t bytes) {
 }
 
 void TrainStep::trace(DeviceTracks& device) {
-  parts_->streams.tell(device);
+  parts_->streams.trace_to(device);
 }
 
 Result<StepResult> TrainStep::run(const StepRows& batch, const StepContext& context,
