@@ -24,8 +24,6 @@ enum class StoredType : uint8_t { kU8, kF16 };
 struct StoredFeatures {
   StoredType type = StoredType::kU8;
   std::vector<float> center, factor, shift;
-
-  bool operator==(const StoredFeatures&) const = default;
 };
 
 }  // namespace ballast

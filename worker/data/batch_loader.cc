@@ -264,7 +264,7 @@ void pad(const RowRoom& room, const BatchShape& shape, uint32_t from, size_t to)
 
 BatchShape BatchLoader::Core::shape_of(uint32_t count) const {
   const RowPlan& row = rows->plan();
-  return {count, row.width, row.label.width, row.stored ? row.feature_bytes() : 0};
+  return {count, row.width, row.label.width, row.stored_bytes()};
 }
 
 // A lane's rows of a batch: its samples, then padding (LaneSchedule).

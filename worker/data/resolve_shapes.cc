@@ -94,7 +94,7 @@ void measure_train(const Dataset& train, const RowPlan& plan, ResolvedConfig& re
   resolved.train_rows = train.rows();
   resolved.input_width = plan.width;
   resolved.label_width = plan.label.width;
-  resolved.stored_bytes = plan.stored ? plan.feature_bytes() : 0;
+  resolved.stored_bytes = plan.stored_bytes();
   resolved.train_row_bytes = MemoryTable::row_bytes(train, plan);
   resolved.train_blocks = train.block_count();
   resolved.train_columns = static_cast<uint32_t>(plan.columns.size());

@@ -95,8 +95,12 @@ struct RowPlan {
   // them.
   std::shared_ptr<const StoredFeatures> stored;
 
+  // Of a row's features where they stay as they are stored; 0: they are floats.
+  [[nodiscard]] uint64_t stored_bytes() const {
+    return stored ? width * bytes_of(stored->type) : 0;
+  }
   [[nodiscard]] uint64_t feature_bytes() const {  // of a row
-    return uint64_t{width} * (stored ? bytes_of(stored->type) : sizeof(float));
+    return stored ? stored_bytes() : width * sizeof(float);
   }
   [[nodiscard]] bool has_label() const { return label.width > 0; }
   [[nodiscard]] bool weighs() const {
