@@ -56,12 +56,6 @@ thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local CUstream_st* capturing = nullptr;
 
-// BALLAST_EMULATED_SEED draws other orders.
-uint64_t seed() {
-  const char* given = std::getenv("BALLAST_EMULATED_SEED");
-  return given == nullptr ? 2026 : std::strtoull(given, nullptr, 10);
-}
-
 struct Runtime {
   std::recursive_mutex mutex;  // guards all below
   ballast::Random random{seed()};

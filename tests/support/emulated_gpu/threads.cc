@@ -296,10 +296,14 @@ void wait_for_copies() {
   blocks().do_copies();
 }
 
+uint64_t seed() {
+  const char* given = std::getenv("BALLAST_EMULATED_SEED");
+  return given == nullptr ? 2026 : std::strtoull(given, nullptr, 10);
+}
+
 void broken(const char* what) {
-  const char* seed = std::getenv("BALLAST_EMULATED_SEED");
-  std::fprintf(stderr, "emulated GPU: %s (BALLAST_EMULATED_SEED=%s)\n", what,
-               seed == nullptr ? "2026" : seed);
+  std::fprintf(stderr, "emulated GPU: %s (BALLAST_EMULATED_SEED=%llu)\n", what,
+               static_cast<unsigned long long>(seed()));
   std::abort();
 }
 

@@ -38,6 +38,9 @@ const uint64_t* exchange(uint64_t value);
 void copy_later(void* to, const void* from, size_t bytes);
 void wait_for_copies();
 
+// What all orders are drawn from: BALLAST_EMULATED_SEED, or always the same.
+[[nodiscard]] uint64_t seed();
+
 // Says what is wrong with a kernel or a call, and ends the program.
 [[noreturn]] void broken(const char* what);
 
