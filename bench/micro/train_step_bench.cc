@@ -82,10 +82,10 @@ class Worker {
       const GradientNode node{0, lanes_, sums_[0].parameters[p].data()};
       apply_update({}, {.gradients = {&node, 1},
                         .lanes = lanes_,
-                        .weight_sum = static_cast<double>(lane_rows_) * lanes_,
-                        .updates = 1,
-                        .learning_rate = kLearningRate,
-                        .decay = false,
+                        .update = {.weight_sum = static_cast<double>(lane_rows_) * lanes_,
+                                   .updates = 1,
+                                   .learning_rate = kLearningRate,
+                                   .decay = false},
                         .weights_in = step_->weights(p),
                         .weights_out = step_->weights(p),
                         .state = {}});

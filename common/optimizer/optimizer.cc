@@ -77,10 +77,9 @@ std::string_view state_name(OptimizerKind kind, uint32_t index) {
 
 void apply_update(const OptimizerConfig& config, const ApplyArgs& args) {
   check(config, args);
-  const Coefficients coefficients =
-      coefficients_of(config, {args.weight_sum, args.updates, args.learning_rate, args.decay});
+  const Coefficients coefficients = coefficients_of(config, args.update);
   const FoldPlan plan(args.gradients, args.lanes);
-  const Kernel kernel = kernel_of(config, args.decay, args.gradients.size() > 1);
+  const Kernel kernel = kernel_of(config, args.update.decay, args.gradients.size() > 1);
   std::vector<float> scratch(plan.scratch_floats());
 
   const size_t size = args.weights_out.size();

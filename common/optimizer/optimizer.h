@@ -22,6 +22,7 @@
 
 #include "common/config/job_config.h"
 #include "common/optimizer/fold.h"
+#include "common/optimizer/update_args.h"
 
 namespace ballast {
 
@@ -34,10 +35,7 @@ namespace ballast {
 struct ApplyArgs {
   std::span<const GradientNode> gradients;  // as fold_gradients() takes them
   uint32_t lanes = 1;                       // the tree is over [0, lanes)
-  double weight_sum = 0;                    // > 0: gradients are sums over samples
-  uint64_t updates = 0;                     // t: 1 for the first update
-  double learning_rate = 0;                 // after schedule and staleness
-  bool decay = false;                       // ParameterSpec::decay
+  UpdateArgs update;
   // `weights_out` is apart from `weights_in`, so that the old version stays readable, or equal to
   // it. It may also be the memory of one of the gradients, which is then used up: whatever is read
   // is read before the same element is written, and the write costs no extra line of memory.

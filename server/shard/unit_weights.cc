@@ -84,18 +84,19 @@ void UnitWeights::apply(std::span<const GradientNode> nodes, Buffer used_up, con
   std::vector<std::span<float>> state;
   for (Buffer& tensor : state_) state.push_back(tensor.floats());
   ++updates_;
-  apply_update(rule_.train.optimizer,
-               {.gradients = nodes,
-                .lanes = rule_.lanes,
-                .weight_sum = sums.weight,
-                .updates = updates_,
-                .learning_rate =
-                    damping * learning_rate_at(rule_.train, static_cast<uint64_t>(samples_before),
-                                               rule_.batches_per_step, rule_.job_steps),
-                .decay = decay_,
-                .weights_in = std::as_const(current_).floats(),
-                .weights_out = next.floats(),
-                .state = state});
+  apply_update(
+      rule_.train.optimizer,
+      {.gradients = nodes,
+       .lanes = rule_.lanes,
+       .update = {.weight_sum = sums.weight,
+                  .updates = updates_,
+                  .learning_rate =
+                      damping * learning_rate_at(rule_.train, static_cast<uint64_t>(samples_before),
+                                                 rule_.batches_per_step, rule_.job_steps),
+                  .decay = decay_},
+       .weights_in = std::as_const(current_).floats(),
+       .weights_out = next.floats(),
+       .state = state});
   current_ = std::move(next);
 }
 

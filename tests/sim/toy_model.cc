@@ -103,17 +103,18 @@ std::vector<std::vector<std::vector<float>>> ToyModel::sync_reference() const {
       }
       std::vector<float> next(count);
       std::vector<std::span<float>> spans(state.begin(), state.end());
-      apply_update(job.train.optimizer,
-                   {.gradients = nodes,
-                    .lanes = schedule.lanes(),
-                    .weight_sum = weight_sum,
-                    .updates = t + 1,
-                    .learning_rate = learning_rate_at(
-                        job.train, samples, schedule.batches_per_step(), schedule.steps()),
-                    .decay = parameters[p].decay,
-                    .weights_in = history.back(),
-                    .weights_out = next,
-                    .state = spans});
+      apply_update(
+          job.train.optimizer,
+          {.gradients = nodes,
+           .lanes = schedule.lanes(),
+           .update = {.weight_sum = weight_sum,
+                      .updates = t + 1,
+                      .learning_rate = learning_rate_at(
+                          job.train, samples, schedule.batches_per_step(), schedule.steps()),
+                      .decay = parameters[p].decay},
+           .weights_in = history.back(),
+           .weights_out = next,
+           .state = spans});
       samples += static_cast<uint64_t>(weight_sum);
       history.push_back(std::move(next));
     }

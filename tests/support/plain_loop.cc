@@ -194,10 +194,10 @@ class PlainLoop {
     PlainTensor& tensor = model_.tensors[p];
     apply_update(optimizer, {.gradients = {&node, 1},
                              .lanes = 1,
-                             .weight_sum = sum.weight_sum,
-                             .updates = updates,
-                             .learning_rate = rate,
-                             .decay = tensor.shape.size() == 2,  // weights, not biases
+                             .update = {.weight_sum = sum.weight_sum,
+                                        .updates = updates,
+                                        .learning_rate = rate,
+                                        .decay = tensor.shape.size() == 2},  // weights, not biases
                              .weights_in = tensor.values,
                              .weights_out = tensor.values,
                              .state = spans});

@@ -17,10 +17,7 @@ void update(const OptimizerConfig& config, const UpdateArgs& args, ConstMatrix g
   const std::span<float> in_place(weights.device_data, weights.size());
   apply_update(config, {.gradients = {&whole, 1},
                         .lanes = 1,
-                        .weight_sum = args.weight_sum,
-                        .updates = args.updates,
-                        .learning_rate = args.learning_rate,
-                        .decay = args.decay,
+                        .update = args,
                         .weights_in = in_place,
                         .weights_out = in_place,
                         .state = std::span(tensors).first(state.size())});

@@ -95,14 +95,13 @@ TEST_P(BackendOptimizer, GivesTheBitsOfTheFunctionThatServersUse) {
                          put(gradient, 1, size), weights, state);
         const GradientNode whole{0, 1, reinterpret_cast<const std::byte*>(gradient.data())};
         const std::vector<std::span<float>> spans(expected_state.begin(), expected_state.end());
-        apply_update(config, {.gradients = {&whole, 1},
-                              .weight_sum = 7,
-                              .updates = t,
-                              .learning_rate = 0.05,
-                              .decay = true,
-                              .weights_in = expected,
-                              .weights_out = expected,
-                              .state = spans});
+        apply_update(
+            config,
+            {.gradients = {&whole, 1},
+             .update = {.weight_sum = 7, .updates = t, .learning_rate = 0.05, .decay = true},
+             .weights_in = expected,
+             .weights_out = expected,
+             .state = spans});
       }
 
       EXPECT_TRUE(equal_bits(get(weights), expected)) << static_cast<int>(kind);

@@ -191,10 +191,10 @@ TEST_P(LocalSteps, AreUpdatesOfTheGradientsOfEachBatch) {
         const GradientNode whole{0, 1, gradients.parameters[p].data()};
         const std::vector<std::span<float>> tensors(state[p].begin(), state[p].end());
         apply_update(optimizer, {.gradients = {&whole, 1},
-                                 .weight_sum = weight_sum,
-                                 .updates = updates,
-                                 .learning_rate = kRate,
-                                 .decay = parameters[p].decay,
+                                 .update = {.weight_sum = weight_sum,
+                                            .updates = updates,
+                                            .learning_rate = kRate,
+                                            .decay = parameters[p].decay},
                                  .weights_in = plain->weights(p),
                                  .weights_out = plain->weights(p),
                                  .state = tensors});
