@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/base/log.h"
+
 namespace ballast {
 namespace {
 
@@ -53,6 +55,10 @@ bool StepGraphs::keep(const StepShape& shape, const std::function<void()>& forwa
   known.forward = graph_of(forward);
   if (known.forward) known.backward = graph_of(backward);
   known.refused = !known.backward;
+  if (!known.refused && !told_) {
+    log::info("steps of {} rows are launched as graphs", shape.rows);
+    told_ = true;
+  }
   return !known.refused;
 }
 

@@ -63,6 +63,7 @@ class StepGraphs {
   const double operations_per_row_;
   const bool possible_;
   std::map<StepShape, Known> known_;
+  bool told_ = false;  // that there are graphs
 };
 
 }  // namespace ballast

@@ -63,6 +63,8 @@ class GpuJobs(ProcessTest):
         done = launching.run("--bin-dir", EMULATED, "run", "--resume", "cut", "--quiet",
                              *self.settings("train.max_steps=0"), cwd=self.folder, timeout=300)
 
+        self.assertIn("launched as graphs", self.log_of("whole"))
+        self.assertGreater(whole["rows_fed"], 0)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.summary("cut")["weights_xxh3"], whole["weights_xxh3"])
 
