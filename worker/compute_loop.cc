@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <cstring>
 #include <mutex>
 #include <numeric>
+#include <utility>
 
 #include "common/base/log.h"
 #include "common/base/random.h"
@@ -22,6 +22,10 @@ namespace {
 // Gradients of one parameter that may be out at once, beside one of each step on its way to
 // servers: being computed, and its left halves up the tree.
 constexpr size_t kGradientsKept = 7;
+
+StepRows rows_of(const Batch& batch) {
+  return {batch.features, batch.labels, batch.weights, batch.rows, batch.stored_features};
+}
 
 std::string list_of(std::span<const LaneId> lanes) {
   std::vector<uint32_t> numbers;
@@ -83,7 +87,9 @@ void ComputeLoop::run() {
     const bool computed = !std::holds_alternative<session_effect::DeliverWeights>(*order);
     if (computed && trace_ != nullptr) write_trace();
     if (!status.ok()) return fail(std::move(status));
+    if (!computed && next_ == nullptr) put_next_ahead();
   }
+  step_.settle();  // next_ goes
 }
 
 void ComputeLoop::fail(Status status) {
@@ -125,9 +131,7 @@ Status ComputeLoop::take_weights(const session_effect::DeliverWeights& order) {
                   fmt::format("weights of unit {} have {} bytes, expected {}", unit.id.value(),
                               order.weights.size(), unit.bytes()));
   }
-  // The one copy on this side: from the received frame to where the layer reads.
-  std::memcpy(step_.weights(unit.parameter).data() + unit.first_element, order.weights.data(),
-              unit.bytes());
+  step_.take_weights(unit.parameter, unit.first_element, order.weights.bytes());
   return Status();
 }
 
@@ -235,6 +239,7 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   const bool at_once = emit && !skips && local_ == nullptr;
   StepHooks hooks;
   hooks.weights_needed = [&](uint32_t) { return go_on(); };
+  hooks.under_way = [&] { put_next_ahead(); };
   hooks.gradient_final = [&](uint32_t layer) {
     if (at_once) emit_layer(order, group, layer, pending, gradients);
     return go_on();
@@ -287,21 +292,22 @@ Result<StepResult> ComputeLoop::compute_batches(Clock clock, std::span<const Lan
     if (number > first) report_(session_event::Beat{});
     BALLAST_ASSIGN(const Batch batch, take_batch(clock, number, lanes, weights));
     if (!failed.ok()) continue;
+    // Until the pass is computed, whether it took those rows or others.
+    const std::shared_ptr<const Batch> ahead = std::exchange(next_, nullptr);
     StepHooks of_batch = hooks;
     of_batch.row_name = [&](uint32_t row) { return batch.row_name(row); };
     const Result<StepResult> result = [&] {
       const TraceSpan traced(track_, "compute", clock, {"lane", lanes.front().value()},
                              {"rows", batch.rows});
-      return step_.run(
-          {batch.features, batch.labels, batch.weights, batch.rows, batch.stored_features},
-          {.seed = job_.seed,
-           .batch = number,
-           .lane = lanes.front(),
-           .first = local_ != nullptr || number == first,
-           .last = local_ != nullptr || number + 1 == end,
-           .clock = clock,
-           .local_rate = local_ != nullptr ? std::optional(rate) : std::nullopt},
-          gradients, of_batch);
+      return step_.run(rows_of(batch),
+                       {.seed = job_.seed,
+                        .batch = number,
+                        .lane = lanes.front(),
+                        .first = local_ != nullptr || number == first,
+                        .last = local_ != nullptr || number + 1 == end,
+                        .clock = clock,
+                        .local_rate = local_ != nullptr ? std::optional(rate) : std::nullopt},
+                       gradients, of_batch);
     }();
     if (result.status().code() == Code::kStopped) return result.status();
     if (!result.ok()) {
@@ -345,6 +351,14 @@ Result<Batch> ComputeLoop::load(Clock clock, Clock number, std::span<const LaneI
   Result<Batch> batch = loader_.take(lanes, number);
   done_.load_seconds += to_seconds(monotonic_now() - asked);
   return batch;
+}
+
+// The rows of the next batch travel to the device while this one is computed, or while weights are
+// waited for.
+void ComputeLoop::put_next_ahead() {
+  std::shared_ptr<const Batch> next = loader_.next_ready();
+  if (next != nullptr) step_.put_ahead(rows_of(*next));
+  next_ = std::move(next);
 }
 
 // A lane may be absent from the last batch of an epoch.

@@ -30,6 +30,24 @@ TraceTrack& DeviceTrace::track_of(StreamId stream) {
   return found->track;
 }
 
+// What streams do from now on has times.
+void DeviceTrace::begin_time() {
+  backend_.record(base_, streams_.front().id);
+  for (const Stream& stream : streams_) backend_.wait(stream.id, base_);
+  (void)backend_.synchronize(base_);  // a device that failed tells nothing
+  based_ = monotonic_now();
+}
+
+void DeviceTrace::forget_parts() {
+  parts_.clear();
+  events_used_ = 0;
+}
+
+bool DeviceTrace::takes(Of pass) const {
+  if (pass == Of::kThisPass || in_pass_) return in_pass_;
+  return told_last_ && parts_.size() < kPartsKept;
+}
+
 // A device that failed tells nothing: the step reports it.
 void DeviceTrace::tell() {
   if (!parts_done()) return;
@@ -43,17 +61,16 @@ void DeviceTrace::tell() {
 
 DeviceTrace::Pass::Pass(DeviceTrace* trace, uint64_t step, LaneId lane)
     : trace_(trace != nullptr && trace->streams_.front().track.wants(step) ? trace : nullptr) {
-  if (trace_ == nullptr) return;
+  if (trace != nullptr) trace->told_last_ = trace_ != nullptr;
+  if (trace_ == nullptr) {
+    if (trace != nullptr) trace->forget_parts();
+    return;
+  }
   trace_->in_pass_ = true;
   trace_->step_ = step;
   trace_->lane_ = lane;
-  trace_->parts_.clear();
-  trace_->events_used_ = 0;
   trace_->backend_.begin_range("step", step);
-  trace_->backend_.record(trace_->base_, trace_->streams_.front().id);
-  for (const Stream& stream : trace_->streams_) trace_->backend_.wait(stream.id, trace_->base_);
-  (void)trace_->backend_.synchronize(trace_->base_);  // a device that failed tells nothing
-  trace_->based_ = monotonic_now();
+  if (trace_->parts_.empty()) trace_->begin_time();
 }
 
 DeviceTrace::Pass::~Pass() {
@@ -61,11 +78,14 @@ DeviceTrace::Pass::~Pass() {
   trace_->backend_.end_range();
   trace_->in_pass_ = false;
   trace_->tell();
+  trace_->forget_parts();
 }
 
-DeviceTrace::Part::Part(DeviceTrace* trace, StreamId stream, const char* name, uint32_t layer)
-    : trace_(trace != nullptr && trace->in_pass_ ? trace : nullptr) {
+DeviceTrace::Part::Part(DeviceTrace* trace, StreamId stream, const char* name, uint32_t layer,
+                        Of pass)
+    : trace_(trace != nullptr && trace->takes(pass) ? trace : nullptr) {
   if (trace_ == nullptr) return;
+  if (!trace_->in_pass_ && trace_->parts_.empty()) trace_->begin_time();
   index_ = trace_->parts_.size();
   trace_->backend_.begin_range(name, layer == kNoLayer ? trace_->step_ : layer);
   trace_->parts_.push_back({stream, name, layer, trace_->record(stream), {}});

@@ -52,10 +52,15 @@ class DeviceTrace {
 
   static constexpr uint32_t kNoLayer = ~uint32_t{0};
 
-  // What is put on the stream, one of those, from its making to its end. Nothing outside of a pass.
+  // Which pass a part is of: outside of one that is told nothing is, unless it is of the pass after
+  // one that was told.
+  enum class Of { kThisPass, kNextPass };
+
+  // What is put on the stream, one of those, from its making to its end.
   class Part {
    public:
-    Part(DeviceTrace* trace, StreamId stream, const char* name, uint32_t layer = kNoLayer);
+    Part(DeviceTrace* trace, StreamId stream, const char* name, uint32_t layer = kNoLayer,
+         Of pass = Of::kThisPass);
     ~Part();
     Part(const Part&) = delete;
     Part& operator=(const Part&) = delete;
@@ -74,7 +79,13 @@ class DeviceTrace {
     EventId end;
   };
 
+  // Parts that no pass comes for are not kept without end.
+  static constexpr size_t kPartsKept = 1 << 14;
+
   EventId record(StreamId stream);
+  void begin_time();
+  void forget_parts();
+  [[nodiscard]] bool takes(Of pass) const;
   [[nodiscard]] bool parts_done();
   [[nodiscard]] TraceTrack& track_of(StreamId stream);
   void tell();
@@ -83,12 +94,13 @@ class DeviceTrace {
   const std::vector<Stream> streams_;
   const EventId base_;
   bool in_pass_ = false;
+  bool told_last_ = false;  // the last pass
   uint64_t step_ = 0;
   LaneId lane_;
   Time based_{};                 // when base_ was recorded
   std::vector<EventId> events_;  // all that were ever needed
-  size_t events_used_ = 0;       // by this pass
-  std::vector<Record> parts_;    // of this pass
+  size_t events_used_ = 0;       // by parts_
+  std::vector<Record> parts_;    // of this pass, or of the next
 };
 
 }  // namespace ballast

@@ -3,6 +3,17 @@
 #include "common/base/check.h"
 
 namespace ballast {
+namespace {
+
+bool are_same(const StepRows& a, const StepRows& b) {
+  const auto same = [](auto one, auto other) {
+    return one.data() == other.data() && one.size() == other.size();
+  };
+  return a.rows == b.rows && same(a.features, b.features) && same(a.labels, b.labels) &&
+         same(a.weights, b.weights) && same(a.stored_features, b.stored_features);
+}
+
+}  // namespace
 
 RowUploads::RowUploads(StepStreams& streams, uint32_t input_width, uint32_t label_width,
                        uint32_t rows_max)
@@ -21,6 +32,7 @@ Status RowUploads::allocate(const StoredFeatures* stored) {
     BALLAST_ASSIGN(memory.labels, streams_.backend.allocate(rows * label_width_));
     BALLAST_ASSIGN(memory.row_weights, streams_.backend.allocate(rows));
     memory.arrived = streams_.backend.create_event();
+    memory.computed = streams_.backend.create_event();
   }
   return stored == nullptr ? Status() : allocate_stored(*stored);
 }
@@ -51,32 +63,45 @@ Status RowUploads::allocate_stored(const StoredFeatures& stored) {
 }
 
 DeviceRows RowUploads::take(const StepRows& batch, bool training) {
+  Memory& memory = memory_of(++passes_);
+  const bool are_ahead = training && ahead_ && are_same(ahead_->batch, batch);
+  Coming coming = are_ahead ? *ahead_ : put(batch, training, memory, "upload");
+  ahead_.reset();
+  if (streams_.copies) streams_.backend.wait(streams_.compute, memory.arrived);
+  if (coming.stored) coming.rows.features = convert(*coming.stored, memory);
+  return coming.rows;
+}
+
+void RowUploads::end_pass() {
+  if (streams_.copies) streams_.backend.record(memory_of(passes_).computed, streams_.compute);
+}
+
+void RowUploads::put_ahead(const StepRows& batch) {
+  if (streams_.copies) ahead_ = put(batch, true, memory_of(passes_ + 1), "upload ahead");
+}
+
+RowUploads::Coming RowUploads::put(const StepRows& batch, bool training, Memory& memory,
+                                   const char* name) {
   BALLAST_CHECK(batch.rows > 0 && batch.rows <= rows_max_);
-  Memory& memory = memory_[++passes_ % 2];
-  const bool is_stored = !batch.stored_features.empty();
-  DeviceRows rows;
-  StoredMatrix stored;
+  Coming coming{batch, {}, {}};
+  if (streams_.copies) streams_.backend.wait(streams_.uploads, memory.computed);
   {
     const DeviceTrace::Part part(streams_.copies ? streams_.trace.get() : nullptr, streams_.uploads,
-                                 "upload");
-    if (is_stored) {
-      stored = put_stored(batch, memory);
+                                 name);
+    if (!batch.stored_features.empty()) {
+      coming.stored = put_stored(batch, memory);
     } else {
-      rows.features = put(batch.features, batch.rows, input_width_, memory.features);
+      coming.rows.features = put_floats(batch.features, batch.rows, input_width_, memory.features);
     }
     if (!batch.labels.empty()) {
-      rows.labels = put(batch.labels, batch.rows, label_width_, memory.labels);
+      coming.rows.labels = put_floats(batch.labels, batch.rows, label_width_, memory.labels);
     }
     if (training && !batch.weights.empty()) {
-      rows.row_weights = put(batch.weights, 1, batch.rows, memory.row_weights);
+      coming.rows.row_weights = put_floats(batch.weights, 1, batch.rows, memory.row_weights);
     }
   }
-  if (streams_.copies) {
-    streams_.backend.record(memory.arrived, streams_.uploads);
-    streams_.backend.wait(streams_.compute, memory.arrived);
-  }
-  if (is_stored) rows.features = convert(stored, memory);
-  return rows;
+  if (streams_.copies) streams_.backend.record(memory.arrived, streams_.uploads);
+  return coming;
 }
 
 StoredMatrix RowUploads::put_stored(const StepRows& batch, Memory& memory) {
@@ -104,8 +129,8 @@ ConstMatrix RowUploads::convert(StoredMatrix stored, Memory& memory) {
   return floats;
 }
 
-ConstMatrix RowUploads::put(std::span<const float> host, uint32_t rows, uint32_t columns,
-                            DeviceBuffer& memory) {
+ConstMatrix RowUploads::put_floats(std::span<const float> host, uint32_t rows, uint32_t columns,
+                                   DeviceBuffer& memory) {
   BALLAST_CHECK(host.size() == size_t{rows} * columns);
   // The back end only reads through it.
   if (float* address = streams_.backend.device_address(const_cast<float*>(host.data()))) {

@@ -29,10 +29,15 @@ class RowUploads {
   // `stored`: features may come so; null: they are floats. kExhausted: no memory on the device.
   [[nodiscard]] Status allocate(const StoredFeatures* stored);
 
-  // Puts the rows on their way and lets the compute stream wait for them, into the memory that the
-  // pass before the last one used. That one is computed, because every pass ends with its losses or
-  // outputs. Rows without labels are of a prediction; weights are needed for training only.
+  // Puts the rows on their way, unless they are already, and lets the compute stream wait for them.
+  // They come into the memory that the pass before the last one used, once that one is computed.
+  // Rows without labels are of a prediction; weights are needed for training only.
   [[nodiscard]] DeviceRows take(const StepRows& batch, bool training);
+  // All of the pass that took the last rows is on the compute stream.
+  void end_pass();
+  // Between end_pass() and the next take(): puts the rows of training that this is likely to be
+  // asked for on their way. They stay as they are until the next pass is computed.
+  void put_ahead(const StepRows& batch);
   // Which memory the last ones are in: 0 or 1.
   [[nodiscard]] uint32_t place() const { return passes_ % 2; }
 
@@ -43,6 +48,7 @@ class RowUploads {
     DeviceBuffer labels;
     DeviceBuffer row_weights;
     EventId arrived;
+    EventId computed;  // the pass that used it last
   };
 
   // On the device: how floats are made of what is stored, each [1, input_width], [1, 1] or empty.
@@ -52,11 +58,20 @@ class RowUploads {
     uint32_t columns = 0;
   };
 
+  // Where the rows of a pass are, or come to.
+  struct Coming {
+    StepRows batch;
+    DeviceRows rows;                     // without features that are
+    std::optional<StoredMatrix> stored;  // as they are stored
+  };
+
   Status allocate_stored(const StoredFeatures& stored);
+  [[nodiscard]] Memory& memory_of(uint32_t pass) { return memory_[pass % 2]; }
+  Coming put(const StepRows& batch, bool training, Memory& memory, const char* name);
   StoredMatrix put_stored(const StepRows& batch, Memory& memory);
+  ConstMatrix put_floats(std::span<const float> host, uint32_t rows, uint32_t columns,
+                         DeviceBuffer& memory);
   ConstMatrix convert(StoredMatrix stored, Memory& memory);
-  ConstMatrix put(std::span<const float> host, uint32_t rows, uint32_t columns,
-                  DeviceBuffer& memory);
 
   StepStreams& streams_;
   const uint32_t input_width_;
@@ -65,6 +80,7 @@ class RowUploads {
   Memory memory_[2];
   std::optional<Scaling> scaling_;  // features may come as they are stored
   uint32_t passes_ = 0;
+  std::optional<Coming> ahead_;  // for the next pass
 };
 
 }  // namespace ballast

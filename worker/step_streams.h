@@ -1,8 +1,8 @@
 // StepStreams: where a step's work is put. On a device of its own three streams work beside one
 // another, in this order by events: rows and weights arrive, are computed with, and what came of it
-// leaves; weights of a layer while the one before it is computed, gradients of a layer while the
-// one below it is. Where the device computes on host memory nothing is copied, and everything is
-// done at once. Owner thread: the computing thread.
+// leaves; rows while the pass before them is computed, weights while the rest of them is waited
+// for, gradients of a layer while the one below it is computed. Where the device computes on host
+// memory nothing is copied, and everything is done at once. Owner thread: the computing thread.
 #pragma once
 
 #include <memory>

@@ -14,6 +14,7 @@
 #include "worker/step_losses.h"
 #include "worker/step_rows.h"
 #include "worker/step_streams.h"
+#include "worker/step_weights.h"
 
 namespace ballast {
 
@@ -58,6 +59,7 @@ struct TrainStep::Parts {
   bool keep_graphs(const DeviceRows& device_rows, Run& run, const StepShape& shape);
   void put_graphs(Run& run, const StepShape& shape);
   void put_local_step(Run& run);
+  void end_pass();
   template <typename LayerPut>
   Status backward(Run& run, const LayerPut& layer_put);
   Status check_losses(Run& run);
@@ -72,25 +74,25 @@ struct TrainStep::Parts {
   RowLosses losses;
   StepGraphs graphs;
   std::unique_ptr<Model> model;
+  std::optional<StepWeights> weights;
   std::optional<StepGradients> gradients;
   std::optional<LocalOptimizer> local;
   uint32_t first_trained = 0;  // nobody needs the derivative below this layer
   DeviceBuffer dy[2];          // [rows_max, widest layer]: backward goes from one to the other
   EventId outputs_computed;
-  std::vector<EventId> weights_arrived;  // by layer
 };
 
 Status TrainStep::Parts::allocate(bool sums_batches, const StoredFeatures* stored) {
   while (model->parameters_of_layer(first_trained).empty()) ++first_trained;
   BALLAST_RETURN_IF_ERROR(rows.allocate(stored));
   BALLAST_RETURN_IF_ERROR(losses.allocate());
+  weights.emplace(streams, *model);
   gradients.emplace(streams, *model, sums_batches);
   BALLAST_RETURN_IF_ERROR(gradients->allocate());
   local.emplace(streams, *model, *gradients);
   uint32_t widest = model->output_width();
   for (uint32_t l = 0; l < model->layer_count(); ++l) {
     widest = std::max(widest, model->input_width(l));
-    weights_arrived.push_back(backend.create_event());
   }
   for (DeviceBuffer& memory : dy) {
     BALLAST_ASSIGN(memory, backend.allocate(size_t{rows_max} * widest));
@@ -101,19 +103,11 @@ Status TrainStep::Parts::allocate(bool sums_batches, const StoredFeatures* store
 
 // ---------------------------------------------------------------- forward
 
-// Puts new weights of a layer, if it has any, on their way, over those that the last pass used.
 Status TrainStep::Parts::put_weights(uint32_t layer, const StepHooks& hooks) {
   if (model->parameters_of_layer(layer).empty()) return Status();
   if (hooks.weights_needed) BALLAST_RETURN_IF_ERROR(hooks.weights_needed(layer));
   BALLAST_CHECK_MSG(!local->under_way() || !model->is_stale(layer), "weights among local steps");
-  if (!streams.copies || !model->is_stale(layer)) return Status();
-  streams.wait_for_pass();
-  {
-    const DeviceTrace::Part part(streams.trace.get(), streams.uploads, "upload", layer);
-    model->refresh(layer, streams.uploads);
-  }
-  backend.record(weights_arrived[layer], streams.uploads);
-  backend.wait(streams.compute, weights_arrived[layer]);
+  weights->put(layer);
   return Status();
 }
 
@@ -194,7 +188,9 @@ Result<std::unique_ptr<TrainStep>> TrainStep::create(const ModelConfig& model, u
 }
 
 TrainStep::TrainStep(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
-TrainStep::~TrainStep() = default;
+TrainStep::~TrainStep() {
+  settle();
+}
 
 const std::vector<ParameterSpec>& TrainStep::parameters() const {
   return parts_->model->parameters();
@@ -210,6 +206,19 @@ uint32_t TrainStep::output_width() const {
 }
 std::span<float> TrainStep::weights(uint32_t parameter) {
   return parts_->model->host_weights(parameter);
+}
+
+void TrainStep::take_weights(uint32_t parameter, size_t first, std::span<const std::byte> floats) {
+  BALLAST_CHECK_MSG(!parts_->local->under_way(), "weights among local steps");
+  parts_->weights->take(parameter, first, floats);
+}
+
+void TrainStep::put_ahead(const StepRows& batch) {
+  parts_->rows.put_ahead(batch);
+}
+
+void TrainStep::settle() {
+  parts_->streams.settle();
 }
 
 LocalOptimizer& TrainStep::local() {
@@ -230,14 +239,10 @@ Result<StepResult> TrainStep::run(const StepRows& batch, const StepContext& cont
   BALLAST_CHECK((context.first && context.last) || parts_->gradients->sums_batches());
   BALLAST_CHECK((context.first && context.last) || !context.local_rate);
   BALLAST_CHECK_MSG(context.local_rate || !parts_->local->under_way(), "a step among local steps");
-  BALLAST_RETURN_IF_ERROR(
-      check_labels(parts_->config.loss, output_width(), batch.labels, batch.rows));
   return parts_->settled(parts_->run(batch, context, out, hooks));
 }
 
 Result<StepResult> TrainStep::evaluate(const StepRows& batch, std::span<float> outputs) {
-  BALLAST_RETURN_IF_ERROR(
-      check_labels(parts_->config.loss, output_width(), batch.labels, batch.rows));
   return parts_->settled(parts_->evaluate(batch, outputs));
 }
 
@@ -259,6 +264,8 @@ Outcome TrainStep::Parts::settled(Outcome outcome) {
 // still work.
 Result<StepResult> TrainStep::Parts::run(const StepRows& batch, const StepContext& context,
                                          GradientSet& out, const StepHooks& hooks) {
+  BALLAST_RETURN_IF_ERROR(
+      check_labels(config.loss, model->output_width(), batch.labels, batch.rows));
   const DeviceTrace::Pass traced(streams.trace.get(), context.clock, context.lane);
   Run run{batch,
           context,
@@ -283,7 +290,8 @@ Result<StepResult> TrainStep::Parts::run(const StepRows& batch, const StepContex
     }
   }
   if (context.local_rate) put_local_step(run);
-  streams.end_pass();
+  end_pass();
+  if (hooks.under_way) hooks.under_way();
   BALLAST_RETURN_IF_ERROR(finish_ready(run, true));
   BALLAST_RETURN_IF_ERROR(check_losses(run));
   if (way == StepGraphs::Way::kOneByOne) graphs.went_well(shape);
@@ -330,8 +338,15 @@ void TrainStep::Parts::put_local_step(Run& run) {
   local->put(run.batch, *run.context.local_rate);
 }
 
+void TrainStep::Parts::end_pass() {
+  rows.end_pass();
+  streams.end_pass();
+}
+
 Result<StepResult> TrainStep::Parts::evaluate(const StepRows& batch, std::span<float> outputs) {
   BALLAST_CHECK_MSG(!local->under_way(), "an evaluation among local steps");
+  BALLAST_RETURN_IF_ERROR(
+      check_labels(config.loss, model->output_width(), batch.labels, batch.rows));
   const Pass pass{.stream = streams.compute, .rows = batch.rows};
   const DeviceRows device_rows = rows.take(batch, false);
   BALLAST_ASSIGN(const ConstMatrix z, forward(device_rows.features, pass, {}));
@@ -341,7 +356,7 @@ Result<StepResult> TrainStep::Parts::evaluate(const StepRows& batch, std::span<f
     backend.download(streams.downloads, z, outputs);
   }
   losses.start(batch.rows);
-  streams.end_pass();
+  end_pass();
   return losses.read(batch, {});
 }
 
@@ -353,7 +368,7 @@ Status TrainStep::Parts::predict(std::span<const float> features, uint32_t count
   BALLAST_ASSIGN(const ConstMatrix z, forward(device_rows.features, pass, {}));
   const Matrix y = last_dy(count);
   backend.predict(streams.compute, config.loss, z, y);
-  streams.end_pass();
+  end_pass();
   streams.let_downloads_follow(outputs_computed);
   backend.download(streams.downloads, y, predictions);
   return backend.synchronize(streams.downloads);

@@ -47,6 +47,8 @@ struct StepContext {
 struct StepHooks {
   // Forward is about to use the layer's weights: returns when weights() holds them.
   std::function<Status(uint32_t layer)> weights_needed;
+  // All of the pass is put on the device, which works: time to put_ahead() the next rows.
+  std::function<void()> under_way;
   // The layer's gradients are final, checked, and will not be touched again. Not in local steps.
   std::function<Status(uint32_t layer)> gradient_final;
   // What an error calls this row of the batch. Empty: "row 5".
@@ -99,8 +101,11 @@ class TrainStep {
   [[nodiscard]] uint32_t label_width() const;
   [[nodiscard]] uint32_t output_width() const;
 
-  // Host memory of a parameter's weights, into which the caller copies what was pulled: before
-  // run(), or inside weights_needed for that layer.
+  // Weights that were pulled, for the parameter's elements from `first` on; they are on their way
+  // to the device when it returns. Between two passes, or inside weights_needed for that layer.
+  void take_weights(uint32_t parameter, size_t first, std::span<const std::byte> floats);
+  // Host memory of a parameter's weights, for reading, or for writing when take_weights() may be
+  // called: all of it goes to the device with the next pass.
   [[nodiscard]] std::span<float> weights(uint32_t parameter);
 
   // Host memory that gradients and batches travel fast from and to. Any thread.
@@ -108,6 +113,14 @@ class TrainStep {
 
   // What makes local steps and ends them. Takes no memory but by its allocate().
   [[nodiscard]] LocalOptimizer& local();
+
+  // The rows that run() will be asked for next, unless something else comes between: they are on
+  // their way to the device while the pass before them is computed. They stay as they are until the
+  // next run(), evaluate() or predict() is done, or settle(). A guess: where other rows come, those
+  // are taken. Nothing where the device computes on host memory.
+  void put_ahead(const StepRows& batch);
+  // Nothing is under way when it returns: memory that was lent may go.
+  void settle();
 
   // From now on run() tells when the device did its parts. `device` outlives the step.
   void trace(DeviceTracks& device);

@@ -374,6 +374,14 @@ Result<Batch> BatchLoader::take(std::span<const LaneId> lanes, Clock number) {
   return std::move(slot->batch);
 }
 
+std::shared_ptr<const Batch> BatchLoader::next_ready() const {
+  std::lock_guard lock(core_->mutex);
+  if (core_->slots.empty()) return nullptr;
+  const std::shared_ptr<Core::Slot>& next = core_->slots.front();
+  const bool is_there = next->state == Core::Slot::State::kReady && next->failure.ok();
+  return is_there ? std::shared_ptr<const Batch>(next, &next->batch) : nullptr;
+}
+
 uint32_t BatchLoader::width() const {
   return core_->rows->plan().width;
 }

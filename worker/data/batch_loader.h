@@ -77,6 +77,11 @@ class BatchLoader {
   // block, row and column; kNotFound, kUnavailable: the chunk cannot be read.
   Result<Batch> take(std::span<const LaneId> lanes, Clock number);
 
+  // The batch that take() is likely to be asked for next, if it is prepared; null: not yet. take()
+  // gives the same arrays. They stay while the pointer is held, or the batch that take() gave. For
+  // the thread that takes.
+  [[nodiscard]] std::shared_ptr<const Batch> next_ready() const;
+
   [[nodiscard]] uint32_t width() const;
   [[nodiscard]] uint32_t label_width() const;
   // How floats are made of Batch::stored_features; null: batches have floats.

@@ -64,6 +64,13 @@ std::span<float> Model::host_weights(uint32_t parameter) {
   return weights_[parameter].host.floats();
 }
 
+Model::WeightsPart Model::weights_part(uint32_t parameter, size_t first, size_t count) {
+  Weights& weights = weights_.at(parameter);
+  BALLAST_CHECK(first <= weights.device.size() && count <= weights.device.size() - first);
+  return {weights.host.floats().subspan(first, count),
+          {weights.device.device_data + first, 1, static_cast<uint32_t>(count)}};
+}
+
 bool Model::is_stale(uint32_t layer) const {
   const Range range = ranges_[layer];
   const auto weights = std::span(weights_).subspan(range.first, range.last - range.first);

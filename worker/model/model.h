@@ -40,6 +40,14 @@ class Model {
   // For writing; the device side follows before the layer's next use.
   [[nodiscard]] std::span<float> host_weights(uint32_t parameter);
 
+  // Elements [first, first + count) of a parameter, for who writes the host side and lets the other
+  // follow.
+  struct WeightsPart {
+    std::span<float> host;
+    Matrix device;  // one row
+  };
+  [[nodiscard]] WeightsPart weights_part(uint32_t parameter, size_t first, size_t count);
+
   // Whether the host side of a layer's weights is newer.
   [[nodiscard]] bool is_stale(uint32_t layer) const;
   // The device side of a layer's weights follows the host side now, and not at the layer's next

@@ -10,6 +10,7 @@
 
 #include "common/compute/backend.h"
 #include "tests/support/sim_device.h"
+#include "tests/support/trace_spans.h"
 #include "tests/worker/data/data_fixture.h"
 #include "worker/data/order_ledger.h"
 #include "worker/evaluate_slice.h"
@@ -26,7 +27,7 @@ class ComputeLoopTest : public DataFixture {
  protected:
   void make(JobConfig job = {}) { make(std::move(job), make_backend(Device::kCpu, {}).value()); }
 
-  void make(JobConfig job, std::unique_ptr<Backend> backend) {
+  void make(JobConfig job, std::unique_ptr<Backend> backend, ComputeTrace* trace = nullptr) {
     reports_.clear();
     loop_.reset();
     step_.reset();
@@ -50,11 +51,13 @@ class ComputeLoopTest : public DataFixture {
                               job_.train.local_steps > 1)
                 .value();
     units_ = cut_units(step_->parameters(), job_.cluster.unit_bytes);
-    loop_ = std::make_unique<ComputeLoop>(job_, WorkerId(0), *schedule_, units_, *step_, *loader_,
-                                          evaluation_.get(), [this](SessionEvent event) {
-                                            reports_.push_back(std::move(event));
-                                            on_report_();
-                                          });
+    loop_ = std::make_unique<ComputeLoop>(
+        job_, WorkerId(0), *schedule_, units_, *step_, *loader_, evaluation_.get(),
+        [this](SessionEvent event) {
+          reports_.push_back(std::move(event));
+          on_report_();
+        },
+        trace);
   }
 
   // Lanes 0 and 3 do not share a node of the tree: two groups.
@@ -76,6 +79,18 @@ class ComputeLoopTest : public DataFixture {
     for (uint32_t p = 0; p < step_->parameters().size(); ++p) {
       std::ranges::fill(step_->weights(p), value);
     }
+  }
+
+  std::vector<float> gradients_reported() const {
+    std::vector<float> values;
+    for (const SessionEvent& event : reports_) {
+      const auto* ready = std::get_if<session_event::GradientReady>(&event);
+      if (ready == nullptr) continue;
+      for (const auto& part : ready->parts) {
+        values.insert(values.end(), part.gradient.floats().begin(), part.gradient.floats().end());
+      }
+    }
+    return values;
   }
 
   template <typename Event>
@@ -224,20 +239,60 @@ TEST_F(ComputeLoopTest, PushesTheSameDeltasFromADeviceOfItsOwnMemory) {
     }
     loop_->push(session_effect::Compute{.job = 2, .clock = 1, .groups = {{{1, 2}, {LaneId(1)}}}});
     loop_->run();
-    std::vector<float> values;
-    for (const SessionEvent& event : reports_) {
-      const auto* ready = std::get_if<session_event::GradientReady>(&event);
-      if (ready == nullptr) continue;
-      for (const auto& part : ready->parts) {
-        values.insert(values.end(), part.gradient.floats().begin(), part.gradient.floats().end());
-      }
-    }
-    return values;
+    return gradients_reported();
   };
   const std::vector<float> expected = deltas_on(make_backend(Device::kCpu, {}).value());
   ASSERT_EQ(expected.size(), 3 * (8 * 16 + 16 + 16 * 10 + 10)) << "of three lanes";
   for (uint64_t seed = 0; seed < 5; ++seed) {
     EXPECT_EQ(deltas_on(std::make_unique<testing::SimDevice>(seed)), expected) << "seed " << seed;
+  }
+}
+
+// On a device of its own memory the rows of the next lane travel while one is computed.
+TEST_F(ComputeLoopTest, PutsTheRowsAheadThatTheLoaderHasReady) {
+  constexpr Clock kSteps = 12;
+  const LaneId lanes[] = {LaneId(0), LaneId(3)};
+  const auto gradients_on = [&](std::unique_ptr<Backend> backend, ComputeTrace* trace) {
+    make({}, std::move(backend), trace);
+    fill_weights(0.25f);
+    loader_->follow(lanes, 0);
+    Clock done = 0;
+    on_report_ = [&] {
+      if (!std::holds_alternative<session_event::ComputeDone>(reports_.back())) return;
+      if (++done == kSteps) return loop_->close();
+      while (loader_->next_ready() == nullptr) std::this_thread::yield();
+      for (const UnitSpec& unit : units_) {
+        Buffer weights = Buffer::allocate(unit.bytes());
+        std::ranges::fill(weights.floats(), 0.01f * static_cast<float>(done));
+        loop_->push(session_effect::DeliverWeights{unit.id, std::move(weights)});
+      }
+      session_effect::Compute next = two_groups(done + 1);
+      next.clock = done;
+      loop_->push(std::move(next));
+    };
+    loop_->push(two_groups(1));
+    loop_->run();
+    EXPECT_EQ(done, kSteps);
+    return gradients_reported();
+  };
+  const std::vector<float> expected = gradients_on(make_backend(Device::kCpu, {}).value(), nullptr);
+  ASSERT_EQ(expected.size(), kSteps * 2 * (8 * 16 + 16 + 16 * 10 + 10));
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    const std::string file = path("trace");
+    const auto trace =
+        Trace::open({.path = file, .role = "worker", .first_step = 0, .steps = 100}).value();
+    ComputeTrace compute(*trace);
+
+    EXPECT_EQ(gradients_on(std::make_unique<testing::SimDevice>(seed), &compute), expected);
+
+    compute.device.uploads.flush();
+    const auto spans = testing::trace_spans(file);
+    const auto count_of = [&](std::string_view name) {
+      return std::ranges::count(spans, name, &testing::ReadSpan::name);
+    };
+    EXPECT_GE(count_of("upload ahead"), static_cast<int64_t>(kSteps) - 1) << "before each step";
+    loop_.reset();
+    step_.reset();
   }
 }
 

@@ -227,6 +227,38 @@ TEST_F(BatchLoaderTest, WakesATakerWhoseBatchAnotherTakerFilled) {
   }
 }
 
+TEST_F(BatchLoaderTest, ShowsTheNextBatchBeforeItIsTaken) {
+  const LaneSchedule schedule(kRows, 2, 32, 100);
+  const auto loader = open(config(), schedule);
+  const LaneId lanes[] = {LaneId(0), LaneId(1)};
+  EXPECT_EQ(loader->next_ready(), nullptr) << "no lane is followed";
+  loader->follow(lanes, 0);
+  const auto next = [&] {
+    std::shared_ptr<const Batch> found;
+    while ((found = loader->next_ready()) == nullptr) std::this_thread::yield();
+    return found;
+  };
+
+  for (Clock clock = 0; clock < 20; ++clock) {
+    for (const LaneId lane : lanes) {
+      const std::shared_ptr<const Batch> shown = next();
+      EXPECT_EQ(next(), shown) << "it stays";
+      EXPECT_EQ(shown->number, clock);
+      EXPECT_EQ(shown->lanes, std::vector{lane});
+
+      const Batch taken = loader->take(std::span(&lane, 1), clock).value();
+      EXPECT_EQ(taken.features.data(), shown->features.data());
+      EXPECT_EQ(taken.row_ids.data(), shown->row_ids.data());
+    }
+  }
+  const std::shared_ptr<const Batch> shown = next();
+  const std::vector<float> before(shown->features.begin(), shown->features.end());
+  loader->follow(lanes, 90);  // the plan drops it
+  while (next()->number != 90) std::this_thread::yield();
+  EXPECT_TRUE(std::ranges::equal(shown->features, before));
+  EXPECT_EQ(loader->counters().batches_ready, 40u);
+}
+
 TEST_F(BatchLoaderTest, EndsCleanlyWithBatchesPreparedAndOneStillHeld) {
   Batch kept;
   {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "tests/common/storage/temporary_folder.h"
+#include "tests/support/sim_device.h"
 #include "tests/support/trace_spans.h"
 #include "tests/worker/train_step/step_fixture.h"
 #include "worker/local_optimizer.h"
@@ -114,7 +115,7 @@ class DeviceTraceTest : public ::testing::Test {
   Status run(Clock clock) {
     StepContext context = testing::context_of(case_);
     context.clock = clock;
-    return step_->run(testing::rows_of(case_), context, gradients_).status();
+    return step_->run(testing::rows_of(case_), context, gradients_, hooks_).status();
   }
 
   // Of all streams, in the order of time.
@@ -146,6 +147,7 @@ class DeviceTraceTest : public ::testing::Test {
   std::optional<DeviceTracks> device_;
   std::unique_ptr<TrainStep> step_;
   GradientSet gradients_;
+  StepHooks hooks_;
 };
 
 TEST_F(DeviceTraceTest, TellsEveryPartOfAStepInTheOrderOfTheDevice) {
@@ -178,6 +180,45 @@ TEST_F(DeviceTraceTest, TellsLocalStepsAndTheirDeltas) {
               ElementsAre("forward 0", "forward 1", "forward 2", "loss", "download", "backward 2",
                           "backward input 2", "backward input 1", "backward 0", "local step",
                           "delta 2", "download 2", "delta 0", "download 0"));
+}
+
+TEST_F(DeviceTraceTest, TellsWhatWentAheadOfAStepAfterOneThatWasTold) {
+  step_.reset();
+  backend_ = std::make_unique<testing::SimDevice>(1);
+  step_ = testing::step_of(case_, *backend_, case_.rows);
+  gradients_ = testing::gradients_for(*step_);
+  step_->trace(*device_);
+  const auto take = [&] {
+    const std::vector<float> values(step_->parameters()[0].element_count(), 0.5f);
+    step_->take_weights(0, 0, std::as_bytes(std::span(values)));
+  };
+  const auto told = [&](std::string_view name) {
+    std::vector<uint64_t> steps;
+    for (const testing::ReadSpan& span : spans()) {
+      if (span.name == name) steps.push_back(span.args.at("step"));
+    }
+    return steps;
+  };
+  std::vector<float> copy(case_.features);
+  StepRows others = testing::rows_of(case_);
+  others.features = copy;
+  hooks_.under_way = [&] { step_->put_ahead(others); };
+  take();  // no step was told yet
+  ASSERT_TRUE(run(5).ok());
+  EXPECT_THAT(told("upload ahead"), ElementsAre(5)) << "while that one was computed";
+  const size_t uploads = told("upload").size();
+  take();
+  ASSERT_TRUE(step_->evaluate(testing::rows_of(case_)).ok()) << "tells nothing";
+  take();
+  EXPECT_THAT(told("upload"), SizeIs(uploads));
+
+  ASSERT_TRUE(run(6).ok());
+  EXPECT_THAT(told("upload"), SizeIs(uploads + 3)) << "twice weights, and its rows";
+  take();
+  ASSERT_TRUE(run(7).ok());
+  take();
+  ASSERT_TRUE(run(8).ok());
+  EXPECT_THAT(told("upload"), SizeIs(uploads + 3));
 }
 
 TEST_F(DeviceTraceTest, TellsNothingOfOtherStepsAndOfEvaluations) {

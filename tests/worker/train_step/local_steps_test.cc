@@ -15,7 +15,7 @@
 namespace ballast {
 namespace {
 
-using testing::change_weights;
+using testing::ChangingWeights;
 using testing::dropout_case;
 using ::testing::HasSubstr;
 using testing::kJunk;
@@ -73,12 +73,13 @@ bool equal_bits(const Floats& a, const Floats& b) {
 Seen train_locally(const ReferenceCase& c, Backend& backend,
                    const OptimizerConfig& optimizer = adam()) {
   const auto step = local_step_of(c, backend, optimizer);
+  ChangingWeights changing(*step);
   GradientSet delta = testing::gradients_for(*step);
   Seen seen;
   uint32_t batch = 0;
   for (uint32_t number = 0; number < 30; ++number) {
     const uint64_t drawn = hash_numbers({11, number});
-    if (drawn % 4 != 0) change_weights(*step, number % 5);
+    if (drawn % 4 != 0) changing.change(number % 5);
     const bool gives_up = number % 7 == 3;
     const uint32_t batches = 1 + static_cast<uint32_t>(drawn / 4 % 4);
     double weight_sum = 0;

@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <optional>
+#include <vector>
 
+#include "common/base/random.h"
 #include "tests/worker/train_step/step_fixture.h"
 
 namespace ballast::testing {
@@ -71,10 +74,43 @@ class Lent {
   std::vector<float> features_, labels_, weights_;
 };
 
-inline void change_weights(TrainStep& step, uint32_t batch) {
-  for (uint32_t p = 0; p < step.parameters().size(); ++p) {
-    for (float& weight : step.weights(p)) weight += 0.01f * static_cast<float>(batch + p);
+// Weights as servers give them: in parts, some of them twice, or written as a whole.
+class ChangingWeights {
+ public:
+  explicit ChangingWeights(TrainStep& step) : step_(step) {
+    for (uint32_t p = 0; p < step.parameters().size(); ++p) {
+      const std::span<const float> begin = step.weights(p);
+      values_.emplace_back(begin.begin(), begin.end());
+    }
   }
-}
+
+  void change(uint32_t batch) {
+    for (uint32_t p = 0; p < values_.size(); ++p) {
+      const uint64_t drawn = hash_numbers({10, batch, p});
+      if (drawn % 4 == 0) take(p, 0, values_[p].size(), kJunk);  // newer ones follow
+      for (float& weight : values_[p]) weight += 0.01f * static_cast<float>(batch + p);
+      if (drawn % 3 == 0) {
+        std::ranges::copy(values_[p], step_.weights(p).begin());
+        continue;
+      }
+      const size_t middle = drawn / 4 % values_[p].size();
+      take(p, middle, values_[p].size());
+      if (middle > 0) take(p, 0, middle);
+    }
+  }
+
+ private:
+  // Elements [first, end), or `instead` of each.
+  void take(uint32_t p, size_t first, size_t end, std::optional<float> instead = {}) {
+    std::vector<float> lent(values_[p].begin() + static_cast<std::ptrdiff_t>(first),
+                            values_[p].begin() + static_cast<std::ptrdiff_t>(end));
+    if (instead) std::ranges::fill(lent, *instead);
+    step_.take_weights(p, first, std::as_bytes(std::span(lent)));
+    std::ranges::fill(lent, kJunk);
+  }
+
+  TrainStep& step_;
+  std::vector<std::vector<float>> values_;  // by parameter
+};
 
 }  // namespace ballast::testing

@@ -17,7 +17,7 @@
 namespace ballast {
 namespace {
 
-using testing::change_weights;
+using testing::ChangingWeights;
 using testing::dropout_case;
 using ::testing::HasSubstr;
 using testing::kBatches;
@@ -30,10 +30,28 @@ using testing::ReferenceCase;
 using testing::Seen;
 using testing::SimDevice;
 
-// Steps of one and of several batches, with new weights before each, evaluations and predictions.
-// While the batches of a sum follow one another the device may be busy with the one before.
+// One batch of a job: alone or in a sum of four; whichever of these follows on whichever.
+struct Drawn {
+  explicit Drawn(uint32_t batch)
+      : number(hash_numbers({9, batch})),
+        alone(batch % 5 == 4),
+        first(alone || batch % 5 == 0),
+        last(alone || batch % 5 == 3),
+        rows(number % 3 == 0 ? kRows - 2 : kRows),
+        weighted(number % 2 == 0) {}
+
+  uint64_t number;
+  bool alone, first, last;
+  uint32_t rows;
+  bool weighted;
+};
+
+// Steps of one and of several batches, with new weights before each, rows ahead of some, others
+// than were put ahead, evaluations and predictions. While the batches of a sum follow one another
+// the device may be busy with the one before.
 Seen train(const ReferenceCase& c, Backend& backend) {
   const auto step = testing::step_of(c, backend, kRows, /*sums_batches=*/true);
+  ChangingWeights weights(*step);
   GradientSet gradients = testing::gradients_for(*step);
   Seen seen;
   StepHooks hooks;
@@ -47,25 +65,31 @@ Seen train(const ReferenceCase& c, Backend& backend) {
     }
     return Status();
   };
+  auto lent = std::make_unique<Lent>(c, 0);
+  std::unique_ptr<Lent> next, another;
   for (uint32_t batch = 0; batch < kBatches; ++batch) {
-    const bool alone = batch % 5 == 4;  // the others: sums of four
-    const bool first = alone || batch % 5 == 0, last = alone || batch % 5 == 3;
-    change_weights(*step, batch);
-    const Lent lent(c, batch);
-    // Whichever of these follows on whichever.
-    const uint64_t drawn = hash_numbers({9, batch});
-    const auto rows = static_cast<uint32_t>(drawn % 3 == 0 ? kRows - 2 : kRows);
-    if (first && drawn % 5 < 2) {
-      EXPECT_TRUE(step->evaluate(lent.rows(rows, false)).ok());
+    const Drawn drawn(batch), after(batch + 1);
+    if (drawn.first || drawn.number % 2 == 0) weights.change(batch);
+    next = std::make_unique<Lent>(c, batch + 1);
+    auto wrong = std::make_unique<Lent>(c, batch + 50);
+    hooks.under_way = [&] {
+      if (drawn.number % 7 < 2) return;
+      const Lent& ahead = drawn.number % 7 == 2 ? *wrong : *next;
+      step->put_ahead(ahead.rows(after.rows, after.weighted));
+    };
+    if (drawn.first && drawn.number % 5 < 2) {
+      EXPECT_TRUE(step->evaluate(lent->rows(drawn.rows, false)).ok());
     }
-    const auto result =
-        step->run(lent.rows(rows, drawn % 2 == 0),
-                  {.seed = 1, .batch = batch, .lane = LaneId(0), .first = first, .last = last},
-                  gradients, hooks);
+    const auto result = step->run(
+        lent->rows(drawn.rows, drawn.weighted),
+        {.seed = 1, .batch = batch, .lane = LaneId(0), .first = drawn.first, .last = drawn.last},
+        gradients, hooks);
     EXPECT_TRUE(result.ok()) << result.status().to_string();
     if (!result.ok()) return seen;
+    lent = std::move(next);
+    another = std::move(wrong);  // stays until one more is done
     seen.losses.push_back(result->loss_sum);
-    if (!last) continue;
+    if (!drawn.last || drawn.number % 3 == 0) continue;
     const Lent other(c, batch + 100);
     std::vector<float> outputs(kRows * step->output_width());
     const auto evaluated = step->evaluate(other.rows(kRows, true), outputs);
@@ -75,6 +99,7 @@ Seen train(const ReferenceCase& c, Backend& backend) {
     EXPECT_TRUE(step->predict(other.rows(kRows, false).features, kRows, outputs).ok());
     seen.values.insert(seen.values.end(), outputs.begin(), outputs.end());
   }
+  step->settle();
   return seen;
 }
 
@@ -130,6 +155,53 @@ TEST(Streams, AreTracedLayerByLayerAndNotAsAGraph) {
   ASSERT_TRUE(step->run(testing::rows_of(c), {.seed = 1}, gradients).ok());
 
   EXPECT_EQ(device.launches(), launches);
+}
+
+// Rows and weights of a step that settled before the host's became junk.
+TEST(Streams, TakeRowsAndWeightsThatWereThereAheadAndNotAgain) {
+  const ReferenceCase c = plain_case();
+  const Lent lent(c, 1);
+  std::vector<float> features(lent.rows(kRows, false).features.begin(),
+                              lent.rows(kRows, false).features.end());
+  StepRows rows = lent.rows(kRows, true);
+  rows.features = features;
+  SimDevice device(1);
+  const auto step = testing::step_of(c, device, kRows);
+  GradientSet gradients = testing::gradients_for(*step);
+  ASSERT_TRUE(step->run(rows, {.seed = 1}, gradients).ok());
+  std::vector<std::span<float>> host;
+  for (uint32_t p = 0; p < step->parameters().size(); ++p) host.push_back(step->weights(p));
+  const auto expected = step->run(rows, {.seed = 1}, gradients);
+  ASSERT_TRUE(expected.ok());
+
+  step->put_ahead(rows);
+  for (uint32_t p = 0; p < host.size(); ++p) {
+    const std::vector<float> same(host[p].begin(), host[p].end());
+    step->take_weights(p, 0, std::as_bytes(std::span(same)));
+  }
+  step->settle();
+  std::ranges::fill(features, kJunk);
+  for (std::span<float> values : host) std::ranges::fill(values, kJunk);
+
+  const auto found = step->run(rows, {.seed = 1}, gradients);
+  ASSERT_TRUE(found.ok()) << found.status().to_string();
+  EXPECT_EQ(found->loss_sum, expected->loss_sum);
+  EXPECT_EQ(step->run(rows, {.seed = 1}, gradients).status().code(), Code::kDiverged)
+      << "once, and then as they are on the host";
+}
+
+TEST(Streams, AreEmptyWhenAStepGoes) {
+  const ReferenceCase c = plain_case();
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    SimDevice device(seed);
+    auto step = testing::step_of(c, device, kRows);
+    ChangingWeights(*step).change(1);
+    step->put_ahead(testing::rows_of(c));
+
+    step.reset();
+
+    EXPECT_TRUE(device.idle()) << "its memory goes with it";
+  }
 }
 
 TEST(Streams, WithoutTheirWaitsGiveOthers) {
