@@ -322,7 +322,8 @@ wire::Join WorkerSession::join() const {
           .run = config_.job.resolved.run,
           .endpoint = {},
           .host = config_.host,
-          .process = config_.process};
+          .process = config_.process,
+          .arithmetic = config_.arithmetic};
 }
 
 // Where the time since the last event went while nothing was computed: async pushes are answered as

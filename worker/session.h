@@ -45,6 +45,7 @@ struct SessionConfig {
   uint64_t run = 0;  // run_number(), in every data message
   std::string host;
   uint32_t process = 0;
+  std::string arithmetic{};   // Backend::arithmetic()
   Duration retry_after = 2s;  // an unanswered request is sent again
 };
 

@@ -65,7 +65,8 @@ class WorkerProcess {
                            .job_hash = job_hash(job_),
                            .run = run_number(job_),
                            .host = host_name(),
-                           .process = static_cast<uint32_t>(::getpid())});
+                           .process = static_cast<uint32_t>(::getpid()),
+                           .arithmetic = backend_->arithmetic()});
     ComputeLoop compute(
         job_, WorkerId(process_.index), schedule_, units_, *step_, *loader_, evaluation_.get(),
         [this](SessionEvent event) { report(std::move(event)); },

@@ -105,7 +105,7 @@ int main(int argc, char** argv) {
                                                                {256, 512, 256, true},
                                                                {256, 256, 10, false},
                                                                {16, 784, 512, false}};
-  fmt::print("{}\n", ballast::cpu::Gemm(1).description());
+  fmt::print("{}\n", ballast::cpu::Gemm::tiles());
   std::vector<ballast::bench::Reached> judged;
   for (const Layer& layer : layers) {
     for (auto& reached : ballast::bench::run(layer, smoke ? 2 : 11)) {

@@ -134,6 +134,8 @@ class Backend {
 
   // "cpu: x86-64-v4, 8 x 32 tiles of 16-float vectors, 1 thread": for logs.
   [[nodiscard]] virtual std::string description() const = 0;
+  // What bits depend on, beside BackendOptions::precision: where it is another, so may they be.
+  [[nodiscard]] virtual std::string arithmetic() const = 0;
 
   // --- memory ---
   // kExhausted: the device has not that much left, or BackendOptions::memory is used up. Contents:

@@ -35,6 +35,7 @@ struct Join {
   std::string host;
   uint32_t process = 0;           // operating system's process number
   bool journal_survived = false;  // shards: all units of an earlier life are there
+  std::string arithmetic{};       // workers: Backend::arithmetic()
 };
 
 struct LaneProgress {

@@ -96,7 +96,7 @@ Offset<fb::Join> pack(Packer& packer, const Join& m) {
   return fb::CreateJoin(packer.builder(), static_cast<fb::Role>(m.role), m.index, m.incarnation,
                         m.protocol_min, m.protocol_max, packer.text(m.job_hash),
                         packer.text(m.endpoint), packer.text(m.host), m.process, m.journal_survived,
-                        packer.text(m.run));
+                        packer.text(m.run), packer.text(m.arithmetic));
 }
 
 Join unpack(Unpacker& unpacker, const fb::Join& t) {
@@ -112,6 +112,7 @@ Join unpack(Unpacker& unpacker, const fb::Join& t) {
       .host = unpacker.text(t.host(), "host"),
       .process = t.process(),
       .journal_survived = t.journal_survived(),
+      .arithmetic = unpacker.text(t.arithmetic(), "arithmetic"),
   };
 }
 

@@ -200,6 +200,7 @@ class Coordinator {
   [[nodiscard]] bool refuses(const Peer& from, const wire::Join& message);
   void displace(const Peer& from);
   void worker_joined(WorkerId worker, Arrival arrival, Time now);
+  void compare_arithmetic(WorkerId worker);
   void shard_joined(ShardId shard, Arrival arrival, Time now);
   void worker_gone(WorkerId worker, const std::string& why, Time now);
   void shard_gone(ShardId shard, const std::string& why, Time now);

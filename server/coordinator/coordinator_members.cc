@@ -67,9 +67,24 @@ void Coordinator::worker_joined(WorkerId worker, Arrival arrival, Time) {
   if (arrival != Arrival::kKnown) {
     note(fmt::format("{} joined{}", name_of(worker, membership_.worker(worker)),
                      started_ ? " as a spare" : ""));
+    compare_arithmetic(worker);
   }
   // Also the answer to a worker that heard of a newer view in a heartbeat answer and joined again.
   if (started_) send_view(membership_.peer(worker));
+}
+
+// A lane's gradients have the same bits on all workers of one kind only.
+void Coordinator::compare_arithmetic(WorkerId worker) {
+  const Member& member = membership_.worker(worker);
+  if (setup_.config.train.mode != Mode::kSync || member.arithmetic.empty()) return;
+  for (WorkerId id : membership_.workers_in()) {
+    const Member& other = membership_.worker(id);
+    if (other.arithmetic.empty() || other.arithmetic == member.arithmetic) continue;
+    return note(fmt::format(
+        "{} computes with {}, {} with {}: in this job the bits of the weights depend on which of "
+        "them has which lane; give it workers of one kind if they must be the same in every run",
+        name_of(worker, member), member.arithmetic, name_of(id, other), other.arithmetic));
+  }
 }
 
 void Coordinator::shard_joined(ShardId shard, Arrival arrival, Time) {

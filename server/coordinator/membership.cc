@@ -91,6 +91,7 @@ Arrival Membership::joined(const wire::Join& join, Time now) {
   member->endpoint = join.endpoint;
   member->host = join.host;
   member->process = join.process;
+  member->arithmetic = join.arithmetic;
   member->journal = join.journal_survived;
   member->loaded = loaded;
   member->since = member->heard = member->beat_moved = now;

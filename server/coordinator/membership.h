@@ -21,6 +21,7 @@ struct Member : SavedMember {
   Time beat_moved{};  // the last sign that its work gets on
   uint64_t beat = 0;
   std::optional<Time> lost;  // the connection broke then, and nothing was heard since
+  std::string arithmetic;    // of a worker; empty: not known since the coordinator started
   bool stuck_told = false;
 };
 

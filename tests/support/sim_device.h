@@ -30,6 +30,7 @@ class SimDevice final : public Backend {
   explicit SimDevice(uint64_t seed, Bent bent = Bent::kNot);
 
   [[nodiscard]] std::string description() const override;
+  [[nodiscard]] std::string arithmetic() const override { return cpu_->arithmetic(); }
 
   [[nodiscard]] Result<DeviceBuffer> allocate(size_t floats) override;
   [[nodiscard]] Buffer allocate_host(size_t bytes) override;

@@ -14,7 +14,12 @@ CpuBackend::CpuBackend(const BackendOptions& options, std::string instruction_se
     : instruction_set_(std::move(instruction_set)), gemm_(options.threads) {}
 
 std::string CpuBackend::description() const {
-  return fmt::format("cpu: {}, {}", instruction_set_, gemm_.description());
+  const uint32_t threads = gemm_.threads();
+  return fmt::format("{}, {} thread{}", arithmetic(), threads, threads == 1 ? "" : "s");
+}
+
+std::string CpuBackend::arithmetic() const {
+  return fmt::format("cpu: {}, {}", instruction_set_, gemm_.tiles());
 }
 
 Result<DeviceBuffer> CpuBackend::allocate(size_t floats) {

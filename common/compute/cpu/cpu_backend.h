@@ -21,6 +21,7 @@ class CpuBackend final : public Backend {
   CpuBackend(const BackendOptions& options, std::string instruction_set);
 
   [[nodiscard]] std::string description() const override;
+  [[nodiscard]] std::string arithmetic() const override;
 
   [[nodiscard]] Result<DeviceBuffer> allocate(size_t floats) override;
   [[nodiscard]] Buffer allocate_host(size_t bytes) override;

@@ -252,9 +252,8 @@ void Gemm::multiply_a_bt(ConstMatrix a, ConstMatrix b, Matrix out) {
   product({a.device_data, a.columns, 1}, {b.device_data, 1, b.columns}, a.columns, out);
 }
 
-std::string Gemm::description() const {
-  return fmt::format("{} x {} tiles of {}-float vectors, {} thread{}", kTileRows, kTileColumns,
-                     kVector, crew_.threads(), crew_.threads() == 1 ? "" : "s");
+std::string Gemm::tiles() {
+  return fmt::format("{} x {} tiles of {}-float vectors", kTileRows, kTileColumns, kVector);
 }
 
 }  // namespace ballast::cpu

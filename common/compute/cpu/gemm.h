@@ -33,8 +33,9 @@ class Gemm {
   // out[n, k] = a[n, m] b[k, m]^T
   void multiply_a_bt(ConstMatrix a, ConstMatrix b, Matrix out);
 
-  // "8 x 32 tiles of 16-float vectors, 1 thread"
-  [[nodiscard]] std::string description() const;
+  // "8 x 32 tiles of 16-float vectors"
+  [[nodiscard]] static std::string tiles();
+  [[nodiscard]] uint32_t threads() const { return crew_.threads(); }
 
   // An operand as it lies in memory, perhaps transposed: element (i, j) is data[i * row_step + j *
   // column_step], one of the steps is 1.

@@ -34,6 +34,7 @@ Result<CublasLibrary> load_now() {
   const bool all = find(file, "cublasLtCreate", library.create) &&
                    find(file, "cublasLtDestroy", library.destroy) &&
                    find(file, "cublasLtGetStatusString", library.status_string) &&
+                   find(file, "cublasLtGetVersion", library.version) &&
                    find(file, "cublasLtMatmul", library.matmul) &&
                    find(file, "cublasLtMatmulAlgoGetHeuristic", library.find_algorithm) &&
                    find(file, "cublasLtMatmulDescCreate", library.create_product) &&

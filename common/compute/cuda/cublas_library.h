@@ -13,6 +13,7 @@ struct CublasLibrary {
   decltype(&cublasLtCreate) create = nullptr;
   decltype(&cublasLtDestroy) destroy = nullptr;
   decltype(&cublasLtGetStatusString) status_string = nullptr;
+  decltype(&cublasLtGetVersion) version = nullptr;
   decltype(&cublasLtMatmul) matmul = nullptr;
   decltype(&cublasLtMatmulAlgoGetHeuristic) find_algorithm = nullptr;
   decltype(&cublasLtMatmulDescCreate) create_product = nullptr;

@@ -57,6 +57,7 @@ Result<std::unique_ptr<Backend>> CudaBackend::open(const BackendOptions& options
   error = cudaGetDeviceProperties(&properties, device);
   if (error == cudaSuccess) error = cudaSetDevice(device);
   if (error != cudaSuccess) return no_device(cudaGetErrorString(error));
+  BALLAST_ASSIGN(const CublasLibrary* library, CublasLibrary::load());
   std::unique_ptr<CudaBackend> backend(new CudaBackend(
       device,
       fmt::format("GPU {} of {}, {}, compute capability {}.{}, {} multiprocessors, {:.0f} GiB, "
@@ -65,6 +66,7 @@ Result<std::unique_ptr<Backend>> CudaBackend::open(const BackendOptions& options
                   properties.multiProcessorCount,
                   static_cast<double>(properties.totalGlobalMem) / (1 << 30),
                   name_of(options.precision)),
+      fmt::format("cuda: {}, cuBLASLt {}", properties.name, library->version()),
       DeviceMemory(device, properties.totalGlobalMem, options.memory), options.graphs));
   BALLAST_ASSIGN(backend->gemm_,
                  Gemm::create(options.precision, backend->memory_, backend->failure_));
@@ -82,6 +84,10 @@ CudaBackend::~CudaBackend() {
 
 std::string CudaBackend::description() const {
   return "cuda: " + name_;
+}
+
+std::string CudaBackend::arithmetic() const {
+  return arithmetic_;
 }
 
 // ---------------------------------------------------------------- memory

@@ -27,6 +27,7 @@ class CudaBackend final : public Backend {
   ~CudaBackend() override;
 
   [[nodiscard]] std::string description() const override;
+  [[nodiscard]] std::string arithmetic() const override;
 
   [[nodiscard]] Result<DeviceBuffer> allocate(size_t floats) override;
   [[nodiscard]] Buffer allocate_host(size_t bytes) override;
@@ -86,8 +87,13 @@ class CudaBackend final : public Backend {
   void find_non_finite(StreamId stream, ConstMatrix values, Matrix found) override;
 
  private:
-  CudaBackend(int device, std::string name, const DeviceMemory& memory, bool has_graphs)
-      : device_(device), name_(std::move(name)), memory_(memory), has_graphs_(has_graphs) {}
+  CudaBackend(int device, std::string name, std::string arithmetic, const DeviceMemory& memory,
+              bool has_graphs)
+      : device_(device),
+        name_(std::move(name)),
+        arithmetic_(std::move(arithmetic)),
+        memory_(memory),
+        has_graphs_(has_graphs) {}
   [[nodiscard]] cudaStream_t on(StreamId stream);
   [[nodiscard]] cudaEvent_t at(EventId event) const;
   [[nodiscard]] EventId add_event(unsigned flags);
@@ -100,6 +106,7 @@ class CudaBackend final : public Backend {
 
   const int device_;
   const std::string name_;
+  const std::string arithmetic_;
   DeviceMemory memory_;
   const bool has_graphs_;
   Failure failure_;

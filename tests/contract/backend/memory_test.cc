@@ -19,6 +19,8 @@ INSTANTIATE_TEST_SUITE_P(All, BackendMemory, ::testing::ValuesIn(testing::implem
 
 TEST_P(BackendMemory, SaysWhatItIs) {
   EXPECT_THAT(backend_->description(), HasSubstr(GetParam().instruction_set));
+  EXPECT_THAT(backend_->arithmetic(), HasSubstr(GetParam().instruction_set));
+  EXPECT_EQ(backend_->arithmetic().find("thread"), std::string::npos) << "no bit depends on them";
 }
 
 TEST_P(BackendMemory, AllocatesZeros) {

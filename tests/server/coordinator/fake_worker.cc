@@ -21,6 +21,7 @@ void FakeWorker::join() {
   join.job_hash = "hash";
   join.host = "here";
   join.process = 200 + index;
+  join.arithmetic = index < world.options.arithmetic.size() ? world.options.arithmetic[index] : "";
   say(join);
 }
 

@@ -32,7 +32,8 @@ struct ClusterOptions {
   double loss = 0;    // chance that a message is lost
   double repeat = 0;  // or comes twice
   bool reorder = false;
-  std::vector<uint32_t> slow;  // by worker: steps it skips for one it does
+  std::vector<uint32_t> slow;           // by worker: steps it skips for one it does
+  std::vector<std::string> arithmetic;  // by worker: what it says it computes with
 };
 
 // The units' durable part: survives the shard when its journal does.

@@ -45,6 +45,26 @@ TEST(StartUp, AsksEachWorkerToConfirmItsOwnLanes) {
             "worker 0 to confirm lanes 0, 1; worker 1 to confirm lanes 2, 3");
 }
 
+TEST(StartUp, SaysThatWorkersOfTwoKindsGiveOtherBitsInSyncOnly) {
+  const auto notes_of = [](Mode mode, std::vector<std::string> arithmetic) {
+    ClusterOptions options;
+    options.mode = mode;
+    options.arithmetic = std::move(arithmetic);
+    FakeCluster cluster(options);
+    cluster.run();
+    expect_done(cluster);
+    return cluster.all_notes();
+  };
+  const auto differs = HasSubstr("the bits of the weights depend on");
+
+  const std::string told = notes_of(Mode::kSync, {"cpu: v3", "cpu: v4"});
+  EXPECT_THAT(told, AllOf(differs, HasSubstr("cpu: v3"), HasSubstr("cpu: v4")));
+  EXPECT_THAT(told, AllOf(HasSubstr("worker 0 (host here"), HasSubstr("worker 1 (host here")));
+  EXPECT_THAT(notes_of(Mode::kSync, {"cpu: v4", "cpu: v4"}), ::testing::Not(differs));
+  EXPECT_THAT(notes_of(Mode::kSync, {"", "cpu: v4"}), ::testing::Not(differs)) << "of an old build";
+  EXPECT_THAT(notes_of(Mode::kAsync, {"cpu: v3", "cpu: v4"}), ::testing::Not(differs));
+}
+
 TEST(StartUp, GivesNoLaneBeforeEverybodyHasJoined) {
   FakeCluster cluster(ClusterOptions{});
   cluster.crash_worker(1, false);

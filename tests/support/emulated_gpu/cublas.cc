@@ -38,6 +38,9 @@ cublasStatus_t create(cublasLtHandle_t* handle) {
   *handle = reinterpret_cast<cublasLtHandle_t>(uintptr_t{16});
   return CUBLAS_STATUS_SUCCESS;
 }
+size_t version() {
+  return CUBLAS_VER_MAJOR * 10000;
+}
 cublasStatus_t destroy(cublasLtHandle_t) {
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -191,6 +194,7 @@ Result<const CublasLibrary*> CublasLibrary::load() {
   static const CublasLibrary library{.create = emulated_gpu::create,
                                      .destroy = emulated_gpu::destroy,
                                      .status_string = emulated_gpu::status_string,
+                                     .version = emulated_gpu::version,
                                      .matmul = emulated_gpu::matmul,
                                      .find_algorithm = emulated_gpu::find_algorithm,
                                      .create_product = emulated_gpu::create_product,

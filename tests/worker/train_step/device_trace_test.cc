@@ -23,6 +23,7 @@ using ::testing::SizeIs;
 class LateDevice final : public Backend {
  public:
   [[nodiscard]] std::string description() const override { return "late"; }
+  [[nodiscard]] std::string arithmetic() const override { return "none"; }
   [[nodiscard]] StreamId create_stream() override { return StreamId(0); }
   [[nodiscard]] EventId create_event() override { return create_timed_event(); }
   [[nodiscard]] EventId create_timed_event() override {
