@@ -233,10 +233,9 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   GradientSet gradients = take_gradients();
   lane_weights_.resize(lane_weights_.size() + lanes.size());
   const std::span<double> weights = std::span(lane_weights_).last(lanes.size());
-  // With "skip" nothing may leave before the whole step is known to be finite, and a delta is there
-  // after the last local step only.
+  // With "skip" nothing may leave before the whole step is known to be finite.
   const bool skips = job_.train.on_bad_gradient == OnBadGradient::kSkip;
-  const bool at_once = emit && !skips && local_ == nullptr;
+  const bool at_once = emit && !skips;
   StepHooks hooks;
   hooks.weights_needed = [&](uint32_t) { return go_on(); };
   hooks.under_way = [&] { put_next_ahead(); };
@@ -249,7 +248,7 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   if (result.ok() && local_ != nullptr) {
     const TraceSpan traced(track_, "delta", order.clock, {"lane", lanes.front().value()});
     const StepContext context{.lane = lanes.front(), .clock = order.clock};
-    if (Status delta = local_->finish(weight_sum, gradients, context); !delta.ok()) {
+    if (Status delta = local_->finish(weight_sum, gradients, context, hooks); !delta.ok()) {
       result = std::move(delta).because("in " + list_of(lanes));
     }
   }

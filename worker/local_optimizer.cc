@@ -84,7 +84,8 @@ void LocalOptimizer::put_change(uint32_t parameter, float factor, Matrix change)
 }
 
 // Layer by layer, so that the first are on their way while the next are computed.
-Status LocalOptimizer::finish(double weight_sum, GradientSet& out, const StepContext& context) {
+Status LocalOptimizer::finish(double weight_sum, GradientSet& out, const StepContext& context,
+                              const StepHooks& hooks) {
   BALLAST_CHECK(out.parameters.size() == parameters_.size());
   const DeviceTrace::Pass traced(streams_.trace.get(), context.clock, context.lane);
   const auto factor = static_cast<float>(weight_sum);
@@ -101,17 +102,19 @@ Status LocalOptimizer::finish(double weight_sum, GradientSet& out, const StepCon
   }
   streams_.end_pass();
   updates_ = 0;
-  Status status = finish_deltas();
+  Status status = finish_deltas(hooks);
   if (!status.ok()) streams_.settle();  // the caller takes its buffers back
   return status;
 }
 
-Status LocalOptimizer::finish_deltas() {
+Status LocalOptimizer::finish_deltas(const StepHooks& hooks) {
   std::optional<uint32_t> first_bad;
   while (gradients_.any_left()) {
     BALLAST_ASSIGN(const std::optional<uint32_t> bad, gradients_.bad_of_next());
     if (bad) first_bad = bad;  // layers come last first
-    gradients_.finish_next();
+    const uint32_t layer = gradients_.finish_next();
+    if (first_bad || !hooks.gradient_final) continue;
+    BALLAST_RETURN_IF_ERROR(hooks.gradient_final(layer));
   }
   if (!first_bad) return Status();
   return Status(Code::kDiverged,

@@ -38,10 +38,12 @@ class LocalOptimizer {
   // Whether put() changed weights.
   [[nodiscard]] bool under_way() const { return updates_ > 0; }
 
-  // `out`: what every weight changed by, times `weight_sum`; a trace says the step and lane of
-  // `context`. kDiverged: that is NaN or infinite; names the parameter. The weights are as they
-  // were.
-  [[nodiscard]] Status finish(double weight_sum, GradientSet& out, const StepContext& context = {});
+  // `out`: what every weight changed by, times `weight_sum`; hooks.gradient_final is called for
+  // each layer's as they arrive, and a trace says the step and lane of `context`. kDiverged: a
+  // change is NaN or infinite; names the parameter, and its layer and those below are not handed
+  // over. The weights are as they were.
+  [[nodiscard]] Status finish(double weight_sum, GradientSet& out, const StepContext& context = {},
+                              const StepHooks& hooks = {});
   // The weights are as they were. No pass is under way.
   void give_up();
 
@@ -56,7 +58,7 @@ class LocalOptimizer {
   [[nodiscard]] Result<Parameter> parameter_of(uint32_t index);
   void keep();
   void put_change(uint32_t parameter, float factor, Matrix change);
-  Status finish_deltas();
+  Status finish_deltas(const StepHooks& hooks);
 
   StepStreams& streams_;
   Model& model_;

@@ -49,7 +49,8 @@ struct StepHooks {
   std::function<Status(uint32_t layer)> weights_needed;
   // All of the pass is put on the device, which works: time to put_ahead() the next rows.
   std::function<void()> under_way;
-  // The layer's gradients are final, checked, and will not be touched again. Not in local steps.
+  // The layer's gradients are final, checked, and will not be touched again. Of local steps
+  // the layer's delta is, in LocalOptimizer::finish().
   std::function<Status(uint32_t layer)> gradient_final;
   // What an error calls this row of the batch. Empty: "row 5".
   std::function<std::string(uint32_t row)> row_name;

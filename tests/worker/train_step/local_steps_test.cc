@@ -17,6 +17,7 @@ namespace {
 
 using testing::ChangingWeights;
 using testing::dropout_case;
+using testing::give_away;
 using ::testing::HasSubstr;
 using testing::kJunk;
 using testing::kRows;
@@ -103,8 +104,12 @@ Seen train_locally(const ReferenceCase& c, Backend& backend,
       step->local().give_up();
     } else {
       fill(delta, kJunk);
-      EXPECT_TRUE(step->local().finish(weight_sum, delta).ok());
-      append(delta, seen.values);
+      StepHooks hooks;
+      hooks.gradient_final = [&](uint32_t layer) {
+        give_away(layer, *step, delta, seen.values);
+        return Status();
+      };
+      EXPECT_TRUE(step->local().finish(weight_sum, delta, {}, hooks).ok());
     }
     if (gives_up || drawn % 3 != 0) continue;
     const Lent lent(c, number);
@@ -293,9 +298,17 @@ TEST_P(LocalSteps, TellADeltaThatIsNotFiniteByItsFirstParameter) {
     GradientSet delta = testing::gradients_for(*step);
     const double expected = step->evaluate(testing::rows_of(c_)).value().loss_sum;
 
-    ASSERT_TRUE(step->run(testing::rows_of(c_), context_of(0, 1e39), delta).ok());
-    const Status status = step->local().finish(1, delta);
+    uint32_t handed_over = 0;
+    StepHooks hooks;
+    hooks.gradient_final = [&](uint32_t) {
+      ++handed_over;
+      return Status();
+    };
 
+    ASSERT_TRUE(step->run(testing::rows_of(c_), context_of(0, 1e39), delta).ok());
+    const Status status = step->local().finish(1, delta, {}, hooks);
+
+    EXPECT_EQ(handed_over, 0u) << "that of the last layer is not finite either";
     ASSERT_EQ(status.code(), Code::kDiverged);
     EXPECT_THAT(status.to_string(),
                 HasSubstr("bad delta: a change of " + step->parameters()[0].name));

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "common/base/random.h"
@@ -73,6 +74,17 @@ class Lent {
  private:
   std::vector<float> features_, labels_, weights_;
 };
+
+// What a step hands over of a layer: what comes after must not reach it.
+inline void give_away(uint32_t layer, const TrainStep& step, GradientSet& set,
+                      std::vector<float>& values) {
+  for (size_t p = 0; p < set.parameters.size(); ++p) {
+    if (step.parameters()[p].layer != layer) continue;
+    const Buffer taken =
+        std::exchange(set.parameters[p], Buffer::allocate(set.parameters[p].size()));
+    values.insert(values.end(), taken.floats().begin(), taken.floats().end());
+  }
+}
 
 // Weights as servers give them: in parts, some of them twice, or written as a whole.
 class ChangingWeights {

@@ -19,6 +19,7 @@ namespace {
 
 using testing::ChangingWeights;
 using testing::dropout_case;
+using testing::give_away;
 using ::testing::HasSubstr;
 using testing::kBatches;
 using testing::kJunk;
@@ -56,13 +57,7 @@ Seen train(const ReferenceCase& c, Backend& backend) {
   Seen seen;
   StepHooks hooks;
   hooks.gradient_final = [&](uint32_t layer) {
-    for (size_t p = 0; p < gradients.parameters.size(); ++p) {
-      if (step->parameters()[p].layer != layer) continue;
-      // Given away: what comes after must not reach it.
-      const Buffer taken =
-          std::exchange(gradients.parameters[p], Buffer::allocate(gradients.parameters[p].size()));
-      seen.values.insert(seen.values.end(), taken.floats().begin(), taken.floats().end());
-    }
+    give_away(layer, *step, gradients, seen.values);
     return Status();
   };
   auto lent = std::make_unique<Lent>(c, 0);
