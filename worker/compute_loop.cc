@@ -76,6 +76,11 @@ void ComputeLoop::close() {
 }
 
 void ComputeLoop::run() {
+  take_orders();
+  drop_prefetched();
+}
+
+void ComputeLoop::take_orders() {
   if (local_ != nullptr) {
     if (Status taken = local_->allocate(job_.train.optimizer); !taken.ok()) {
       return fail(std::move(taken).because(fmt::format("on worker {}", worker_.value())));
@@ -87,9 +92,8 @@ void ComputeLoop::run() {
     const bool computed = !std::holds_alternative<session_effect::DeliverWeights>(*order);
     if (computed && trace_ != nullptr) write_trace();
     if (!status.ok()) return fail(std::move(status));
-    if (!computed && next_ == nullptr) put_next_ahead();
+    if (!computed) prefetch_next();
   }
-  step_.settle();  // next_ goes
 }
 
 void ComputeLoop::fail(Status status) {
@@ -238,7 +242,7 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   const bool at_once = emit && !skips;
   StepHooks hooks;
   hooks.weights_needed = [&](uint32_t) { return go_on(); };
-  hooks.under_way = [&] { put_next_ahead(); };
+  hooks.pass_launched = [&] { prefetch_next(); };
   hooks.gradient_final = [&](uint32_t layer) {
     if (at_once) emit_layer(order, group, layer, pending, gradients);
     return go_on();
@@ -291,8 +295,8 @@ Result<StepResult> ComputeLoop::compute_batches(Clock clock, std::span<const Lan
     if (number > first) report_(session_event::Beat{});
     BALLAST_ASSIGN(const Batch batch, take_batch(clock, number, lanes, weights));
     if (!failed.ok()) continue;
-    // Until the pass is computed, whether it took those rows or others.
-    const std::shared_ptr<const Batch> ahead = std::exchange(next_, nullptr);
+    // Lent until the pass is computed, whether it takes those rows or others.
+    const std::shared_ptr<const Batch> lent = std::exchange(prefetched_, nullptr);
     StepHooks of_batch = hooks;
     of_batch.row_name = [&](uint32_t row) { return batch.row_name(row); };
     const Result<StepResult> result = [&] {
@@ -354,10 +358,18 @@ Result<Batch> ComputeLoop::load(Clock clock, Clock number, std::span<const LaneI
 
 // The rows of the next batch travel to the device while this one is computed, or while weights are
 // waited for.
-void ComputeLoop::put_next_ahead() {
+void ComputeLoop::prefetch_next() {
   std::shared_ptr<const Batch> next = loader_.next_ready();
-  if (next != nullptr) step_.put_ahead(rows_of(*next));
-  next_ = std::move(next);
+  if (next == nullptr || next == prefetched_) return;
+  drop_prefetched();
+  if (step_.prefetch(rows_of(*next))) prefetched_ = std::move(next);
+}
+
+// A guess that no step took.
+void ComputeLoop::drop_prefetched() {
+  if (prefetched_ == nullptr) return;
+  step_.settle();
+  prefetched_.reset();
 }
 
 // A lane may be absent from the last batch of an epoch.
@@ -414,6 +426,7 @@ void ComputeLoop::disturb(Clock clock, Duration worked) {
 Status ComputeLoop::evaluate(const session_effect::EvaluateSlices& order) {
   const TraceSpan traced(clock_ ? track_ : nullptr, "evaluate", clock_.value_or(0));
   const Time started = monotonic_now();
+  drop_prefetched();
   session_event::EvaluationDone done{.job = order.job, .parts = {}, .seconds = 0};
   for (LaneId lane : order.lanes) {
     Result<SliceResult> slice = evaluate_slice(step_, *evaluation_, job_.model.loss, lane, [this] {

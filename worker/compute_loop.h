@@ -66,6 +66,7 @@ class ComputeLoop {
   // A tree node whose right half is being computed: what its left half came to.
   using PendingHalves = std::vector<GradientSet>;
 
+  void take_orders();
   std::optional<ComputeOrder> next_order();
   void fail(Status status);
   void write_trace();
@@ -84,7 +85,8 @@ class ComputeLoop {
   Result<StepResult> compute_batches(Clock clock, std::span<const LaneId> lanes,
                                      std::span<double> weights, GradientSet& gradients,
                                      const StepHooks& hooks);
-  void put_next_ahead();
+  void prefetch_next();
+  void drop_prefetched();
   Result<Batch> take_batch(Clock clock, Clock number, std::span<const LaneId> lanes,
                            std::span<double> weights);
   [[nodiscard]] uint64_t batches_of(std::span<const LaneId> lanes, Clock clock) const;
@@ -110,9 +112,9 @@ class ComputeLoop {
   TraceTrack* const track_;     // of trace_, the thread's; null without
   std::optional<Clock> clock_;  // of the step computed last, or being computed
   std::stop_source closing_;
-  std::vector<BufferPool> pools_;      // by parameter
-  std::shared_ptr<const Batch> next_;  // whose rows were put ahead; null: none
-  LocalOptimizer* const local_;        // the step's, where push = "delta"; null elsewhere
+  std::vector<BufferPool> pools_;            // by parameter
+  std::shared_ptr<const Batch> prefetched_;  // lent to the step; null: none
+  LocalOptimizer* const local_;              // the step's, where push = "delta"; null elsewhere
   session_event::ComputeDone done_;
   std::map<LaneId, uint64_t> rows_hashes_;  // of the lanes computed in this order so far
   std::vector<double> lane_weights_;        // of the group under way, of its lanes computed by now

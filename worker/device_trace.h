@@ -36,7 +36,8 @@ class DeviceTrace {
   // stream is done; its track says which steps are told.
   DeviceTrace(Backend& backend, std::vector<Stream> streams);
 
-  // One pass over the rows of a lane, from its making to its end, which waits for the parts. None
+  // One pass over the rows of a lane, from its making to its end, which waits for the parts, those
+  // for the next pass too. None
   // where `trace` is null or its track does not want the step.
   class Pass {
    public:
@@ -52,8 +53,8 @@ class DeviceTrace {
 
   static constexpr uint32_t kNoLayer = ~uint32_t{0};
 
-  // Which pass a part is of: outside of one that is told nothing is, unless it is of the pass after
-  // one that was told.
+  // kThisPass: nothing outside of a pass that is told. kNextPass: what may also be put between two
+  // passes, and is told with the second where both are told; in a pass it is told with that one.
   enum class Of { kThisPass, kNextPass };
 
   // What is put on the stream, one of those, from its making to its end.

@@ -64,44 +64,47 @@ Status RowUploads::allocate_stored(const StoredFeatures& stored) {
 
 DeviceRows RowUploads::take(const StepRows& batch, bool training) {
   Memory& memory = memory_of(++passes_);
-  const bool are_ahead = training && ahead_ && are_same(ahead_->batch, batch);
-  Coming coming = are_ahead ? *ahead_ : put(batch, training, memory, "upload");
-  ahead_.reset();
+  const bool is_here = training && prefetched_ && are_same(prefetched_->batch, batch);
+  Staged staged = is_here ? *prefetched_ : put(batch, training, memory, DeviceTrace::Of::kThisPass);
+  prefetched_.reset();
   if (streams_.copies) streams_.backend.wait(streams_.compute, memory.arrived);
-  if (coming.stored) coming.rows.features = convert(*coming.stored, memory);
-  return coming.rows;
+  if (staged.stored) staged.rows.features = convert(*staged.stored, memory);
+  return staged.rows;
 }
 
 void RowUploads::end_pass() {
   if (streams_.copies) streams_.backend.record(memory_of(passes_).computed, streams_.compute);
 }
 
-void RowUploads::put_ahead(const StepRows& batch) {
-  if (streams_.copies) ahead_ = put(batch, true, memory_of(passes_ + 1), "upload ahead");
+bool RowUploads::prefetch(const StepRows& batch) {
+  if (!streams_.copies) return false;
+  prefetched_ = put(batch, true, memory_of(passes_ + 1), DeviceTrace::Of::kNextPass);
+  return true;
 }
 
-RowUploads::Coming RowUploads::put(const StepRows& batch, bool training, Memory& memory,
-                                   const char* name) {
+RowUploads::Staged RowUploads::put(const StepRows& batch, bool training, Memory& memory,
+                                   DeviceTrace::Of pass) {
   BALLAST_CHECK(batch.rows > 0 && batch.rows <= rows_max_);
-  Coming coming{batch, {}, {}};
+  Staged staged{batch, {}, {}};
   if (streams_.copies) streams_.backend.wait(streams_.uploads, memory.computed);
   {
     const DeviceTrace::Part part(streams_.copies ? streams_.trace.get() : nullptr, streams_.uploads,
-                                 name);
+                                 pass == DeviceTrace::Of::kNextPass ? "prefetch" : "upload",
+                                 DeviceTrace::kNoLayer, pass);
     if (!batch.stored_features.empty()) {
-      coming.stored = put_stored(batch, memory);
+      staged.stored = put_stored(batch, memory);
     } else {
-      coming.rows.features = put_floats(batch.features, batch.rows, input_width_, memory.features);
+      staged.rows.features = put_floats(batch.features, batch.rows, input_width_, memory.features);
     }
     if (!batch.labels.empty()) {
-      coming.rows.labels = put_floats(batch.labels, batch.rows, label_width_, memory.labels);
+      staged.rows.labels = put_floats(batch.labels, batch.rows, label_width_, memory.labels);
     }
     if (training && !batch.weights.empty()) {
-      coming.rows.row_weights = put_floats(batch.weights, 1, batch.rows, memory.row_weights);
+      staged.rows.row_weights = put_floats(batch.weights, 1, batch.rows, memory.row_weights);
     }
   }
   if (streams_.copies) streams_.backend.record(memory.arrived, streams_.uploads);
-  return coming;
+  return staged;
 }
 
 StoredMatrix RowUploads::put_stored(const StepRows& batch, Memory& memory) {

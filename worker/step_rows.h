@@ -36,8 +36,10 @@ class RowUploads {
   // All of the pass that took the last rows is on the compute stream.
   void end_pass();
   // Between end_pass() and the next take(): puts the rows of training that this is likely to be
-  // asked for on their way. They stay as they are until the next pass is computed.
-  void put_ahead(const StepRows& batch);
+  // asked for on their way. They stay as they are until the next pass is computed, or the streams
+  // are empty and forget_prefetched() was called. False: there is no way to go.
+  bool prefetch(const StepRows& batch);
+  void forget_prefetched() { prefetched_.reset(); }
   // Which memory the last ones are in: 0 or 1.
   [[nodiscard]] uint32_t place() const { return passes_ % 2; }
 
@@ -59,15 +61,15 @@ class RowUploads {
   };
 
   // Where the rows of a pass are, or come to.
-  struct Coming {
+  struct Staged {
     StepRows batch;
-    DeviceRows rows;                     // without features that are
-    std::optional<StoredMatrix> stored;  // as they are stored
+    DeviceRows rows;                     // its features are empty where `stored` has them
+    std::optional<StoredMatrix> stored;  // to be converted
   };
 
   Status allocate_stored(const StoredFeatures& stored);
   [[nodiscard]] Memory& memory_of(uint32_t pass) { return memory_[pass % 2]; }
-  Coming put(const StepRows& batch, bool training, Memory& memory, const char* name);
+  Staged put(const StepRows& batch, bool training, Memory& memory, DeviceTrace::Of pass);
   StoredMatrix put_stored(const StepRows& batch, Memory& memory);
   ConstMatrix put_floats(std::span<const float> host, uint32_t rows, uint32_t columns,
                          DeviceBuffer& memory);
@@ -80,7 +82,7 @@ class RowUploads {
   Memory memory_[2];
   std::optional<Scaling> scaling_;  // features may come as they are stored
   uint32_t passes_ = 0;
-  std::optional<Coming> ahead_;  // for the next pass
+  std::optional<Staged> prefetched_;
 };
 
 }  // namespace ballast

@@ -12,12 +12,12 @@ StepWeights::StepWeights(StepStreams& streams, Model& model) : streams_(streams)
   }
 }
 
-void StepWeights::take(uint32_t parameter, size_t first, std::span<const std::byte> floats) {
-  BALLAST_CHECK(floats.size() % sizeof(float) == 0);
+void StepWeights::take(uint32_t parameter, size_t first, std::span<const std::byte> values) {
+  BALLAST_CHECK(values.size() % sizeof(float) == 0);
   const Model::WeightsPart part =
-      model_.weights_part(parameter, first, floats.size() / sizeof(float));
+      model_.weights_part(parameter, first, values.size() / sizeof(float));
   // The one copy on this side: from the received frame to where the layer or the device reads.
-  std::memcpy(part.host.data(), floats.data(), floats.size());
+  std::memcpy(part.host.data(), values.data(), values.size());
   if (!streams_.copies) return;
   const uint32_t layer = model_.parameters()[parameter].layer;
   streams_.wait_for_pass();

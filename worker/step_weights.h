@@ -20,10 +20,10 @@ class StepWeights {
   // Both outlive it.
   StepWeights(StepStreams& streams, Model& model);
 
-  // Copies these into the host side of a parameter from element `first` on, and puts them on their
-  // way. What was there before may still be on its way: that is then some of either, and these
-  // follow it.
-  void take(uint32_t parameter, size_t first, std::span<const std::byte> floats);
+  // Copies float32 values into the host side of a parameter from element `first` on, and puts them
+  // on their way. Older ones may still be on theirs, from the same host memory: whatever arrives of
+  // those, the new ones arrive after it.
+  void take(uint32_t parameter, size_t first, std::span<const std::byte> values);
   // Lets what is put on the compute stream from now on see the newest weights of the layer.
   void put(uint32_t layer);
 

@@ -60,6 +60,7 @@ struct TrainStep::Parts {
   void put_graphs(Run& run, const StepShape& shape);
   void put_local_step(Run& run);
   void end_pass();
+  void settle();
   template <typename LayerPut>
   Status backward(Run& run, const LayerPut& layer_put);
   Status check_losses(Run& run);
@@ -208,17 +209,17 @@ std::span<float> TrainStep::weights(uint32_t parameter) {
   return parts_->model->host_weights(parameter);
 }
 
-void TrainStep::take_weights(uint32_t parameter, size_t first, std::span<const std::byte> floats) {
+void TrainStep::take_weights(uint32_t parameter, size_t first, std::span<const std::byte> values) {
   BALLAST_CHECK_MSG(!parts_->local->under_way(), "weights among local steps");
-  parts_->weights->take(parameter, first, floats);
+  parts_->weights->take(parameter, first, values);
 }
 
-void TrainStep::put_ahead(const StepRows& batch) {
-  parts_->rows.put_ahead(batch);
+bool TrainStep::prefetch(const StepRows& batch) {
+  return parts_->rows.prefetch(batch);
 }
 
 void TrainStep::settle() {
-  parts_->streams.settle();
+  parts_->settle();
 }
 
 LocalOptimizer& TrainStep::local() {
@@ -255,7 +256,7 @@ Status TrainStep::predict(std::span<const float> features, uint32_t rows,
 // takes back. The first failure is the one to report.
 template <typename Outcome>
 Outcome TrainStep::Parts::settled(Outcome outcome) {
-  if (!outcome.ok()) streams.settle();
+  if (!outcome.ok()) settle();
   return outcome;
 }
 
@@ -291,7 +292,7 @@ Result<StepResult> TrainStep::Parts::run(const StepRows& batch, const StepContex
   }
   if (context.local_rate) put_local_step(run);
   end_pass();
-  if (hooks.under_way) hooks.under_way();
+  if (hooks.pass_launched) hooks.pass_launched();
   BALLAST_RETURN_IF_ERROR(finish_ready(run, true));
   BALLAST_RETURN_IF_ERROR(check_losses(run));
   if (way == StepGraphs::Way::kOneByOne) graphs.went_well(shape);
@@ -341,6 +342,12 @@ void TrainStep::Parts::put_local_step(Run& run) {
 void TrainStep::Parts::end_pass() {
   rows.end_pass();
   streams.end_pass();
+}
+
+// Rows that were prefetched may be gone when a pass comes that would take them.
+void TrainStep::Parts::settle() {
+  streams.settle();
+  rows.forget_prefetched();
 }
 
 Result<StepResult> TrainStep::Parts::evaluate(const StepRows& batch, std::span<float> outputs) {

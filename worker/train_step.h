@@ -45,10 +45,10 @@ struct StepContext {
 // Called on the computing thread. `layer` is the index of [[layer]]; layers without parameters are
 // passed over. Each may be empty. A status that is not ok ends the step and is returned.
 struct StepHooks {
-  // Forward is about to use the layer's weights: returns when weights() holds them.
+  // Forward is about to use the layer's weights: returns when they have been given.
   std::function<Status(uint32_t layer)> weights_needed;
-  // All of the pass is put on the device, which works: time to put_ahead() the next rows.
-  std::function<void()> under_way;
+  // All of the pass is put on the device, which works on it: the time to prefetch().
+  std::function<void()> pass_launched;
   // The layer's gradients are final, checked, and will not be touched again. Of local steps
   // the layer's delta is, in LocalOptimizer::finish().
   std::function<Status(uint32_t layer)> gradient_final;
@@ -104,7 +104,7 @@ class TrainStep {
 
   // Weights that were pulled, for the parameter's elements from `first` on; they are on their way
   // to the device when it returns. Between two passes, or inside weights_needed for that layer.
-  void take_weights(uint32_t parameter, size_t first, std::span<const std::byte> floats);
+  void take_weights(uint32_t parameter, size_t first, std::span<const std::byte> values);
   // Host memory of a parameter's weights, for reading, or for writing when take_weights() may be
   // called: all of it goes to the device with the next pass.
   [[nodiscard]] std::span<float> weights(uint32_t parameter);
@@ -115,12 +115,12 @@ class TrainStep {
   // What makes local steps and ends them. Takes no memory but by its allocate().
   [[nodiscard]] LocalOptimizer& local();
 
-  // The rows that run() will be asked for next, unless something else comes between: they are on
-  // their way to the device while the pass before them is computed. They stay as they are until the
-  // next run(), evaluate() or predict() is done, or settle(). A guess: where other rows come, those
-  // are taken. Nothing where the device computes on host memory.
-  void put_ahead(const StepRows& batch);
-  // Nothing is under way when it returns: memory that was lent may go.
+  // The rows that run() is likely to be asked for next travel to the device while the pass before
+  // them is computed. A guess: where others come, those are taken. They stay as they are until the
+  // next run(), evaluate() or predict() is done, which forgets them, or settle(). False: they are
+  // not lent, because the device computes on host memory.
+  bool prefetch(const StepRows& batch);
+  // Nothing is under way when it returns, and no rows are prefetched: memory that was lent may go.
   void settle();
 
   // From now on run() tells when the device did its parts. `device` outlives the step.

@@ -73,18 +73,23 @@ void Coordinator::worker_joined(WorkerId worker, Arrival arrival, Time) {
   if (started_) send_view(membership_.peer(worker));
 }
 
-// A lane's gradients have the same bits on all workers of one kind only.
+// A lane's gradients have the same bits on all workers of one kind only. Told once a kind.
 void Coordinator::compare_arithmetic(WorkerId worker) {
   const Member& member = membership_.worker(worker);
   if (setup_.config.train.mode != Mode::kSync || member.arithmetic.empty()) return;
+  std::optional<WorkerId> other;
   for (WorkerId id : membership_.workers_in()) {
-    const Member& other = membership_.worker(id);
-    if (other.arithmetic.empty() || other.arithmetic == member.arithmetic) continue;
-    return note(fmt::format(
-        "{} computes with {}, {} with {}: in this job the bits of the weights depend on which of "
-        "them has which lane; give it workers of one kind if they must be the same in every run",
-        name_of(worker, member), member.arithmetic, name_of(id, other), other.arithmetic));
+    const std::string& arithmetic = membership_.worker(id).arithmetic;
+    if (id == worker || arithmetic.empty()) continue;
+    if (arithmetic == member.arithmetic) return;
+    if (!other) other = id;
   }
+  if (!other) return;
+  note(fmt::format(
+      "{} computes with {}, {} with {}: in this job the bits of the weights depend on which of "
+      "them has which lane; give it workers of one kind if they must be the same in every run",
+      name_of(worker, member), member.arithmetic, name_of(*other, membership_.worker(*other)),
+      membership_.worker(*other).arithmetic));
 }
 
 void Coordinator::shard_joined(ShardId shard, Arrival arrival, Time) {

@@ -81,6 +81,7 @@ Arrival Membership::joined(const wire::Join& join, Time now) {
   if (same_life && member->presence == Presence::kIn) {
     member->heard = now;
     member->lost.reset();
+    member->arithmetic = join.arithmetic;  // a coordinator that was restarted does not know it
     return Arrival::kKnown;
   }
   const bool first = member->presence == Presence::kUnseen;

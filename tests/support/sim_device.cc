@@ -152,6 +152,7 @@ Status SimDevice::synchronize(StreamId stream) {
 }
 
 Duration SimDevice::between(EventId from, EventId to) {
+  BALLAST_CHECK_MSG(at(to).at >= at(from).at, "times from a later event to an earlier one");
   return at(to).at - at(from).at;
 }
 

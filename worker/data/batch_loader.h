@@ -77,9 +77,9 @@ class BatchLoader {
   // block, row and column; kNotFound, kUnavailable: the chunk cannot be read.
   Result<Batch> take(std::span<const LaneId> lanes, Clock number);
 
-  // The batch that take() is likely to be asked for next, if it is prepared; null: not yet. take()
-  // gives the same arrays. They stay while the pointer is held, or the batch that take() gave. For
-  // the thread that takes.
+  // The batch that take() is likely to be asked for next, if it is prepared; null: not yet. For the
+  // thread that takes. Its arrays stay while the pointer is held; take() moves them into the batch
+  // that it gives, and from then on that keeps them.
   [[nodiscard]] std::shared_ptr<const Batch> next_ready() const;
 
   [[nodiscard]] uint32_t width() const;

@@ -198,8 +198,9 @@ LoaderMemory memory_without_kept(const JobConfig& config, const LaneSchedule& sc
   memory.test_row_bytes = resolved.test_row_bytes;
   memory.batch_bytes =
       BatchShape{rows, resolved.input_width, resolved.label_width, resolved.stored_bytes}.bytes();
-  // Prepared, being filled for a plan that dropped them, taken, and looked at ahead.
-  memory.batches = requests + std::max(1u, config.data.threads) + 2;
+  // Prepared, being filled for a plan that dropped them, taken, and on its way to a GPU.
+  memory.batches = requests + std::max(1u, config.data.threads) + 1;
+  if (config.cluster.device == Device::kCuda) ++memory.batches;
   return memory;
 }
 

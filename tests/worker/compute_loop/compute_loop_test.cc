@@ -290,9 +290,73 @@ TEST_F(ComputeLoopTest, PutsTheRowsAheadThatTheLoaderHasReady) {
     const auto count_of = [&](std::string_view name) {
       return std::ranges::count(spans, name, &testing::ReadSpan::name);
     };
-    EXPECT_GE(count_of("upload ahead"), static_cast<int64_t>(kSteps) - 1) << "before each step";
+    EXPECT_GE(count_of("prefetch"), static_cast<int64_t>(kSteps) - 1) << "before each step";
     loop_.reset();
     step_.reset();
+  }
+}
+
+// Of a step that is skipped all batches are taken and no more are computed: the memory of what was
+// prefetched goes to others.
+TEST_F(ComputeLoopTest, PrefetchesNothingIntoAStepAfterOneThatWasSkipped) {
+  constexpr Clock kSteps = 20;
+  JobConfig job;
+  job.train.local_steps = 4;
+  job.train.on_bad_gradient = OnBadGradient::kSkip;
+  const auto gradients_on = [&](std::unique_ptr<Backend> backend) {
+    make(job, std::move(backend));
+    fill_weights(1e30f);  // every second step diverges
+    const LaneId lane(0);
+    loader_->follow(std::span(&lane, 1), 0);
+    while (loader_->next_ready() == nullptr) std::this_thread::yield();
+    Clock done = 0;
+    const auto order = [&] {
+      loop_->push(session_effect::Compute{
+          .job = done + 1, .clock = done, .groups = {{{0, 1}, {LaneId(0)}}}});
+    };
+    on_report_ = [&] {
+      if (!std::holds_alternative<session_event::ComputeDone>(reports_.back())) return;
+      if (++done == kSteps) return loop_->close();
+      for (const UnitSpec& unit : units_) {
+        Buffer weights = Buffer::allocate(unit.bytes());
+        for (size_t i = 0; i < weights.floats().size(); ++i) {
+          weights.floats()[i] = done % 2 == 0 ? 1e30f : 0.001f * static_cast<float>(i * 37 % 101);
+        }
+        loop_->push(session_effect::DeliverWeights{unit.id, std::move(weights)});
+      }
+      order();
+    };
+    order();
+    loop_->run();
+    EXPECT_EQ(done, kSteps);
+    return gradients_reported();
+  };
+  const std::vector<float> expected = gradients_on(make_backend(Device::kCpu, {}).value());
+  ASSERT_EQ(expected.size(), kSteps * (8 * 16 + 16 + 16 * 10 + 10));
+  for (uint64_t seed = 0; seed < 10; ++seed) {
+    EXPECT_EQ(gradients_on(std::make_unique<testing::SimDevice>(seed)), expected) << seed;
+  }
+}
+
+TEST_F(ComputeLoopTest, LeavesNothingUnderWayHoweverItEnds) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    auto backend = std::make_unique<testing::SimDevice>(seed);
+    const testing::SimDevice& device = *backend;
+    make({}, std::move(backend));
+    fill_weights(0.25f);
+    const LaneId lanes[] = {LaneId(0), LaneId(3)};
+    loader_->follow(lanes, 0);
+    on_report_ = [&] {
+      if (!std::holds_alternative<session_event::ComputeDone>(reports_.back())) return;
+      while (loader_->next_ready() == nullptr) std::this_thread::yield();
+      if (seed % 2 == 0) loop_->push(two_groups(2));
+      loop_->close();
+    };
+    loop_->push(two_groups(1));
+
+    loop_->run();
+
+    EXPECT_TRUE(device.idle()) << "seed " << seed;
   }
 }
 

@@ -203,23 +203,23 @@ TEST_F(DeviceTraceTest, TellsWhatWentAheadOfAStepAfterOneThatWasTold) {
   std::vector<float> copy(case_.features);
   StepRows others = testing::rows_of(case_);
   others.features = copy;
-  hooks_.under_way = [&] { step_->put_ahead(others); };
+  hooks_.pass_launched = [&] { step_->prefetch(others); };
   take();  // no step was told yet
   ASSERT_TRUE(run(5).ok());
-  EXPECT_THAT(told("upload ahead"), ElementsAre(5)) << "while that one was computed";
-  const size_t uploads = told("upload").size();
+  EXPECT_THAT(told("prefetch"), ElementsAre(5)) << "while that one was computed";
+  EXPECT_THAT(told("upload"), SizeIs(3)) << "its rows and two layers, and none before it";
   take();
   ASSERT_TRUE(step_->evaluate(testing::rows_of(case_)).ok()) << "tells nothing";
   take();
-  EXPECT_THAT(told("upload"), SizeIs(uploads));
+  EXPECT_THAT(told("upload"), SizeIs(3));
 
   ASSERT_TRUE(run(6).ok());
-  EXPECT_THAT(told("upload"), SizeIs(uploads + 3)) << "twice weights, and its rows";
+  EXPECT_THAT(told("upload"), SizeIs(6)) << "twice weights, and its rows";
   take();
   ASSERT_TRUE(run(7).ok());
   take();
   ASSERT_TRUE(run(8).ok());
-  EXPECT_THAT(told("upload"), SizeIs(uploads + 3));
+  EXPECT_THAT(told("upload"), SizeIs(6));
 }
 
 TEST_F(DeviceTraceTest, TellsNothingOfOtherStepsAndOfEvaluations) {

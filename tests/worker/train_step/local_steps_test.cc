@@ -291,6 +291,24 @@ TEST_P(LocalSteps, TellABadGradientInTheStepThatHasIt) {
   }
 }
 
+// The weights that come next go over those that are put back.
+TEST_P(LocalSteps, AreGivenUpBeforeOtherWeightsCome) {
+  const auto loss_on = [&](Backend& backend) {
+    const auto step = local_step_of(c_, backend);
+    ChangingWeights changing(*step);
+    GradientSet delta = testing::gradients_for(*step);
+    EXPECT_TRUE(step->run(testing::rows_of(c_), context_of(0), delta).ok());
+    step->local().give_up();
+    changing.change(3);
+    return step->evaluate(testing::rows_of(c_)).value().loss_sum;
+  };
+  const double expected = loss_on(*testing::cpu_backend());
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    SimDevice device(seed);
+    ASSERT_EQ(loss_on(device), expected) << "seed " << seed;
+  }
+}
+
 TEST_P(LocalSteps, TellADeltaThatIsNotFiniteByItsFirstParameter) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     SimDevice device(seed);

@@ -60,6 +60,7 @@ Seen train(const ReferenceCase& c, Backend& backend) {
     give_away(layer, *step, gradients, seen.values);
     return Status();
   };
+  const bool can_prefetch = dynamic_cast<SimDevice*>(&backend) != nullptr;
   auto lent = std::make_unique<Lent>(c, 0);
   std::unique_ptr<Lent> next, another;
   for (uint32_t batch = 0; batch < kBatches; ++batch) {
@@ -67,10 +68,11 @@ Seen train(const ReferenceCase& c, Backend& backend) {
     if (drawn.first || drawn.number % 2 == 0) weights.change(batch);
     next = std::make_unique<Lent>(c, batch + 1);
     auto wrong = std::make_unique<Lent>(c, batch + 50);
-    hooks.under_way = [&] {
+    hooks.pass_launched = [&] {
       if (drawn.number % 7 < 2) return;
-      const Lent& ahead = drawn.number % 7 == 2 ? *wrong : *next;
-      step->put_ahead(ahead.rows(after.rows, after.weighted));
+      const Lent& guess = drawn.number % 7 == 2 ? *wrong : *next;
+      const bool weighted = after.weighted != (drawn.number % 7 == 3);
+      EXPECT_EQ(step->prefetch(guess.rows(after.rows, weighted)), can_prefetch);
     };
     if (drawn.first && drawn.number % 5 < 2) {
       EXPECT_TRUE(step->evaluate(lent->rows(drawn.rows, false)).ok());
@@ -152,37 +154,76 @@ TEST(Streams, AreTracedLayerByLayerAndNotAsAGraph) {
   EXPECT_EQ(device.launches(), launches);
 }
 
-// Rows and weights of a step that settled before the host's became junk.
-TEST(Streams, TakeRowsAndWeightsThatWereThereAheadAndNotAgain) {
-  const ReferenceCase c = plain_case();
-  const Lent lent(c, 1);
-  std::vector<float> features(lent.rows(kRows, false).features.begin(),
-                              lent.rows(kRows, false).features.end());
-  StepRows rows = lent.rows(kRows, true);
-  rows.features = features;
-  SimDevice device(1);
-  const auto step = testing::step_of(c, device, kRows);
-  GradientSet gradients = testing::gradients_for(*step);
-  ASSERT_TRUE(step->run(rows, {.seed = 1}, gradients).ok());
+class AheadOfAStep : public ::testing::Test {
+ protected:
+  AheadOfAStep() {
+    const Lent lent(c_, 1);
+    const StepRows rows = lent.rows(kRows, false);
+    features_.assign(rows.features.begin(), rows.features.end());
+    rows_.features = features_;
+  }
+  auto run() { return step_->run(rows_, {.seed = 1}, gradients_); }
+  // All that is under way arrives.
+  void wait() {
+    for (uint32_t stream = 0; stream < 3; ++stream) {
+      ASSERT_TRUE(device_.synchronize(StreamId(stream)).ok());
+    }
+    ASSERT_TRUE(device_.idle());
+  }
+
+  const ReferenceCase c_ = plain_case();
+  SimDevice device_{1};
+  const std::unique_ptr<TrainStep> step_ = testing::step_of(c_, device_, kRows);
+  GradientSet gradients_ = testing::gradients_for(*step_);
+  std::vector<float> features_;
+  StepRows rows_ = testing::rows_of(c_);
+};
+
+TEST_F(AheadOfAStep, RowsAndWeightsTravelOnce) {
+  ASSERT_TRUE(run().ok());
   std::vector<std::span<float>> host;
-  for (uint32_t p = 0; p < step->parameters().size(); ++p) host.push_back(step->weights(p));
-  const auto expected = step->run(rows, {.seed = 1}, gradients);
+  for (uint32_t p = 0; p < step_->parameters().size(); ++p) host.push_back(step_->weights(p));
+  const auto expected = run();
   ASSERT_TRUE(expected.ok());
 
-  step->put_ahead(rows);
+  EXPECT_TRUE(step_->prefetch(rows_));
   for (uint32_t p = 0; p < host.size(); ++p) {
     const std::vector<float> same(host[p].begin(), host[p].end());
-    step->take_weights(p, 0, std::as_bytes(std::span(same)));
+    step_->take_weights(p, 0, std::as_bytes(std::span(same)));
   }
-  step->settle();
-  std::ranges::fill(features, kJunk);
+  wait();
+  std::ranges::fill(features_, kJunk);
   for (std::span<float> values : host) std::ranges::fill(values, kJunk);
 
-  const auto found = step->run(rows, {.seed = 1}, gradients);
+  const auto found = run();
   ASSERT_TRUE(found.ok()) << found.status().to_string();
   EXPECT_EQ(found->loss_sum, expected->loss_sum);
-  EXPECT_EQ(step->run(rows, {.seed = 1}, gradients).status().code(), Code::kDiverged)
-      << "once, and then as they are on the host";
+  EXPECT_EQ(run().status().code(), Code::kDiverged) << "then as they are on the host";
+}
+
+// Their memory may have other rows by the next step.
+TEST_F(AheadOfAStep, RowsAreForgottenAfterAStepThatFailedAndOnceSettled) {
+  for (const bool fails : {true, false}) {
+    StepHooks hooks;
+    hooks.pass_launched = [&] { EXPECT_TRUE(step_->prefetch(rows_)); };
+    std::vector<float> bad = features_;
+    bad[3] = kJunk;
+    StepRows others = rows_;
+    others.features = bad;
+    if (fails) {
+      ASSERT_EQ(step_->run(others, {.seed = 1}, gradients_, hooks).status().code(),
+                Code::kDiverged);
+    } else {
+      EXPECT_TRUE(step_->prefetch(rows_));
+      step_->settle();
+    }
+
+    std::ranges::fill(features_, kJunk);
+    EXPECT_EQ(run().status().code(), Code::kDiverged);
+
+    std::ranges::fill(features_, 0.5f);
+    EXPECT_TRUE(run().ok());
+  }
 }
 
 TEST(Streams, AreEmptyWhenAStepGoes) {
@@ -191,7 +232,7 @@ TEST(Streams, AreEmptyWhenAStepGoes) {
     SimDevice device(seed);
     auto step = testing::step_of(c, device, kRows);
     ChangingWeights(*step).change(1);
-    step->put_ahead(testing::rows_of(c));
+    step->prefetch(testing::rows_of(c));
 
     step.reset();
 
