@@ -50,9 +50,9 @@ void RequestTrace::received(const wire::Any& message, Time now) {
 }
 
 void RequestTrace::close(const Request& request, Time now, uint64_t bytes, TraceArg end) {
-  track_.add_overlapping(request.name, request.since, now, request.step,
-                         {"unit", request.unit.value()}, {"shard", request.shard}, {"bytes", bytes},
-                         end);
+  track_.add_overlapping(
+      request.name, request.since, now, request.step, {"layer", layers_.at(request.unit.value())},
+      {"unit", request.unit.value()}, {"shard", request.shard}, {"bytes", bytes}, end);
 }
 
 }  // namespace ballast

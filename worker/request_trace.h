@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "common/base/trace.h"
 #include "common/net/message.h"
@@ -14,8 +16,9 @@ namespace ballast {
 
 class RequestTrace {
  public:
-  // `trace` outlives it.
-  explicit RequestTrace(Trace& trace) : track_(trace, "requests") {}
+  // `trace` outlives it. layers[u]: the layer that unit u is of.
+  RequestTrace(Trace& trace, std::vector<uint32_t> layers)
+      : track_(trace, "requests"), layers_(std::move(layers)) {}
   // What has no answer by now is marked so.
   ~RequestTrace();
 
@@ -36,6 +39,7 @@ class RequestTrace {
   void close(const Request& request, Time now, uint64_t bytes, TraceArg end = {});
 
   TraceTrack track_;
+  const std::vector<uint32_t> layers_;
   std::map<uint64_t, Request> open_;  // by sequence
   uint64_t step_ = 0;                 // the last that was named
 };

@@ -91,7 +91,9 @@ class WorkerProcess {
   Status prepare() {
     if (trace_ != nullptr) {
       compute_trace_.emplace(*trace_);
-      requests_.emplace(*trace_);
+      std::vector<uint32_t> layers;
+      for (const UnitSpec& unit : units_) layers.push_back(parameters_[unit.parameter].layer);
+      requests_.emplace(*trace_, std::move(layers));
     }
     BALLAST_ASSIGN(backend_,
                    make_backend(job_.cluster.device, backend_options(job_, process_.index)));

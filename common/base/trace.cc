@@ -140,12 +140,12 @@ TraceTrack::~TraceTrack() {
 
 void TraceTrack::add(const char* name, Time begin, Time end, uint64_t step, TraceArg a, TraceArg b,
                      TraceArg c) {
-  append({name, begin, end, step, 0, {a, b, c, {}}});
+  append({name, begin, end, step, 0, {a, b, c}});
 }
 
 void TraceTrack::add_overlapping(const char* name, Time begin, Time end, uint64_t step, TraceArg a,
-                                 TraceArg b, TraceArg c, TraceArg d) {
-  append({name, begin, end, step, ++last_id_, {a, b, c, d}});
+                                 TraceArg b, TraceArg c, TraceArg d, TraceArg e) {
+  append({name, begin, end, step, ++last_id_, {a, b, c, d, e}});
 }
 
 void TraceTrack::append(const Span& span) {

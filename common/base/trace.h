@@ -94,7 +94,7 @@ class TraceTrack {
            TraceArg c = {});
   // The same of what may overlap others of the track: requests on their way.
   void add_overlapping(const char* name, Time begin, Time end, uint64_t step, TraceArg a = {},
-                       TraceArg b = {}, TraceArg c = {}, TraceArg d = {});
+                       TraceArg b = {}, TraceArg c = {}, TraceArg d = {}, TraceArg e = {});
 
   // To the file, as lines. The owner calls it where nobody waits for it.
   void flush();
@@ -108,7 +108,7 @@ class TraceTrack {
     Time end;
     uint64_t step;
     uint64_t id;  // 0: does not overlap
-    TraceArg args[4];
+    TraceArg args[5];
   };
   void append(const Span& span);
 

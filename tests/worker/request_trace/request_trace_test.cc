@@ -53,7 +53,8 @@ class RequestTraceTest : public ::testing::Test {
   const std::string path_ = folder_.path() + "/worker-0.jsonl";
   std::unique_ptr<Trace> trace_ =
       Trace::open({.path = path_, .role = "worker", .steps = 10}).value();
-  std::optional<RequestTrace> requests_{*trace_};
+  std::optional<RequestTrace> requests_{std::in_place, *trace_,
+                                        std::vector<uint32_t>{0, 0, 0, 1, 1, 2}};
 };
 
 TEST_F(RequestTraceTest, APushLastsFromItsFirstSendToTheAnswerThatSettlesIt) {
@@ -70,7 +71,7 @@ TEST_F(RequestTraceTest, APushLastsFromItsFirstSendToTheAnswerThatSettlesIt) {
   EXPECT_EQ(spans[0].begin, 100u);
   EXPECT_EQ(spans[0].end, 300u);
   const std::map<std::string, uint64_t> args = {
-      {"step", 3}, {"unit", 5}, {"shard", 2}, {"bytes", 256 + 128}};
+      {"step", 3}, {"layer", 2}, {"unit", 5}, {"shard", 2}, {"bytes", 256 + 128}};
   EXPECT_EQ(spans[0].args, args);
 }
 
