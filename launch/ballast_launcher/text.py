@@ -97,14 +97,15 @@ def status_line(status, with_state=True):
             parts.append(f"{name} {status[name]}" + (f"/{status[total]}" if status.get(total) else ""))
     if status.get("loss") is not None:
         parts.append(f"loss {number(status['loss'])}")
+    # Before what a terminal of 80 columns has no room for.
+    if step_share(status):
+        parts.append(step_share(status))
     if status.get("samples_per_second"):
         parts.append(f"{status['samples_per_second']:,.0f} samples/s")
     if status.get("staleness_mean") is not None:
         parts.append(f"staleness {status['staleness_mean']:.2f}")
     if status.get("feeders"):
         parts.append(feeding(status))
-    if step_share(status):
-        parts.append(step_share(status))
     if status.get("waiting_for"):
         parts.append(waiting(status["waiting_for"]))
     return "  ".join(parts)
