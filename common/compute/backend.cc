@@ -31,8 +31,8 @@ BackendOptions backend_options(const JobConfig& job, uint32_t worker) {
           .memory = job.cluster.device_memory};
 }
 
-Status check_device(Device device) {
-  return device == Device::kCuda ? cuda::check_device() : cpu::check_device();
+Status check_device(Device device, uint32_t devices) {
+  return device == Device::kCuda ? cuda::check_device(devices) : cpu::check_device();
 }
 
 Result<std::unique_ptr<Backend>> make_backend(Device device, const BackendOptions& options) {

@@ -299,8 +299,9 @@ class Backend {
   return activation == Activation::kGelu;
 }
 
-// kInvalidInput: this build, or this machine, has no such device; says what to set instead.
-[[nodiscard]] Status check_device(Device device);
+// kInvalidInput: this build, or this machine, has no such device, or not so many (0: any); says
+// what to set instead.
+[[nodiscard]] Status check_device(Device device, uint32_t devices = 0);
 
 // Errors: those of check_device.
 [[nodiscard]] Result<std::unique_ptr<Backend>> make_backend(Device device,

@@ -42,6 +42,25 @@ class GpuJobs(ProcessTest):
         self.assertAlmostEqual(alone["metrics"]["test_accuracy"],
                                processor["metrics"]["test_accuracy"], delta=0.01)
 
+    def test_workers_share_a_gpu_and_its_memory_with_the_bits_of_one(self):
+        alone = self.finish("cluster.workers=1", run_dir="alone")
+        shared = self.finish("cluster.workers=3", "cluster.devices=1", "cluster.device_memory=0.3",
+                             run_dir="shared")
+
+        self.assertEqual(shared["weights_xxh3"], alone["weights_xxh3"])
+        for worker in range(3):
+            log = (self.folder / f"shared/logs/worker-{worker}.log").read_text()
+            self.assertIn("GPU 0 of 2", log)
+
+    def test_a_worker_takes_no_more_of_a_gpu_than_its_part_and_no_gpu_that_is_not_there(self):
+        for setting, expected in (("cluster.device_memory=1e-7", "cluster.device_memory"),
+                                  ("cluster.devices=3", "cluster.devices = 3 expected, 2 visible")):
+            with self.subTest(setting=setting):
+                refused = self.run_job(setting, run_dir=setting)
+
+                self.assertNotEqual(refused.returncode, 0)
+                self.assertIn(expected, refused.stderr)
+
     def test_local_steps_have_the_same_bits_for_any_workers_and_learn(self):
         for push in ("gradient", "delta"):
             with self.subTest(push=push):

@@ -168,7 +168,7 @@ Status run_doctor(const ResolveOptions& options, const ShapeResolver& resolve_sh
     add(as_problems(job.status()), findings);
     return verdict(options, print(findings, out));
   }
-  if (const Status there = check_device(job->cluster.device); !there.ok()) {
+  if (const Status there = check_device(job->cluster.device, job->cluster.devices); !there.ok()) {
     add(as_problems(there), findings);
   }
   add(judge_data(*job), findings);

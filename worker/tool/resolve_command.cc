@@ -123,7 +123,7 @@ Status print_plan(const ResolveOptions& options, const ShapeResolver& resolve_sh
   out << start << describe_plan(job);
   print_notes(job, out);
   // A plan may be made where nothing is computed.
-  if (const Status there = check_device(job.cluster.device); !there.ok()) {
+  if (const Status there = check_device(job.cluster.device, job.cluster.devices); !there.ok()) {
     out << "note: not on this machine: " << there.to_string() << '\n';
   }
   return Status();
@@ -233,7 +233,7 @@ Status run_resolve(const ResolveOptions& options, const ShapeResolver& resolve_s
                    std::ostream& out) {
   if (options.dry_run) return print_plan(options, resolve_shapes, out);
   BALLAST_ASSIGN(JobConfig job, resolve_job(options, resolve_shapes));
-  BALLAST_RETURN_IF_ERROR(check_device(job.cluster.device));
+  BALLAST_RETURN_IF_ERROR(check_device(job.cluster.device, job.cluster.devices));
   job.resolved.run = new_run_name();
   const std::string& folder = options.run_dir.empty() ? options.resume : options.run_dir;
   if (folder.empty()) {

@@ -48,6 +48,18 @@ void note_test_in_training(const JobConfig& job, Findings& notes) {
   }
 }
 
+// Only where the job says how many GPUs there are, and that all workers are on their host.
+void note_shared_devices(const ClusterConfig& cluster, Findings& notes) {
+  const bool one_host = cluster.transport == TransportKind::kIpc;
+  if (cluster.device != Device::kCuda || cluster.devices == 0 || !one_host) return;
+  const uint32_t sharing = (cluster.workers + cluster.devices - 1) / cluster.devices;
+  if (sharing * cluster.device_memory <= 1 + 1e-6) return;
+  notes.push_back({false, fmt::format("{} workers share a GPU, and each may take {:.0f} % of its "
+                                      "memory: set cluster.device_memory to at most {:.3g}, or the "
+                                      "last may find none left",
+                                      sharing, 100 * cluster.device_memory, 1.0 / sharing)});
+}
+
 }  // namespace
 
 Findings judge_settings(const JobConfig& job) {
@@ -72,6 +84,7 @@ Findings judge_settings(const JobConfig& job) {
                             shards - units, shards, units, units == 1 ? "" : "s",
                             job.cluster.unit_bytes)});
   }
+  note_shared_devices(job.cluster, notes);
   return notes;
 }
 

@@ -23,21 +23,32 @@ Status no_device(const std::string& why) {
 
 }  // namespace
 
-Status check_device() {
+Status check_device(uint32_t devices) {
   int driver = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
     cudaGetLastError();
     return no_device("there is no driver of NVIDIA on this machine");
   }
-  int devices = 0;
-  const cudaError_t error = cudaGetDeviceCount(&devices);
+  if (driver / 1000 < CUDART_VERSION / 1000) {
+    return no_device(
+        fmt::format("a driver for CUDA {} or newer expected, that of this machine is for {}.{}",
+                    CUDART_VERSION / 1000, driver / 1000, driver % 1000 / 10));
+  }
+  int visible = 0;
+  const cudaError_t error = cudaGetDeviceCount(&visible);
   if (error != cudaSuccess) return no_device(cudaGetErrorString(error));
-  if (devices == 0) return no_device("no GPU is visible");
+  if (visible == 0) return no_device("no GPU is visible");
+  if (devices > static_cast<uint32_t>(visible)) {
+    return Status(Code::kInvalidInput,
+                  fmt::format("device cuda: cluster.devices = {} expected, {} visible; set it to "
+                              "at most {}, or 0 for all",
+                              devices, visible, visible));
+  }
   return CublasLibrary::load().status();
 }
 
 Result<std::unique_ptr<Backend>> open_backend(const BackendOptions& options) {
-  BALLAST_RETURN_IF_ERROR(check_device());
+  BALLAST_RETURN_IF_ERROR(check_device(options.devices));
   return CudaBackend::open(options);
 }
 
@@ -46,12 +57,6 @@ Result<std::unique_ptr<Backend>> CudaBackend::open(const BackendOptions& options
   cudaError_t error = cudaGetDeviceCount(&visible);
   if (error != cudaSuccess) return no_device(cudaGetErrorString(error));
   const auto devices = options.devices == 0 ? static_cast<uint32_t>(visible) : options.devices;
-  if (devices > static_cast<uint32_t>(visible)) {
-    return Status(Code::kInvalidInput,
-                  fmt::format("device cuda: cluster.devices = {} expected, {} visible; set it to "
-                              "at most {}, or 0 for all",
-                              devices, visible, visible));
-  }
   const auto device = static_cast<int>(options.worker % devices);
   cudaDeviceProp properties{};
   error = cudaGetDeviceProperties(&properties, device);

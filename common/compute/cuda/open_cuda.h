@@ -9,8 +9,9 @@
 
 namespace ballast::cuda {
 
-// kInvalidInput: no GPU, no driver or no cuBLASLt; says which, and what to set instead.
-[[nodiscard]] Status check_device();
+// kInvalidInput: no GPU, fewer than `devices`, no driver or one that is too old, or no cuBLASLt;
+// says which, and what to set instead.
+[[nodiscard]] Status check_device(uint32_t devices);
 // Errors: those of check_device; kExhausted: the GPU has no memory left.
 [[nodiscard]] Result<std::unique_ptr<Backend>> open_backend(const BackendOptions& options);
 

@@ -131,6 +131,24 @@ TEST_F(Doctor, NotesABatchThatTheDataCannotFillAndShardsWithoutUnits) {
   EXPECT_FALSE(notes[0].stops || notes[1].stops);
 }
 
+TEST_F(Doctor, NotesWorkersThatTakeMoreOfAGpuThanThereIs) {
+  job_.cluster.device = Device::kCuda;
+  job_.cluster.workers = 4;
+  EXPECT_THAT(judge_settings(job_), IsEmpty()) << "how many GPUs there are is not known";
+  job_.cluster.devices = 4;
+  EXPECT_THAT(judge_settings(job_), IsEmpty());
+  job_.cluster.devices = 2;
+
+  const Findings notes = judge_settings(job_);
+
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_EQ(notes[0].text,
+            "2 workers share a GPU, and each may take 100 % of its memory: set "
+            "cluster.device_memory to at most 0.5, or the last may find none left");
+  job_.cluster.device_memory = 0.5;
+  EXPECT_THAT(judge_settings(job_), IsEmpty());
+}
+
 TEST_F(Doctor, AsksForAJobWhenItHasNone) {
   options_.job_path.clear();
 
