@@ -74,6 +74,12 @@ uint64_t step_rows(const JobConfig& job, const LaneSchedule& schedule) {
   return std::max(lane_by_lane ? schedule.lane_batch() : schedule.batch(), kEvaluationRows);
 }
 
+// On a GPU it is the GPU's memory.
+uint64_t layer_bytes(const JobConfig& job, const LaneSchedule& schedule) {
+  if (job.cluster.device == Device::kCuda) return 0;
+  return 2 * step_rows(job, schedule) * row_values(job) * sizeof(float);
+}
+
 // Sums that a sync step arrives in: each worker has a run of neighbouring lanes and sends the nodes
 // of the tree that cover it.
 uint64_t nodes_of_a_step(const JobConfig& job) {
@@ -170,7 +176,7 @@ MemorySum worker_memory(const JobConfig& job) {
            {fmt::format("gradients ({})", gradient_sets(job)), gradient_sets(job) * weights},
            {"local optimizer", local_bytes(job)},
            {"arriving weights", weights},
-           {"layers", 2 * step_rows(job, schedule) * row_values(job) * sizeof(float)},
+           {"layers", layer_bytes(job, schedule)},
            {"train rows", loader.train_rows * loader.train_row_bytes},
            {"decoding of train rows", loader.decode_bytes},
            {fmt::format("blocks of train rows ({})", loader.blocks),

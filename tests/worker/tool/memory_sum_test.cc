@@ -167,15 +167,17 @@ TEST(MemorySum, HoldsPortionsOnlyWhereThereAreFeeders) {
             2 * feeder.total() + job.cluster.workers * user_bytes(worker, "portions from feeders"));
 }
 
-TEST(MemorySum, OfAWorkerHasTheLocalOptimizerWhereTheDeviceHasNoMemoryOfItsOwn) {
+TEST(MemorySum, OfAWorkerHasLayersAndTheLocalOptimizerWhereTheDeviceHasNoMemoryOfItsOwn) {
   JobConfig job = one_layer_job();
   EXPECT_EQ(user_bytes(worker_memory(job), "local optimizer"), 0u);
   job.train.push = PushKind::kDelta;
 
   EXPECT_EQ(user_bytes(worker_memory(job), "local optimizer"), 3 * 20200u)
       << "the weights as they were and two moments";
+  EXPECT_GE(user_bytes(worker_memory(job), "layers"), 2u * 512 * 100 * sizeof(float));
   job.cluster.device = Device::kCuda;
   EXPECT_EQ(user_bytes(worker_memory(job), "local optimizer"), 0u);
+  EXPECT_EQ(user_bytes(worker_memory(job), "layers"), 0u);
 }
 
 TEST(MemorySum, IsWrittenOut) {
