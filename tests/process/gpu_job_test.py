@@ -43,12 +43,13 @@ class GpuJobs(ProcessTest):
                                processor["metrics"]["test_accuracy"], delta=0.01)
 
     def test_workers_share_a_gpu_and_its_memory_with_the_bits_of_one(self):
-        alone = self.finish("cluster.workers=1", run_dir="alone")
-        shared = self.finish("cluster.workers=3", "cluster.devices=1", "cluster.device_memory=0.3",
+        few = ("train.max_steps=20", "cluster.devices=1")
+        alone = self.finish(*few, "cluster.workers=1", run_dir="alone")
+        shared = self.finish(*few, "cluster.workers=2", "cluster.device_memory=0.4",
                              run_dir="shared")
 
         self.assertEqual(shared["weights_xxh3"], alone["weights_xxh3"])
-        for worker in range(3):
+        for worker in range(2):
             log = (self.folder / f"shared/logs/worker-{worker}.log").read_text()
             self.assertIn("GPU 0 of 2", log)
 
