@@ -27,6 +27,9 @@ class BoundsTest(unittest.TestCase):
         self.assertEqual(text, "bound speed: 0.700 (>= 0.7): met\n"
                                "bound time: 1.250 (<= 1.5): met\n")
         self.assertEqual(bounds.exit_code(), 0)
+        self.assertEqual(bounds.lines, text.splitlines())
+        self.assertEqual([(judged["name"], judged["met"]) for judged in bounds.judged],
+                         [("speed", True), ("time", True)])
 
     def test_one_missed_ends_with_one(self):
         for judge, line in ((lambda b: b.at_least("speed", 0.5, 0.7), "0.500 (>= 0.7)"),
