@@ -11,10 +11,7 @@ import statistics
 import time
 
 import torch
-
-LARGE = ((4096, 8192, 8192, 8192, 1000), 4096)
-SMALL = ((784, 512, 256, 10), 256)
-TINY = ((20, 16, 8, 4), 16)
+from networks import LARGE, SMALL, TINY
 
 
 def synchronize(device):
