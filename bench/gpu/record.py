@@ -7,6 +7,11 @@ import time
 
 import provenance
 
+# Of every precision: what the card can do of the same, in the same call.
+COPIES = ("add", "copy on the device")
+PRODUCT = "torch, product"
+LINKS = ("upload", "download")  # not by the card's own memory
+
 
 class NoCard(Exception):
     """One line: what, expected, found, what to do."""
@@ -27,10 +32,22 @@ class Record:
         """None: its stage was not run."""
         return self.figures.get(name, (None,))[0]
 
+    def share(self, name):
+        """Of the card's fastest copy or PyTorch's product in the same precision; None: not held against."""
+        value, unit = self.figures[name]
+        precision, _, what = name.partition(": ")
+        most = {"GB/s": COPIES, "TFLOP/s": (PRODUCT,)}.get(unit, ())
+        if what in LINKS:
+            return None
+        known = [found for found in (self.value(f"{precision}: {ceiling}") for ceiling in most) if found]
+        return value / max(known) if known else None
+
     def lines(self):
         found = []
         for name, (value, unit) in self.figures.items():
-            found.append(f"{name:<60} {value:>14.3f} {unit}")
+            share = self.share(name)
+            line = f"{name:<60} {value:>14.3f} {unit:<10}"
+            found.append((line if share is None else f"{line} {share:>5.2f} of the card's").rstrip())
         return [*found, *self.bounds.lines, *(f"left out: {line}" for line in self.left_out),
                 *(f"wrong: {line}" for line in self.wrong)]
 
@@ -44,7 +61,7 @@ class Record:
                   "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                   "exit_code": self.exit_code(), "load_average_after": os.getloadavg(),
                   "output": self.lines(),
-                  "figures": {name: {"value": value, "unit": unit}
+                  "figures": {name: {"value": value, "unit": unit, "share": self.share(name)}
                               for name, (value, unit) in self.figures.items()},
                   "bounds": self.bounds.judged, "wrong": self.wrong, "left_out": self.left_out}
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ class Records(GpuCase):
         page = (self.folder / "README.md").read_text(encoding="utf-8")
         self.assertIn("`bench/gpu/run` at abc1234, ", page)
         self.assertIn("a card, 80 GB, driver 1, load average ", page)
-        self.assertRegex(page, r"\nbf16: dropout +1500\.000 GB/s\n")
+        self.assertRegex(page, r"\nbf16: dropout +1500\.000 GB/s +0\.75 of the card's\n")
         self.assertIn("\nbound speed: 0.500 (>= 0.7): missed\n", page)
 
     def test_bounds_are_in_it_by_name(self):
@@ -64,6 +64,16 @@ class Records(GpuCase):
 
         self.assertEqual(told["bounds"], [{"name": "speed", "value": 0.5, "relation": ">=",
                                            "bound": 0.7, "met": False}])
+
+    def test_shares_are_of_the_same_call_or_are_not_there(self):
+        self.record.add("bf16: forward", 400.0, "TFLOP/s")
+        self.record.add("bf16: upload", 40.0, "GB/s")
+
+        self.assertEqual(self.record.share("bf16: dropout"), 0.75)
+        self.assertIsNone(self.record.share("bf16: forward"))
+        self.assertIsNone(self.record.share("bf16: upload"))
+        self.record.add("bf16: torch, product", 800.0, "TFLOP/s")
+        self.assertEqual(self.record.share("bf16: forward"), 0.5)
 
 
 class DefaultFile(GpuCase):
