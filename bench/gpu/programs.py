@@ -79,14 +79,17 @@ class Programs:
         return self.run(self.path("device_bench"), "--device", self.device, "--precision", precision,
                         *smoke)
 
+    def convert(self, *words):
+        return self.run(self._launcher, "data", "convert", *words)
+
     def digits(self):
         """Settings of a job that name the digits: a bundle brings them, a checkout has to make them."""
         folder = self.source / "data/digits" if self.source else jobs.digits("gpu")
         return {"data.train": folder / "train", "data.test": folder / "test"}
 
-    def job(self, job, run_dir, settings):
+    def job(self, job, run_dir, settings, *options):
         """summary.json of a job on the device."""
         flags = [word for key, value in {"cluster.device": self.device, **settings}.items()
                  for word in ("--set", f"{key}={value}")]
-        self.run(self._launcher, "run", job, "--quiet", "--run-dir", run_dir, *flags)
+        self.run(self._launcher, "run", job, "--quiet", "--run-dir", run_dir, *flags, *options)
         return json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))

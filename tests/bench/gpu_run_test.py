@@ -1,4 +1,4 @@
-"""bench/gpu/run without a GPU: what it says then, what it records and where."""
+"""bench/gpu/run without a GPU: what it says then, what it records and where, how it reads a trace."""
 
 import argparse
 import importlib.machinery
@@ -17,6 +17,8 @@ from launching import ROOT
 sys.path[:0] = [str(ROOT / "bench" / part) for part in ("gpu", "system", ".")]
 from bounds import Bounds  # noqa: E402
 from record import Record, card_of  # noqa: E402
+from servers import FULL, SMOKE, write_npy  # noqa: E402
+from worker_spans import Intervals, WorkerSpans, union  # noqa: E402
 
 
 def script(name, path):
@@ -113,6 +115,56 @@ class Card(GpuCase):
         (self.folder / "card").write_text("emulated\n")
 
         self.assertEqual(card_of("cuda", self.folder), "emulated")
+
+
+class Times(GpuCase):
+    def test_are_joined_and_cut(self):
+        busy = union([(4, 6), (0, 2), (1, 3)])
+
+        self.assertEqual(busy.pairs, [(0, 3), (4, 6)])
+        self.assertEqual((busy & Intervals([(2, 5)])).pairs, [(2, 3), (4, 5)])
+        self.assertEqual((busy | union([(3, 4)])).pairs, [(0, 6)])
+        self.assertEqual(busy.seconds(), 5)
+
+    def test_are_those_of_the_first_worker(self):
+        def about(pid, name, tid, text):
+            return {"name": name, "ph": "M", "pid": pid, "tid": tid, "args": {"name": text}}
+
+        def span(tid, name, begin, end, pid=1):
+            return {"name": name, "ph": "X", "pid": pid, "tid": tid, "ts": begin * 1e6,
+                    "dur": (end - begin) * 1e6}
+        events = [about(1, "process_name", 0, "worker 0"), about(1, "thread_name", 1, "compute"),
+                  about(1, "thread_name", 2, "device"),
+                  about(1, "thread_name", 3, "device downloads"),
+                  about(2, "process_name", 0, "server 0"), about(2, "thread_name", 2, "device"),
+                  span(1, "step", 0, 4), span(1, "step", 4, 8), span(2, "forward", 1, 3),
+                  span(2, "backward", 5, 7), span(3, "download", 2, 6), span(2, "apply", 0, 9, 2)]
+        (self.folder / "trace.json").write_text(
+            json.dumps({"traceEvents": events, "otherData": {"left_out": []}}))
+
+        spans = WorkerSpans(self.folder)
+        computing, copying = spans.computing((0, 6)), spans.copying((0, 6))
+
+        self.assertEqual(spans.step_begins(), [0, 4])
+        self.assertEqual(computing.seconds(), 3)
+        self.assertEqual((copying & computing).seconds(), 2)
+
+
+class JobWithServers(GpuCase):
+    def test_has_one_epoch_of_all_its_pushes(self):
+        for size in (FULL, SMOKE):
+            for batch in (size.batch, size.few_rows):
+                for local_steps in size.local_steps:
+                    text = size.job("d", batch, local_steps)
+                    rate = float(text.partition("\nrate = ")[2].partition("\n")[0])
+                    self.assertEqual(rate * size.rows, size.pushes * local_steps * batch)
+
+    def test_reads_rows_in_the_format_of_numpy(self):
+        import numpy
+
+        write_npy(self.folder / "x.npy", "|u1", (2, 3), bytes(range(6)))
+
+        self.assertEqual(numpy.load(self.folder / "x.npy").tolist(), [[0, 1, 2], [3, 4, 5]])
 
 
 if __name__ == "__main__":
