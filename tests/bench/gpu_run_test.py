@@ -1,4 +1,5 @@
-"""bench/gpu/run without a GPU: what it says then, what it records and where, how it reads a trace."""
+"""bench/gpu/run without a GPU: what it says then, what it records and where, how it reads a
+trace, what it holds against what."""
 
 import argparse
 import importlib.machinery
@@ -16,8 +17,9 @@ from launching import ROOT
 
 sys.path[:0] = [str(ROOT / "bench" / part) for part in ("gpu", "system", ".")]
 from bounds import Bounds  # noqa: E402
+from programs import Programs, Wrong  # noqa: E402
 from record import Record, card_of  # noqa: E402
-from servers import FULL, SMOKE, write_npy  # noqa: E402
+from servers import FULL, SMOKE, Pace, Servers, write_npy  # noqa: E402
 from worker_spans import Intervals, WorkerSpans, union  # noqa: E402
 
 
@@ -165,6 +167,74 @@ class JobWithServers(GpuCase):
         write_npy(self.folder / "x.npy", "|u1", (2, 3), bytes(range(6)))
 
         self.assertEqual(numpy.load(self.folder / "x.npy").tolist(), [[0, 1, 2], [3, 4, 5]])
+
+
+class Bars(GpuCase):
+    """What is held against what, with figures made up."""
+
+    def setUp(self):
+        super().setUp()
+        self.record = Record(Bounds(), "a card")
+        quiet = mock.patch("builtins.print")
+        quiet.start()
+        self.addCleanup(quiet.stop)
+
+    def values(self):
+        return {judged["name"]: round(judged["value"], 3) for judged in self.record.bounds.judged}
+
+    def measure_servers(self):
+        """Exchanges of 0.4 s, 0.1 s of each beside nothing."""
+        def pace(servers, precision, batch, local_steps):
+            alone = 40960 if precision == "fp32" else 409600
+            computing = batch * local_steps / alone
+            spans = mock.Mock(computing=lambda _: union([(0, 3)]),
+                              copying=lambda _: union([(2, 4)]), writing_trace=lambda _: union([]))
+            return Pace(0.4 if batch == FULL.few_rows else max(computing, 0.4) + 0.1, 1.4e9, spans,
+                        (0, 4))
+        with mock.patch.multiple(Servers, _pace=pace, _make_data=lambda servers: None):
+            Servers(Programs(None, "cuda", False), self.record).run()
+
+    def test_of_servers_are_the_step_without_and_the_longer_of_computing_and_exchange(self):
+        self.record.add("fp32: step of large MLP, gradients stay", 40960.0, "samples/s")
+        self.record.add("bf16: step of large MLP, gradients stay", 409600.0, "samples/s")
+
+        self.measure_servers()
+
+        name = "servers, bf16, local_steps = {} / prediction"
+        self.assertEqual(self.values(), {
+            "servers, fp32, local_steps = 8 / without servers": round(0.8 / 0.9, 3),
+            name.format(1): 0.8, name.format(8): 0.8, name.format(32): 0.8,
+            name.format(128): round(1.28 / 1.38, 3)})
+        self.assertEqual(self.record.value("servers, exchange"), 3.5)
+        self.assertEqual(self.record.value("servers, bf16, local_steps = 8, device computes"), 0.75)
+        self.assertEqual(
+            self.record.value("servers, bf16, local_steps = 8, copies beside computing"), 0.5)
+        share = "servers, bf16, local_steps = {}, predicted share of computing"
+        self.assertAlmostEqual(self.record.value(share.format(8)), 0.2)
+        self.assertEqual(self.record.value(share.format(128)), 1)
+
+    def test_of_servers_want_the_figures_of_the_device(self):
+        with self.assertRaisesRegex(Wrong, "no figure of bf16: .* run the stages device and "):
+            self.measure_servers()
+
+        self.assertIsNotNone(self.record.value("servers, bf16, local_steps = 128"))
+
+    def test_of_torch_are_its_networks_and_its_product(self):
+        options = argparse.Namespace(source=None, device="cuda", smoke=False, python="python3")
+        gpu = gpu_run.Gpu(options, "a card")
+        gpu.record = self.record
+        self.record.add("bf16: step of large MLP, gradients stay", 500000.0, "samples/s")
+        self.record.add("fp32: step of small MLP, gradients stay", 9e6, "samples/s")
+        lines = ("bf16: torch, product   800 TFLOP/s", "bf16: torch, large MLP   500000 samples/s",
+                 "fp32: torch, small MLP   1000000 samples/s",
+                 "fp32: torch graph, small MLP   6000000 samples/s")
+        gpu.programs.script = lambda *_: "\n".join(lines)
+
+        gpu.torch()
+
+        weights = 4096 * 8192 + 2 * 8192 * 8192 + 8192 * 1000
+        self.assertEqual(list(self.values().values()),
+                         [1, round(500000 * 6 * weights / 800e12, 3), 9, 1.5])
 
 
 if __name__ == "__main__":
