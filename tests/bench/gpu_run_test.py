@@ -232,9 +232,9 @@ class Bars(GpuCase):
 
         gpu.torch()
 
-        weights = 4096 * 8192 + 2 * 8192 * 8192 + 8192 * 1000
+        operations = 4 * 4096 * 8192 + 6 * (2 * 8192 * 8192 + 8192 * 1000)
         self.assertEqual(list(self.values().values()),
-                         [1, round(500000 * 6 * weights / 800e12, 3), 9, 1.5])
+                         [1, round(500000 * operations / 800e12, 3), 9, 1.5])
 
 
 if __name__ == "__main__":
