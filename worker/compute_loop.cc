@@ -88,6 +88,7 @@ void ComputeLoop::fail(Status status) {
 
 // What it waits for are answers to pushes, and weights.
 std::optional<ComputeOrder> ComputeLoop::next_order() {
+  if (next_) return std::exchange(next_, std::nullopt);
   if (track_ == nullptr || !clock_) return orders_.pop();
   const TraceSpan waits(track_, "wait", *clock_);
   return orders_.pop();
@@ -111,16 +112,33 @@ Status ComputeLoop::carry_out(const ComputeOrder& order) {
   return evaluate(std::get<session_effect::EvaluateSlices>(order));
 }
 
+Result<UnitSpec> ComputeLoop::unit_of(const session_effect::DeliverWeights& order) const {
+  const UnitSpec& unit = units_.at(order.unit.value());
+  if (order.weights.size() == unit.bytes()) return unit;
+  return Status(Code::kInternal, fmt::format("weights of unit {} have {} bytes, expected {}",
+                                             unit.id.value(), order.weights.size(), unit.bytes()));
+}
+
 Status ComputeLoop::take_weights(const session_effect::DeliverWeights& order) {
   const TraceSpan traced(clock_ ? track_ : nullptr, "take weights", clock_.value_or(0),
                          {"unit", order.unit.value()});
-  const UnitSpec& unit = units_.at(order.unit.value());
-  if (order.weights.size() != unit.bytes()) {
-    return Status(Code::kInternal,
-                  fmt::format("weights of unit {} have {} bytes, expected {}", unit.id.value(),
-                              order.weights.size(), unit.bytes()));
-  }
+  BALLAST_ASSIGN(const UnitSpec unit, unit_of(order));
   step_.take_weights(unit.parameter, unit.first_element, order.weights.bytes());
+  return Status();
+}
+
+// Weights for the steps after this one are copied from their frames while the device computes.
+// Between two units it is asked again, so that it waits for one of them at most.
+Status ComputeLoop::stage_weights() {
+  while (true) {
+    if (!next_) next_ = orders_.try_pop();
+    const auto* order = next_ ? std::get_if<session_effect::DeliverWeights>(&*next_) : nullptr;
+    if (order == nullptr || !step_.can_stage(units_.at(order->unit.value()).parameter)) break;
+    const TraceSpan traced(track_, "stage weights", *clock_, {"unit", order->unit.value()});
+    BALLAST_ASSIGN(const UnitSpec unit, unit_of(*order));
+    step_.stage(unit.parameter, unit.first_element, order->weights.bytes());
+    next_.reset();
+  }
   return Status();
 }
 

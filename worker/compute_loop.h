@@ -73,7 +73,9 @@ class ComputeLoop {
   Status carry_out(const ComputeOrder& order);
   // kStopped once close() was called. Asked between layers, lanes and batches.
   [[nodiscard]] Status go_on() const;
+  [[nodiscard]] Result<UnitSpec> unit_of(const session_effect::DeliverWeights& order) const;
   Status take_weights(const session_effect::DeliverWeights& order);
+  Status stage_weights();
   Status compute(const session_effect::Compute& order);
   Status compute_batch(const session_effect::Compute& order, size_t group);
   Result<GradientSet> compute_node(const session_effect::Compute& order, size_t group,
@@ -108,6 +110,7 @@ class ComputeLoop {
   EvalLoader* const evaluation_;
   const std::function<void(SessionEvent)> report_;
   BoundedQueue<ComputeOrder> orders_;
+  std::optional<ComputeOrder> next_;  // of orders_, where a step was not to carry it out
   ComputeTrace* const trace_;
   TraceTrack* const track_;     // of trace_, the thread's; null without
   std::optional<Clock> clock_;  // of the step computed last, or being computed

@@ -60,6 +60,7 @@ Status ComputeLoop::compute(const session_effect::Compute& order) {
           fmt::format("on worker {} in step {}", worker_.value(), order.clock));
     }
   }
+  step_.send_staged();
   const Duration worked = monotonic_now() - started - from_seconds(done_.load_seconds);
   disturb(order.clock, worked);
   BALLAST_RETURN_IF_ERROR(go_on());
@@ -127,7 +128,10 @@ Result<GradientSet> ComputeLoop::compute_lanes(const session_effect::Compute& or
   const bool at_once = emit && !skips;
   StepHooks hooks;
   hooks.weights_needed = [&](uint32_t) { return go_on(); };
-  hooks.pass_launched = [&] { prefetch_next(); };
+  hooks.pass_launched = [&] {
+    prefetch_next();
+    return stage_weights();
+  };
   hooks.gradient_final = [&](uint32_t layer) {
     if (at_once) emit_layer(order, group, layer, pending, gradients);
     return go_on();

@@ -60,6 +60,7 @@ struct TrainStep::Parts {
   void put_graphs(Run& run, const StepShape& shape);
   void put_local_step(Run& run);
   void end_pass();
+  [[nodiscard]] bool device_is_busy();
   void settle();
   template <typename LayerPut>
   Status backward(Run& run, const LayerPut& layer_put);
@@ -214,6 +215,19 @@ void TrainStep::take_weights(uint32_t parameter, size_t first, std::span<const s
   parts_->weights->take(parameter, first, values);
 }
 
+bool TrainStep::can_stage(uint32_t parameter) {
+  return parts_->device_is_busy() && parts_->weights->can_stage(parameter);
+}
+
+void TrainStep::stage(uint32_t parameter, size_t first, std::span<const std::byte> values) {
+  parts_->weights->stage(parameter, first, values);
+}
+
+void TrainStep::send_staged() {
+  BALLAST_CHECK_MSG(!parts_->local->under_way(), "weights among local steps");
+  parts_->weights->send_staged();
+}
+
 bool TrainStep::prefetch(const StepRows& batch) {
   return parts_->rows.prefetch(batch);
 }
@@ -292,7 +306,7 @@ Result<StepResult> TrainStep::Parts::run(const StepRows& batch, const StepContex
   }
   if (context.local_rate) put_local_step(run);
   end_pass();
-  if (hooks.pass_launched) hooks.pass_launched();
+  if (hooks.pass_launched) BALLAST_RETURN_IF_ERROR(hooks.pass_launched());
   BALLAST_RETURN_IF_ERROR(finish_ready(run, true));
   BALLAST_RETURN_IF_ERROR(check_losses(run));
   if (way == StepGraphs::Way::kOneByOne) graphs.went_well(shape);
@@ -342,6 +356,12 @@ void TrainStep::Parts::put_local_step(Run& run) {
 void TrainStep::Parts::end_pass() {
   rows.end_pass();
   streams.end_pass();
+}
+
+// With the pass, while nothing that it has done waits here.
+bool TrainStep::Parts::device_is_busy() {
+  const bool gradients_wait = gradients->any_left() && gradients->next_arrived();
+  return !gradients_wait && !backend.happened(streams.pass_computed);
 }
 
 // Rows that were prefetched may be gone when a pass comes that would take them.

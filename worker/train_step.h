@@ -47,8 +47,8 @@ struct StepContext {
 struct StepHooks {
   // Forward is about to use the layer's weights: returns when they have been given.
   std::function<Status(uint32_t layer)> weights_needed;
-  // All of the pass is put on the device, which works on it: the time to prefetch().
-  std::function<void()> pass_launched;
+  // All of the pass is put on the device, which works on it: the time to prefetch() and to stage().
+  std::function<Status()> pass_launched;
   // The layer's gradients are final, checked, and will not be touched again. Of local steps
   // the layer's delta is, in LocalOptimizer::finish().
   std::function<Status(uint32_t layer)> gradient_final;
@@ -105,6 +105,13 @@ class TrainStep {
   // Weights that were pulled, for the parameter's elements from `first` on; they are on their way
   // to the device when it returns. Between two passes, or inside weights_needed for that layer.
   void take_weights(uint32_t parameter, size_t first, std::span<const std::byte> values);
+  // What take_weights() does, in two parts, for weights that come while a step is computed that is
+  // not to see them: stage() copies them, inside pass_launched; send_staged() puts all of them on
+  // their way, between two passes. can_stage(): the device computes, nothing of what it computed
+  // waits, and the parameter's last weights have left the host; never on host memory.
+  [[nodiscard]] bool can_stage(uint32_t parameter);
+  void stage(uint32_t parameter, size_t first, std::span<const std::byte> values);
+  void send_staged();
   // Host memory of a parameter's weights, for reading, or for writing when take_weights() may be
   // called: all of it goes to the device with the next pass.
   [[nodiscard]] std::span<float> weights(uint32_t parameter);

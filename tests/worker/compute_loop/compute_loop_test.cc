@@ -75,6 +75,14 @@ class ComputeLoopTest : public DataFixture {
     loop_->run();
   }
 
+  void deliver_weights(float value) {
+    for (const UnitSpec& unit : units_) {
+      Buffer weights = Buffer::allocate(unit.bytes());
+      std::ranges::fill(weights.floats(), value);
+      loop_->push(session_effect::DeliverWeights{unit.id, std::move(weights)});
+    }
+  }
+
   void fill_weights(float value) {
     for (uint32_t p = 0; p < step_->parameters().size(); ++p) {
       std::ranges::fill(step_->weights(p), value);
@@ -232,11 +240,7 @@ TEST_F(ComputeLoopTest, PushesTheSameDeltasFromADeviceOfItsOwnMemory) {
     };
     // Lane after lane from the same weights, then from others.
     loop_->push(two_groups(1));
-    for (const UnitSpec& unit : units_) {
-      Buffer weights = Buffer::allocate(unit.bytes());
-      std::ranges::fill(weights.floats(), 0.125f);
-      loop_->push(session_effect::DeliverWeights{unit.id, std::move(weights)});
-    }
+    deliver_weights(0.125f);
     loop_->push(session_effect::Compute{.job = 2, .clock = 1, .groups = {{{1, 2}, {LaneId(1)}}}});
     loop_->run();
     return gradients_reported();
@@ -261,11 +265,7 @@ TEST_F(ComputeLoopTest, PutsTheRowsAheadThatTheLoaderHasReady) {
       if (!std::holds_alternative<session_event::ComputeDone>(reports_.back())) return;
       if (++done == kSteps) return loop_->close();
       while (loader_->next_ready() == nullptr) std::this_thread::yield();
-      for (const UnitSpec& unit : units_) {
-        Buffer weights = Buffer::allocate(unit.bytes());
-        std::ranges::fill(weights.floats(), 0.01f * static_cast<float>(done));
-        loop_->push(session_effect::DeliverWeights{unit.id, std::move(weights)});
-      }
+      deliver_weights(0.01f * static_cast<float>(done));
       session_effect::Compute next = two_groups(done + 1);
       next.clock = done;
       loop_->push(std::move(next));
@@ -293,6 +293,54 @@ TEST_F(ComputeLoopTest, PutsTheRowsAheadThatTheLoaderHasReady) {
     EXPECT_GE(count_of("prefetch"), static_cast<int64_t>(kSteps) - 1) << "before each step";
     loop_.reset();
     step_.reset();
+  }
+}
+
+// Weights that come while a step is computed are for the next, whenever they are taken.
+TEST_F(ComputeLoopTest, StagesWeightsThatComeWhileTheDeviceComputes) {
+  constexpr Clock kSteps = 8;
+  for (const PushKind push : {PushKind::kGradient, PushKind::kDelta}) {
+    JobConfig job;
+    job.train.local_steps = 4;
+    job.train.push = push;
+    const auto pushed_on = [&](std::unique_ptr<Backend> backend, ComputeTrace* trace) {
+      make(job, std::move(backend), trace);
+      fill_weights(0.25f);
+      Clock done = 0;
+      size_t beats = 0;
+      on_report_ = [&] {
+        if (std::holds_alternative<session_event::Beat>(reports_.back()) && beats++ % 3 == 0) {
+          deliver_weights(0.01f * static_cast<float>(done));
+          session_effect::Compute next{
+              .job = done + 2, .clock = done + 1, .groups = {{{0, 1}, {LaneId(0)}}}};
+          loop_->push(std::move(next));
+        }
+        if (!std::holds_alternative<session_event::ComputeDone>(reports_.back())) return;
+        if (++done == kSteps) loop_->close();
+      };
+      loop_->push(session_effect::Compute{.job = 1, .clock = 0, .groups = {{{0, 1}, {LaneId(0)}}}});
+      loop_->run();
+      EXPECT_EQ(done, kSteps);
+      return gradients_reported();
+    };
+    const std::vector<float> expected = pushed_on(make_backend(Device::kCpu, {}).value(), nullptr);
+    ASSERT_EQ(expected.size(), kSteps * (8 * 16 + 16 + 16 * 10 + 10));
+    int64_t staged = 0;
+    for (uint64_t seed = 0; seed < 10; ++seed) {
+      const std::string file = path("trace");
+      const auto trace =
+          Trace::open({.path = file, .role = "worker", .first_step = 0, .steps = 100}).value();
+      ComputeTrace compute(*trace);
+
+      EXPECT_EQ(pushed_on(std::make_unique<testing::SimDevice>(seed), &compute), expected) << seed;
+
+      compute.thread.flush();
+      const auto spans = testing::trace_spans(file);
+      staged += std::ranges::count(spans, "stage weights", &testing::ReadSpan::name);
+      loop_.reset();
+      step_.reset();
+    }
+    EXPECT_GT(staged, static_cast<int64_t>(kSteps));
   }
 }
 

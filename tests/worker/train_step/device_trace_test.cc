@@ -203,7 +203,10 @@ TEST_F(DeviceTraceTest, TellsWhatWentAheadOfAStepAfterOneThatWasTold) {
   std::vector<float> copy(case_.features);
   StepRows others = testing::rows_of(case_);
   others.features = copy;
-  hooks_.pass_launched = [&] { step_->prefetch(others); };
+  hooks_.pass_launched = [&] {
+    step_->prefetch(others);
+    return Status();
+  };
   take();  // no step was told yet
   ASSERT_TRUE(run(5).ok());
   EXPECT_THAT(told("prefetch"), ElementsAre(5)) << "while that one was computed";

@@ -69,10 +69,11 @@ Seen train(const ReferenceCase& c, Backend& backend) {
     next = std::make_unique<Lent>(c, batch + 1);
     auto wrong = std::make_unique<Lent>(c, batch + 50);
     hooks.pass_launched = [&] {
-      if (drawn.number % 7 < 2) return;
+      if (drawn.number % 7 < 2) return Status();
       const Lent& guess = drawn.number % 7 == 2 ? *wrong : *next;
       const bool weighted = after.weighted != (drawn.number % 7 == 3);
       EXPECT_EQ(step->prefetch(guess.rows(after.rows, weighted)), can_prefetch);
+      return Status();
     };
     if (drawn.first && drawn.number % 5 < 2) {
       EXPECT_TRUE(step->evaluate(lent->rows(drawn.rows, false)).ok());
@@ -205,7 +206,10 @@ TEST_F(AheadOfAStep, RowsAndWeightsTravelOnce) {
 TEST_F(AheadOfAStep, RowsAreForgottenAfterAStepThatFailedAndOnceSettled) {
   for (const bool fails : {true, false}) {
     StepHooks hooks;
-    hooks.pass_launched = [&] { EXPECT_TRUE(step_->prefetch(rows_)); };
+    hooks.pass_launched = [&] {
+      EXPECT_TRUE(step_->prefetch(rows_));
+      return Status();
+    };
     std::vector<float> bad = features_;
     bad[3] = kJunk;
     StepRows others = rows_;
