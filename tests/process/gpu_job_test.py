@@ -1,6 +1,7 @@
 """Jobs on GPUs that the processor plays (tests/support/emulated_gpu): the real programs under the
 address sanitizer, with the CUDA back end and its kernels."""
 
+import json
 import os
 import unittest
 
@@ -73,6 +74,21 @@ class GpuJobs(ProcessTest):
                 self.assertEqual(pair["weights_xxh3"], alone["weights_xxh3"])
                 self.assertAlmostEqual(alone["metrics"]["test_accuracy"],
                                        processor["metrics"]["test_accuracy"], delta=0.01)
+
+    def test_a_model_of_several_gpus_is_evaluated_where_there_is_one_or_none(self):
+        job = ("train.max_steps=20", "cluster.workers=2", "cluster.devices=2",
+               "cluster.device_memory=0.4")
+        trained = self.finish(*job)
+        for visible, said in (("0", ""), ("", "computed on the cpu: ")):
+            with self.subTest(visible=visible):
+                done = launching.run("--bin-dir", EMULATED, "evaluate", "r", self.data / "test",
+                                     "--json", cwd=self.folder, timeout=120,
+                                     prefix=("env", f"CUDA_VISIBLE_DEVICES={visible}"))
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertAlmostEqual(json.loads(done.stdout)["metrics"]["accuracy"],
+                                       trained["metrics"]["test_accuracy"], delta=0.01)
+                self.assertIn(said, done.stderr)
+                self.assertEqual("computed on the cpu" in done.stderr, bool(said))
 
     def test_graphs_of_steps_with_feeders_have_the_bits_of_a_resume(self):
         # Without dropout, so that steps are launched as graphs.

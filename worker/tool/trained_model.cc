@@ -69,7 +69,7 @@ Result<std::unique_ptr<EvalLoader>> open_rows(const JobConfig& job, const std::s
   return data;
 }
 
-// A model may be used where the device it was trained on is not.
+// A model may be used where the device it was trained on is not, or where there are fewer of them.
 Device device_at_hand(Device trained) {
   const Status there = check_device(trained);
   if (there.ok()) return trained;
@@ -107,7 +107,10 @@ Result<TrainedModel> TrainedModel::open(const std::string& run_dir) {
   BALLAST_ASSIGN(const ModelWeights weights, read_model(path.string(), model.job));
   model.weights_xxh3 = weights.xxh3();
   const Device device = device_at_hand(model.job.cluster.device);
-  BALLAST_ASSIGN(model.backend, make_backend(device, backend_options(model.job, /*worker=*/0)));
+  // Alone on the first device, however many workers and devices the job had.
+  BALLAST_ASSIGN(model.backend,
+                 make_backend(device, {.threads = model.job.cluster.threads_per_worker,
+                                       .precision = model.job.train.precision}));
   BALLAST_ASSIGN(model.step, TrainStep::create(model.job.model, model.job.resolved.input_width,
                                                model.job.resolved.label_width, kEvaluationRows,
                                                *model.backend));

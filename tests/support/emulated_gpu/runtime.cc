@@ -1,5 +1,6 @@
 #include "tests/support/emulated_gpu/runtime.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -7,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,13 +50,21 @@ namespace {
 
 using Lock = std::lock_guard<std::recursive_mutex>;
 
-constexpr int kDevices = 2;
+constexpr int kDevices = 2;  // unless CUDA_VISIBLE_DEVICES names fewer
 constexpr size_t kDeviceBytes = size_t{4} << 30;
 constexpr unsigned char kJunk = 0xcd;
 
 thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local CUstream_st* capturing = nullptr;
+
+int visible_devices() {
+  const char* named = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (named == nullptr) return kDevices;
+  const std::string_view names(named);
+  if (names.empty()) return 0;
+  return std::min(kDevices, 1 + static_cast<int>(std::ranges::count(names, ',')));
+}
 
 struct Runtime {
   std::recursive_mutex mutex;  // guards all below
@@ -224,11 +234,12 @@ cudaError_t cudaDriverGetVersion(int* version) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = emulated_gpu::kDevices;
-  return cudaSuccess;
+  *count = emulated_gpu::visible_devices();
+  return *count > 0 ? cudaSuccess : failed(cudaErrorNoDevice);
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (device < 0 || device >= emulated_gpu::kDevices) return failed(cudaErrorInvalidDevice);
+  if (device < 0 || device >= emulated_gpu::visible_devices())
+    return failed(cudaErrorInvalidDevice);
   *properties = {};
   std::strcpy(properties->name, "emulated GPU");
   properties->major = 9;
@@ -237,7 +248,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  if (device < 0 || device >= emulated_gpu::kDevices) return failed(cudaErrorInvalidDevice);
+  if (device < 0 || device >= emulated_gpu::visible_devices())
+    return failed(cudaErrorInvalidDevice);
   current_device = device;
   return cudaSuccess;
 }
