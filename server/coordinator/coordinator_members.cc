@@ -45,6 +45,7 @@ void Coordinator::on(const Peer& from, const wire::Join& message, Time now) {
       is_worker && membership_.worker(WorkerId(message.index)).presence == Presence::kIn;
   const Member* member = membership_.find(from);
   const Peer before{from.role, from.index, member->incarnation};
+  const bool knew_arithmetic = !member->arithmetic.empty();
   const Arrival arrival = membership_.joined(message, now);
   if (arrival == Arrival::kRestarted) {
     ++restarts_;
@@ -58,6 +59,9 @@ void Coordinator::on(const Peer& from, const wire::Join& message, Time now) {
   send(from, wire::Welcome{0, 0});
   if (is_worker) {
     worker_joined(WorkerId(message.index), arrival, now);
+    if (arrival != Arrival::kKnown || !knew_arithmetic) {
+      compare_arithmetic(WorkerId(message.index));
+    }
   } else {
     shard_joined(ShardId(message.index), arrival, now);
   }
@@ -67,13 +71,13 @@ void Coordinator::worker_joined(WorkerId worker, Arrival arrival, Time) {
   if (arrival != Arrival::kKnown) {
     note(fmt::format("{} joined{}", name_of(worker, membership_.worker(worker)),
                      started_ ? " as a spare" : ""));
-    compare_arithmetic(worker);
   }
   // Also the answer to a worker that heard of a newer view in a heartbeat answer and joined again.
   if (started_) send_view(membership_.peer(worker));
 }
 
-// A lane's gradients have the same bits on all workers of one kind only. Told once a kind.
+// A lane's gradients have the same bits on all workers of one kind only. Told once a kind, and
+// again by a coordinator that was restarted.
 void Coordinator::compare_arithmetic(WorkerId worker) {
   const Member& member = membership_.worker(worker);
   if (setup_.config.train.mode != Mode::kSync || member.arithmetic.empty()) return;

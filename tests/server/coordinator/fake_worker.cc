@@ -133,7 +133,10 @@ void FakeWorker::push(uint32_t id, Lane& lane, uint32_t cost) {
 void FakeWorker::handle(const wire::Any& any) {
   if (const auto* m = std::get_if<wire::Welcome>(&any)) welcome = m->leader > 0;
   if (const auto* m = std::get_if<wire::End>(&any)) ended = m->leader > 0;
-  if (const auto* m = std::get_if<wire::BeatAnswer>(&any); m && m->view > view) join();
+  if (const auto* m = std::get_if<wire::BeatAnswer>(&any)) {
+    if (m->view > view || m->leader > answered) join();
+    answered = std::max(answered, m->leader);
+  }
   if (const auto* m = std::get_if<wire::View>(&any)) view = std::max(view, m->number);
   if (const auto* m = std::get_if<wire::Assign>(&any); m && m->leader >= leader) {
     leader = m->leader;

@@ -54,6 +54,7 @@ struct FakeWorker {
   bool pausing = false;
   std::optional<Clock> stop_at;
   uint64_t leader = 0;
+  uint64_t answered = 0;  // by which leader
   uint64_t view = 0;
   uint64_t beat = 0;
   uint64_t steps = 0;

@@ -65,6 +65,27 @@ TEST(StartUp, SaysThatWorkersOfTwoKindsGiveOtherBitsInSyncOnly) {
   EXPECT_THAT(notes_of(Mode::kAsync, {"cpu: v3", "cpu: v4"}), ::testing::Not(differs));
 }
 
+TEST(StartUp, TellsEachKindOfWorkersOnceInACoordinatorsLife) {
+  ClusterOptions options;
+  options.workers = 3;
+  options.arithmetic = {"cpu: v3", "cpu: v4", "cpu: v3"};
+  FakeCluster cluster(options);
+  const auto times_told = [&] {
+    return std::ranges::count_if(cluster.notes(), [](const std::string& note) {
+      return note.find("the bits of the weights depend on") != std::string::npos;
+    });
+  };
+  ASSERT_TRUE(cluster.run_until([](const FakeCluster& c) { return !c.committed().empty(); }));
+  EXPECT_EQ(times_told(), 1);
+
+  cluster.crash_coordinator();
+  cluster.start_coordinator();
+  cluster.run();
+
+  expect_done(cluster);
+  EXPECT_EQ(times_told(), 2) << "it does not know who was there";
+}
+
 TEST(StartUp, GivesNoLaneBeforeEverybodyHasJoined) {
   FakeCluster cluster(ClusterOptions{});
   cluster.crash_worker(1, false);
