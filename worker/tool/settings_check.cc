@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <vector>
 
@@ -54,10 +55,11 @@ void note_shared_devices(const ClusterConfig& cluster, Findings& notes) {
   if (cluster.device != Device::kCuda || cluster.devices == 0 || !one_host) return;
   const uint32_t sharing = (cluster.workers + cluster.devices - 1) / cluster.devices;
   if (sharing * cluster.device_memory <= 1 + 1e-6) return;
+  const double most = std::floor(1000.0 / sharing) / 1000;  // of which so many fit
   notes.push_back({false, fmt::format("{} workers share a GPU, and each may take {:.0f} % of its "
                                       "memory: set cluster.device_memory to at most {:.3g}, or the "
                                       "last may find none left",
-                                      sharing, 100 * cluster.device_memory, 1.0 / sharing)});
+                                      sharing, 100 * cluster.device_memory, most)});
 }
 
 }  // namespace

@@ -147,6 +147,10 @@ TEST_F(Doctor, NotesWorkersThatTakeMoreOfAGpuThanThereIs) {
             "cluster.device_memory to at most 0.5, or the last may find none left");
   job_.cluster.device_memory = 0.5;
   EXPECT_THAT(judge_settings(job_), IsEmpty());
+  job_.cluster.workers = 12;
+  EXPECT_THAT(judge_settings(job_).at(0).text, HasSubstr("device_memory to at most 0.166,"));
+  job_.cluster.device_memory = 0.166;
+  EXPECT_THAT(judge_settings(job_), IsEmpty()) << "what it advised";
 }
 
 TEST_F(Doctor, AsksForAJobWhenItHasNone) {
