@@ -53,7 +53,7 @@ Result<StepResult> RowLosses::read(const StepRows& batch, const StepHooks& hooks
     if (weight == 0) continue;
     if (!std::isfinite(loss[r])) {
       const std::string row = hooks.row_name ? hooks.row_name(r) : fmt::format("row {}", r);
-      return not_finite("bad gradient: the loss of " + row);
+      return not_finite("bad loss: that of " + row);
     }
     result.weight_sum += weight;
     result.loss_sum += weight * loss[r];

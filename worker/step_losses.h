@@ -16,7 +16,7 @@
 
 namespace ballast {
 
-// kDiverged. `what`: "bad gradient: the loss of row 5".
+// kDiverged. `what`: "bad loss: that of row 5".
 [[nodiscard]] Status not_finite(std::string what);
 
 class RowLosses {

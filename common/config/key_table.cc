@@ -333,8 +333,8 @@ Section train_section() {
       .boolean("scale_by_staleness", &TrainConfig::scale_by_staleness,
                "async, ssp: a gradient that is s versions old counts 1 / (1 + s)")
       .choice("on_bad_gradient", &TrainConfig::on_bad_gradient,
-              "what a NaN or an infinity does: stop names worker, step and rows; skip leaves the "
-              "step out")
+              "what a NaN or an infinity in a step does: stop names worker, step and rows; skip "
+              "leaves the step out; one in an evaluation always ends the job")
       .integer("max_steps", &TrainConfig::max_steps, kCount, "steps",
                "stop after so many steps of each lane; 0: all epochs")
       .fixes_result(false)

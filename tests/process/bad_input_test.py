@@ -259,7 +259,7 @@ class BadData(ProcessTest):
                                     "train.optimizer.learning_rate=1e30", run_dir=mode)
 
                 self.assertEqual(done.returncode, 3, done.stderr)
-                self.assertRegex(done.stderr, rf"the loss of \S+{chunk}, block \d+, row \d+ is NaN")
+                self.assertRegex(done.stderr, rf"bad loss: that of \S+{chunk}, block \d+, row \d+ is NaN")
                 self.assertRegex(done.stderr, lanes)
                 self.assertRegex(done.stderr, r"on worker \d in step \d")
 

@@ -313,7 +313,7 @@ TEST_P(StreamsThatFail, TellABadLossBeforeAnyGradientIsHandedOver) {
     const Status status = run(device, c_, testing::rows_of(bad), hooks);
 
     ASSERT_EQ(status.code(), Code::kDiverged);
-    EXPECT_THAT(status.to_string(), HasSubstr("the loss of row 1"));
+    EXPECT_THAT(status.to_string(), HasSubstr("bad loss: that of row 1"));
     EXPECT_EQ(handed_over, 0u);
   }
 }

@@ -290,7 +290,7 @@ TEST(TrainStep, NamesTheRowWhoseLossIsNotFinite) {
 
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.status().code(), Code::kDiverged);
-  EXPECT_THAT(result.status().to_string(), HasSubstr("bad gradient: the loss of row 5"));
+  EXPECT_THAT(result.status().to_string(), HasSubstr("bad loss: that of row 5"));
 }
 
 TEST(TrainStep, CallsARowByTheNameThatTheCallerGivesIt) {
@@ -302,7 +302,7 @@ TEST(TrainStep, CallsARowByTheNameThatTheCallerGivesIt) {
   const auto result = f.run(hooks);
 
   ASSERT_FALSE(result.ok());
-  EXPECT_THAT(result.status().to_string(), HasSubstr("the loss of block 3, row 45 is NaN"));
+  EXPECT_THAT(result.status().to_string(), HasSubstr("bad loss: that of block 3, row 45 is NaN"));
 }
 
 TEST(TrainStep, NamesTheParameterWhoseGradientIsNotFiniteAndDoesNotHandItOver) {
