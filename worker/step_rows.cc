@@ -65,11 +65,11 @@ Status RowUploads::allocate_stored(const StoredFeatures& stored) {
 DeviceRows RowUploads::take(const StepRows& batch, bool training) {
   Memory& memory = memory_of(++passes_);
   const bool is_here = training && prefetched_ && are_same(prefetched_->batch, batch);
-  Staged staged = is_here ? *prefetched_ : put(batch, training, memory, DeviceTrace::Of::kThisPass);
+  Sent sent = is_here ? *prefetched_ : put(batch, training, memory, DeviceTrace::Of::kThisPass);
   prefetched_.reset();
   if (streams_.copies) streams_.backend.wait(streams_.compute, memory.arrived);
-  if (staged.stored) staged.rows.features = convert(*staged.stored, memory);
-  return staged.rows;
+  if (sent.stored) sent.rows.features = convert(*sent.stored, memory);
+  return sent.rows;
 }
 
 void RowUploads::end_pass() {
@@ -82,29 +82,29 @@ bool RowUploads::prefetch(const StepRows& batch) {
   return true;
 }
 
-RowUploads::Staged RowUploads::put(const StepRows& batch, bool training, Memory& memory,
-                                   DeviceTrace::Of pass) {
+RowUploads::Sent RowUploads::put(const StepRows& batch, bool training, Memory& memory,
+                                 DeviceTrace::Of pass) {
   BALLAST_CHECK(batch.rows > 0 && batch.rows <= rows_max_);
-  Staged staged{batch, {}, {}};
+  Sent sent{batch, {}, {}};
   if (streams_.copies) streams_.backend.wait(streams_.uploads, memory.computed);
   {
     const DeviceTrace::Part part(streams_.copies ? streams_.trace.get() : nullptr, streams_.uploads,
                                  pass == DeviceTrace::Of::kNextPass ? "prefetch" : "upload",
                                  DeviceTrace::kNoLayer, pass);
     if (!batch.stored_features.empty()) {
-      staged.stored = put_stored(batch, memory);
+      sent.stored = put_stored(batch, memory);
     } else {
-      staged.rows.features = put_floats(batch.features, batch.rows, input_width_, memory.features);
+      sent.rows.features = put_floats(batch.features, batch.rows, input_width_, memory.features);
     }
     if (!batch.labels.empty()) {
-      staged.rows.labels = put_floats(batch.labels, batch.rows, label_width_, memory.labels);
+      sent.rows.labels = put_floats(batch.labels, batch.rows, label_width_, memory.labels);
     }
     if (training && !batch.weights.empty()) {
-      staged.rows.row_weights = put_floats(batch.weights, 1, batch.rows, memory.row_weights);
+      sent.rows.row_weights = put_floats(batch.weights, 1, batch.rows, memory.row_weights);
     }
   }
   if (streams_.copies) streams_.backend.record(memory.arrived, streams_.uploads);
-  return staged;
+  return sent;
 }
 
 StoredMatrix RowUploads::put_stored(const StepRows& batch, Memory& memory) {

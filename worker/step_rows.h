@@ -61,7 +61,7 @@ class RowUploads {
   };
 
   // Where the rows of a pass are, or come to.
-  struct Staged {
+  struct Sent {
     StepRows batch;
     DeviceRows rows;                     // its features are empty where `stored` has them
     std::optional<StoredMatrix> stored;  // to be converted
@@ -69,7 +69,7 @@ class RowUploads {
 
   Status allocate_stored(const StoredFeatures& stored);
   [[nodiscard]] Memory& memory_of(uint32_t pass) { return memory_[pass % 2]; }
-  Staged put(const StepRows& batch, bool training, Memory& memory, DeviceTrace::Of pass);
+  Sent put(const StepRows& batch, bool training, Memory& memory, DeviceTrace::Of pass);
   StoredMatrix put_stored(const StepRows& batch, Memory& memory);
   ConstMatrix put_floats(std::span<const float> host, uint32_t rows, uint32_t columns,
                          DeviceBuffer& memory);
@@ -82,7 +82,7 @@ class RowUploads {
   Memory memory_[2];
   std::optional<Scaling> scaling_;  // features may come as they are stored
   uint32_t passes_ = 0;
-  std::optional<Staged> prefetched_;
+  std::optional<Sent> prefetched_;
 };
 
 }  // namespace ballast

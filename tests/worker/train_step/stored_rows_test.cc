@@ -34,31 +34,48 @@ class StoredRows : public ::testing::TestWithParam<std::tuple<StoredType, bool>>
     how_.shift = {0, 0, 0.7f, 0, 0};
   }
 
-  // As stored, of a batch of so many rows, and as floats.
-  void make(uint32_t rows, uint32_t batch) {
-    bytes_.clear();
-    floats_.clear();
+  // The features of some rows.
+  struct Features {
+    std::vector<std::byte> stored;
+    std::vector<float> floats;
+  };
+
+  [[nodiscard]] Features features_of(uint32_t rows, uint32_t batch) const {
+    Features made;
     for (uint32_t i = 0; i < rows * kWidth; ++i) {
       const uint64_t drawn = hash_numbers({batch, i});
       const uint16_t value = how_.type == StoredType::kU8
                                  ? static_cast<uint16_t>(drawn % 6)
                                  : float_to_half(static_cast<float>(drawn % 600) / 300.0f - 1.0f);
       const auto* raw = reinterpret_cast<const std::byte*>(&value);
-      bytes_.insert(bytes_.end(), raw, raw + bytes_of(how_.type));
+      made.stored.insert(made.stored.end(), raw, raw + bytes_of(how_.type));
       float x = how_.type == StoredType::kU8 ? static_cast<float>(value) : half_to_float(value);
       const uint32_t c = i % kWidth;
       if (!how_.center.empty()) x = (x - how_.center[c]) * how_.factor[c] + how_.shift[c];
-      floats_.push_back(x);
+      made.floats.push_back(x);
     }
+    return made;
   }
 
-  // Losses and gradients of steps with new weights each; evaluations between them have floats.
+  static uint32_t rows_at(uint32_t batch) { return batch % 3 == 0 ? kRows - 1 : kRows; }
+
+  [[nodiscard]] StepRows lend(const Features& features, uint32_t rows, bool stored) const {
+    return {.features = stored ? std::span<const float>() : features.floats,
+            .labels = std::span(c_.labels).first(rows),
+            .weights = {},
+            .rows = rows,
+            .stored_features = stored ? features.stored : std::span<const std::byte>()};
+  }
+
+  // Losses and gradients of steps with new weights each, rows ahead of most; evaluations between
+  // them have floats.
   std::vector<double> train(Backend& backend, bool stored) {
-    auto step =
+    const auto step =
         TrainStep::create(c_.model, kWidth, 1, kRows, backend, false, stored ? &how_ : nullptr);
     EXPECT_TRUE(step.ok());
     GradientSet gradients = testing::gradients_for(**step);
     std::vector<double> seen;
+    Features features = features_of(rows_at(0), 0);
     for (uint32_t batch = 0; batch < kBatches; ++batch) {
       for (uint32_t p = 0; p < (*step)->parameters().size(); ++p) {
         const std::span<float> weights = (*step)->weights(p);
@@ -66,41 +83,34 @@ class StoredRows : public ::testing::TestWithParam<std::tuple<StoredType, bool>>
           weights[i] = static_cast<float>(c_.parameters[p][i]) + 0.01f * static_cast<float>(batch);
         }
       }
-      const uint32_t rows = batch % 3 == 0 ? kRows - 1 : kRows;
-      make(rows, batch);
-      StepRows lent{.features = {},
-                    .labels = std::span(c_.labels).first(rows),
-                    .weights = {},
-                    .rows = rows,
-                    .stored_features = {}};
-      if (stored) {
-        lent.stored_features = bytes_;
-      } else {
-        lent.features = floats_;
-      }
-      const auto result = (*step)->run(lent, {.seed = 1, .batch = batch}, gradients);
+      Features next = features_of(rows_at(batch + 1), batch + 1);
+      StepHooks hooks;
+      hooks.pass_launched = [&] {
+        if (batch % 4 != 1) (*step)->prefetch(lend(next, rows_at(batch + 1), stored));
+        return Status();
+      };
+      const auto result = (*step)->run(lend(features, rows_at(batch), stored),
+                                       {.seed = 1, .batch = batch}, gradients, hooks);
       EXPECT_TRUE(result.ok());
       if (!result.ok()) return seen;
-      std::ranges::fill(bytes_, std::byte{0xff});  // lent for one call
+      std::ranges::fill(features.stored, std::byte{0xff});  // lent until the step is done
+      features = std::move(next);
       seen.push_back(result->loss_sum);
       for (const Buffer& gradient : gradients.parameters) {
         for (float value : gradient.floats()) seen.push_back(value);
       }
       if (batch % 4 != 0) continue;
-      make(rows, 1000 + batch);
-      lent.features = floats_;
-      lent.stored_features = {};
-      const auto evaluated = (*step)->evaluate(lent);
+      const Features others = features_of(rows_at(batch), 1000 + batch);
+      const auto evaluated = (*step)->evaluate(lend(others, rows_at(batch), false));
       EXPECT_TRUE(evaluated.ok());
       if (evaluated.ok()) seen.push_back(evaluated->loss_sum);
     }
+    (*step)->settle();
     return seen;
   }
 
   const ReferenceCase c_ = plain_case();
   StoredFeatures how_;
-  std::vector<std::byte> bytes_;
-  std::vector<float> floats_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Types, StoredRows,
@@ -146,13 +156,8 @@ TEST_P(StoredRows, AreOtherBitsOnADeviceThatForgetsWaits) {
       for (uint32_t p = 0; p < step->parameters().size(); ++p) {
         std::ranges::copy(c_.parameters[p], step->weights(p).begin());
       }
-      make(kRows - 1, 0);
-      const auto result = step->run({.features = {},
-                                     .labels = std::span(c_.labels).first(kRows - 1),
-                                     .weights = {},
-                                     .rows = kRows - 1,
-                                     .stored_features = bytes_},
-                                    {.seed = 1}, gradients);
+      const Features features = features_of(kRows - 1, 0);
+      const auto result = step->run(lend(features, kRows - 1, true), {.seed = 1}, gradients);
       return result.ok() ? result->loss_sum : -1.0;
     };
     others += step_on() != expected.front();
