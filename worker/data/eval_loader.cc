@@ -35,7 +35,7 @@ EvalLoader::EvalLoader(std::unique_ptr<const MemoryTable> table, uint32_t lanes,
       lanes_(lanes),
       batch_rows_max_(batch_rows_max),
       pool_(BatchShape{batch_rows_max, table_->plan().width, table_->plan().label.width}.bytes(),
-            2 /* with the caller, and the one before it */) {}
+            1 /* a caller is done with one before it takes the next */) {}
 
 EvalLoader::~EvalLoader() = default;
 

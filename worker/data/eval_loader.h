@@ -42,7 +42,7 @@ class EvalLoader {
   [[nodiscard]] uint32_t label_width() const;
   // How many batches the lane's slice has; 0 when it is empty.
   [[nodiscard]] uint64_t batches(LaneId lane) const;
-  // Batch `index` of the lane, index < batches(lane).
+  // Batch `index` of the lane, index < batches(lane). Its memory is the next one's, once it goes.
   [[nodiscard]] Batch take(LaneId lane, uint64_t index);
 
  private:

@@ -115,11 +115,10 @@ void add_journal(const JobConfig& job, uint64_t state_bytes, MemorySum& sum) {
       {"journal tables (at most)", job.cluster.shards_per_server * kRecordsMemoryBytes});
 }
 
-// The batches of an evaluation: with the caller, and the one before it.
+// One batch at a time.
 uint64_t evaluation_bytes(const JobConfig& job) {
   if (job.resolved.test_rows == 0) return 0;
-  return 2 *
-         BatchShape{kEvaluationRows, job.resolved.input_width, job.resolved.label_width}.bytes();
+  return BatchShape{kEvaluationRows, job.resolved.input_width, job.resolved.label_width}.bytes();
 }
 
 }  // namespace
@@ -189,7 +188,7 @@ MemorySum worker_memory(const JobConfig& job) {
            {"test rows", loader.test_rows * loader.test_row_bytes},
            {fmt::format("batches ({})", loader.batches), loader.batch_bytes * loader.batches},
            {fmt::format("portions from feeders ({})", portions.portions), portions.total()},
-           {"evaluation batches", evaluation_bytes(job)},
+           {"evaluation batch", evaluation_bytes(job)},
            {"code", kWorkerCodeBytes}}};
 }
 

@@ -138,7 +138,7 @@ TEST(MemorySum, OfAWorkerHoldsTheBatchesOfItsLoaders) {
   // 2 steps ahead of 2 lanes, 1 loader thread, 1 with the worker: 4 rows of 100 + 1 floats, in
   // multiples of 64 bytes, their weights and their ids.
   EXPECT_EQ(user_bytes(sync, "batches (6)"), 6u * (1600 + 64 + 64 + 64));
-  EXPECT_EQ(user_bytes(sync, "evaluation batches"), 0u);
+  EXPECT_EQ(user_bytes(sync, "evaluation batch"), 0u);
 
   job.cluster.device = Device::kCuda;  // one more on its way there
   EXPECT_EQ(user_bytes(worker_memory(job), "batches (7)"), 7u * (1600 + 64 + 64 + 64));
@@ -149,7 +149,7 @@ TEST(MemorySum, OfAWorkerHoldsTheBatchesOfItsLoaders) {
   const MemorySum async = worker_memory(job);
 
   EXPECT_EQ(user_bytes(async, "batches (4)"), 4u * (3200 + 64 + 64 + 64));
-  EXPECT_EQ(user_bytes(async, "evaluation batches"), 2u * 512 * (400 + 4 + 4 + 8));
+  EXPECT_EQ(user_bytes(async, "evaluation batch"), 512u * (400 + 4 + 4 + 8));
 }
 
 TEST(MemorySum, HoldsPortionsOnlyWhereThereAreFeeders) {
