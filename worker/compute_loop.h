@@ -54,7 +54,7 @@ class ComputeLoop {
               ComputeTrace* trace = nullptr);
 
   // Orders wait here; never full, because the session gives one job at a time and weights once a
-  // unit and version.
+  // unit and version, and while there is a job once a unit.
   void push(ComputeOrder order);
   // What is being computed is given up, orders that wait are dropped, and neither is reported.
   void close();

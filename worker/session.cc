@@ -104,7 +104,7 @@ void WorkerSession::on(session_event::EvaluationDone& event, Time, SessionEffect
   task.to_evaluate.clear();
   if (task.kind == TaskKind::kSnapshotEvaluation) {
     // The computing side holds the snapshot now: train from what is newest again.
-    delivered_.assign(delivered_.size(), std::nullopt);
+    delivered_.assign(delivered_.size(), Delivered());
     store_parts(task.snapshot, event, out);
     task.computed = true;
     return;

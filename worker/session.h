@@ -204,6 +204,11 @@ class WorkerSession {
     Clock readable_until = 0;  // ssp: lanes up to this clock may read them
     Buffer weights;
   };
+  // The weights of a unit that the computing side holds.
+  struct Delivered {
+    std::optional<Version> version;
+    bool ahead = false;  // since the job under way began
+  };
   // What the computing side is doing.
   struct Job {
     uint64_t number = 0;
@@ -277,12 +282,12 @@ class WorkerSession {
   bool welcomed_ = false;
   bool ended_ = false;
   std::map<LaneId, Lane> lanes_;
-  std::map<LaneId, uint64_t> numbers_;             // the highest assignment of each lane ever seen
-  std::map<uint64_t, Task> tasks_;                 // by number
-  uint64_t next_number_ = 1;                       // of tasks and jobs
-  std::optional<Job> job_;                         // what is being computed
-  std::vector<Known> known_;                       // by unit
-  std::vector<std::optional<Version>> delivered_;  // by unit: what the computing side holds
+  std::map<LaneId, uint64_t> numbers_;  // the highest assignment of each lane ever seen
+  std::map<uint64_t, Task> tasks_;      // by number
+  uint64_t next_number_ = 1;            // of tasks and jobs
+  std::optional<Job> job_;              // what is being computed
+  std::vector<Known> known_;            // by unit
+  std::vector<Delivered> delivered_;    // by unit
   std::map<std::pair<uint64_t, LaneId>, wire::EvalPart> unacked_parts_;
   uint64_t snapshot_done_ = 0;       // newest snapshot evaluation begun
   std::set<LaneId> snapshot_lanes_;  // of that one

@@ -83,8 +83,9 @@ void WorkerSession::on_pull_outcome(Task& task, Outcome& outcome, SessionEffects
   learn(reply, out);
 }
 
-// Remembers the newest weights; an idle computing side gets them at once, so that copying overlaps
-// with waiting for the others.
+// Remembers the newest weights. The computing side gets them at once, so that copying overlaps with
+// waiting for the others, or with the step under way; but each unit only once in a step, because
+// orders that wait there must not pile up. What comes after is given when the next one starts.
 void WorkerSession::learn(const wire::ReplyEntry& reply, SessionEffects& out) {
   if (reply.weights.empty()) return;
   Known& known = known_[reply.unit.value()];
@@ -96,11 +97,10 @@ void WorkerSession::learn(const wire::ReplyEntry& reply, SessionEffects& out) {
       config_.job.train.mode != Mode::kSsp || reply.least_clock == kNever
           ? kNever
           : std::max(known.readable_until, reply.least_clock + config_.job.train.staleness);
-  std::optional<Version>& held = delivered_[reply.unit.value()];
-  if (!job_ && held != known.version) {
-    out.push_back(session_effect::DeliverWeights{reply.unit, known.weights});
-    held = known.version;
-  }
+  Delivered& delivered = delivered_[reply.unit.value()];
+  if (delivered.version == known.version || (job_ && delivered.ahead)) return;
+  out.push_back(session_effect::DeliverWeights{reply.unit, known.weights});
+  delivered = {.version = known.version, .ahead = job_.has_value()};
 }
 
 // ---------------------------------------------------------------- progress of tasks
@@ -297,11 +297,12 @@ void WorkerSession::launch(Task& task, SessionEffects& out) {
                         (!sync() || known.version == task.clock);
     const Version version = newest ? known.version : task.clock;
     const bool snapshot = task.kind == TaskKind::kSnapshotEvaluation;
-    std::optional<Version>& held = delivered_[unit.id.value()];
-    if (snapshot || held != version) {
+    Delivered& delivered = delivered_[unit.id.value()];
+    if (snapshot || delivered.version != version) {
       out.push_back(session_effect::DeliverWeights{unit.id, newest ? known.weights : debt.pulled});
-      held = snapshot ? std::nullopt : std::optional<Version>(version);
+      delivered.version = snapshot ? std::nullopt : std::optional<Version>(version);
     }
+    delivered.ahead = false;
     job.base.push_back(version);
   }
   if (!task.to_evaluate.empty()) {

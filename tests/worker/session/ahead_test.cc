@@ -52,6 +52,37 @@ TEST_F(SessionAhead, ComputesTheNextStepWhileTheLastIsOnItsWay) {
   EXPECT_EQ(pushes_.at(UnitId(0)).at(0).base_version, 6u);
 }
 
+TEST_F(SessionAhead, HandsWeightsOverWhileAStepIsComputedOnceAUnit) {
+  start_ahead(Mode::kAsync, 3);
+  assign(0, 0);
+  bring_weights(0);
+  compute();
+  const auto first = std::exchange(pushes_, {});
+  compute();
+  const auto second = std::exchange(pushes_, {});
+  ASSERT_EQ(computing(), 2u);
+  const session_effect::Compute third = all<session_effect::Compute>()[0];
+  const auto handed_over = [&](const auto& pushes, Version version) {
+    size_t units = 0;
+    for (const auto& [unit, entries] : pushes) {
+      answer({{unit, entries}}, version);
+      units += all<session_effect::DeliverWeights>().size();
+    }
+    return units;
+  };
+
+  EXPECT_EQ(handed_over(first, 1), kUnits);
+  EXPECT_EQ(handed_over(second, 2), 0u) << "orders must not pile up";
+  compute(third);
+
+  EXPECT_EQ(computing(), 3u);
+  EXPECT_EQ(all<session_effect::DeliverWeights>().size(), kUnits) << "of version 2";
+  EXPECT_EQ(pushes_.at(UnitId(0)).at(0).base_version, 0u) << "of the step computed meanwhile";
+  pushes_.clear();
+  compute();
+  EXPECT_EQ(pushes_.at(UnitId(0)).at(0).base_version, 2u);
+}
+
 TEST_F(SessionAhead, DoesTheStepsOfALaneInTheirOrder) {
   start_ahead(Mode::kAsync);
   assign(0, 0);

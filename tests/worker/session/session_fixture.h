@@ -134,7 +134,9 @@ class SessionFixture : public ::testing::Test {
   void compute() {
     const auto jobs = all<session_effect::Compute>();
     ASSERT_EQ(jobs.size(), 1u);
-    const session_effect::Compute job = jobs[0];
+    compute(session_effect::Compute(jobs[0]));
+  }
+  void compute(const session_effect::Compute& job) {
     for (size_t group = 0; group < job.groups.size(); ++group) {
       for (uint32_t p = 0; p < parameters_.size(); ++p) {
         const size_t bytes = parameters_[p].element_count() * sizeof(float);
