@@ -51,6 +51,12 @@ uint64_t gradient_sets(const JobConfig& job) {
   return sets + 1 + std::bit_width(lanes - 1);
 }
 
+// The newest answers; and, where several may come during a step, the first of those, which wait for
+// its end.
+uint64_t arriving_sets(const JobConfig& job) {
+  return job.train.mode != Mode::kSync && job.train.steps_in_flight > 2 ? 2 : 1;
+}
+
 // On a GPU it is the GPU's memory.
 uint64_t local_bytes(const JobConfig& job) {
   if (job.train.push == PushKind::kGradient || job.cluster.device == Device::kCuda) return 0;
@@ -174,7 +180,7 @@ MemorySum worker_memory(const JobConfig& job) {
   return {{{"weights", weights},
            {fmt::format("gradients ({})", gradient_sets(job)), gradient_sets(job) * weights},
            {"local optimizer", local_bytes(job)},
-           {"arriving weights", weights},
+           {"arriving weights", arriving_sets(job) * weights},
            {"layers", layer_bytes(job, schedule)},
            {"train rows", loader.train_rows * loader.train_row_bytes},
            {"decoding of train rows", loader.decode_bytes},

@@ -70,6 +70,8 @@ TEST(MemorySum, CountsTheStepsInFlightWhereThereCanBeSeveral) {
     const uint64_t steps = mode == Mode::kSync ? 1 : 3;
 
     EXPECT_EQ(user_bytes(server_memory(job), "waiting nodes"), steps * nodes);
+    EXPECT_EQ(user_bytes(worker_memory(job), "arriving weights"),
+              (steps > 2 ? 2 : 1) * user_bytes(worker_memory(job), "weights"));
     EXPECT_EQ(user_bytes(worker_memory(job), "gradients"), gradients + (steps - 1) * 20200);
   }
 }
