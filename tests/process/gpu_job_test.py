@@ -113,6 +113,17 @@ class GpuJobs(ProcessTest):
                 self.assertEqual(done["samples"], 2 * 3823)
                 self.assertGreater(done["metrics"]["test_accuracy"], 0.6)
 
+    def test_weights_that_come_while_a_gpu_computes_are_staged(self):
+        done = launching.run("--bin-dir", EMULATED, "run", self.job, "--run-dir", "r", "--quiet",
+                             "--trace", *self.settings(*SHORT, "train.mode=async",
+                                                       "train.steps_in_flight=2",
+                                                       "train.local_steps=4", "train.max_steps=30"),
+                             cwd=self.folder, timeout=300)
+
+        self.assertEqual(done.returncode, 0, done.stderr)
+        events = json.loads((self.folder / "r/trace.json").read_text())["traceEvents"]
+        self.assertIn("stage weights", {event["name"] for event in events})
+
 
 if __name__ == "__main__":
     unittest.main()
