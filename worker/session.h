@@ -120,7 +120,8 @@ struct Connect {
   Peer shard;
   std::string endpoint;
 };
-// To the computing side, in this order: weights to use from now on, then jobs, one at a time.
+// To the computing side, in this order: weights for the jobs after it, also while one is computed;
+// jobs, one at a time.
 struct DeliverWeights {
   UnitId unit;
   Buffer weights;
