@@ -24,10 +24,10 @@ class GpuJobs(ProcessTest):
                                     "launch/build emulated")
         super().setUpClass()
 
-    def run_job(self, *settings, run_dir="r", timeout=300, prefix=()):
+    def run_job(self, *settings, run_dir="r", timeout=300, prefix=(), options=()):
         return launching.run("--bin-dir", EMULATED, "run", self.job, "--run-dir", run_dir, "--quiet",
-                             *self.settings(*SHORT, *settings), cwd=self.folder, timeout=timeout,
-                             prefix=prefix)
+                             *options, *self.settings(*SHORT, *settings), cwd=self.folder,
+                             timeout=timeout, prefix=prefix)
 
     def log_of(self, run_dir):
         return (self.folder / run_dir / "logs/worker-0.log").read_text()
@@ -114,11 +114,8 @@ class GpuJobs(ProcessTest):
                 self.assertGreater(done["metrics"]["test_accuracy"], 0.6)
 
     def test_weights_that_come_while_a_gpu_computes_are_staged(self):
-        done = launching.run("--bin-dir", EMULATED, "run", self.job, "--run-dir", "r", "--quiet",
-                             "--trace", *self.settings(*SHORT, "train.mode=async",
-                                                       "train.steps_in_flight=2",
-                                                       "train.local_steps=4", "train.max_steps=30"),
-                             cwd=self.folder, timeout=300)
+        done = self.run_job("train.mode=async", "train.steps_in_flight=2", "train.local_steps=4",
+                            "train.max_steps=30", options=("--trace",))
 
         self.assertEqual(done.returncode, 0, done.stderr)
         events = json.loads((self.folder / "r/trace.json").read_text())["traceEvents"]

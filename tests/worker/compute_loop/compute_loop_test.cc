@@ -89,6 +89,20 @@ class ComputeLoopTest : public DataFixture {
     }
   }
 
+  // How many spans of this name a loop has that run(trace) makes and ends.
+  int64_t spans_of(std::string_view name, const std::function<void(ComputeTrace*)>& run) {
+    const std::string file = path("trace");
+    const auto trace =
+        Trace::open({.path = file, .role = "worker", .first_step = 0, .steps = 100}).value();
+    ComputeTrace compute(*trace);
+    run(&compute);
+    compute.thread.flush();
+    compute.device.uploads.flush();
+    loop_.reset();
+    step_.reset();
+    return std::ranges::count(testing::trace_spans(file), name, &testing::ReadSpan::name);
+  }
+
   std::vector<float> gradients_reported() const {
     std::vector<float> values;
     for (const SessionEvent& event : reports_) {
@@ -278,21 +292,10 @@ TEST_F(ComputeLoopTest, PutsTheRowsAheadThatTheLoaderHasReady) {
   const std::vector<float> expected = gradients_on(make_backend(Device::kCpu, {}).value(), nullptr);
   ASSERT_EQ(expected.size(), kSteps * 2 * (8 * 16 + 16 + 16 * 10 + 10));
   for (uint64_t seed = 0; seed < 5; ++seed) {
-    const std::string file = path("trace");
-    const auto trace =
-        Trace::open({.path = file, .role = "worker", .first_step = 0, .steps = 100}).value();
-    ComputeTrace compute(*trace);
-
-    EXPECT_EQ(gradients_on(std::make_unique<testing::SimDevice>(seed), &compute), expected);
-
-    compute.device.uploads.flush();
-    const auto spans = testing::trace_spans(file);
-    const auto count_of = [&](std::string_view name) {
-      return std::ranges::count(spans, name, &testing::ReadSpan::name);
-    };
-    EXPECT_GE(count_of("prefetch"), static_cast<int64_t>(kSteps) - 1) << "before each step";
-    loop_.reset();
-    step_.reset();
+    const int64_t prefetched = spans_of("prefetch", [&](ComputeTrace* trace) {
+      EXPECT_EQ(gradients_on(std::make_unique<testing::SimDevice>(seed), trace), expected);
+    });
+    EXPECT_GE(prefetched, static_cast<int64_t>(kSteps) - 1) << "before each step";
   }
 }
 
@@ -327,18 +330,9 @@ TEST_F(ComputeLoopTest, StagesWeightsThatComeWhileTheDeviceComputes) {
     ASSERT_EQ(expected.size(), kSteps * (8 * 16 + 16 + 16 * 10 + 10));
     int64_t staged = 0;
     for (uint64_t seed = 0; seed < 10; ++seed) {
-      const std::string file = path("trace");
-      const auto trace =
-          Trace::open({.path = file, .role = "worker", .first_step = 0, .steps = 100}).value();
-      ComputeTrace compute(*trace);
-
-      EXPECT_EQ(pushed_on(std::make_unique<testing::SimDevice>(seed), &compute), expected) << seed;
-
-      compute.thread.flush();
-      const auto spans = testing::trace_spans(file);
-      staged += std::ranges::count(spans, "stage weights", &testing::ReadSpan::name);
-      loop_.reset();
-      step_.reset();
+      staged += spans_of("stage weights", [&](ComputeTrace* trace) {
+        EXPECT_EQ(pushed_on(std::make_unique<testing::SimDevice>(seed), trace), expected) << seed;
+      });
     }
     EXPECT_GT(staged, static_cast<int64_t>(kSteps));
   }

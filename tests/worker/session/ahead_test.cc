@@ -20,8 +20,19 @@ class SessionAhead : public SessionFixture {
     return jobs.empty() ? std::nullopt : std::optional(jobs.front().clock);
   }
 
-  void answer(const std::map<UnitId, std::vector<wire::PushEntry>>& pushes, Version version,
-              Clock least_clock = 0) {
+  using Pushes = std::map<UnitId, std::vector<wire::PushEntry>>;
+
+  // Of lane 0 -> what each pushes.
+  std::pair<Pushes, Pushes> compute_two_steps() {
+    assign(0, 0);
+    bring_weights(0);
+    compute();
+    Pushes first = std::exchange(pushes_, {});
+    compute();
+    return {std::move(first), std::exchange(pushes_, {})};
+  }
+
+  void answer(const Pushes& pushes, Version version, Clock least_clock = 0) {
     for (const auto& [unit, entries] : pushes) {
       for (const wire::PushEntry& entry : entries) {
         reply(entry.sequence, unit.value(), wire::ReplyCode::kApplied, version, least_clock);
@@ -54,15 +65,10 @@ TEST_F(SessionAhead, ComputesTheNextStepWhileTheLastIsOnItsWay) {
 
 TEST_F(SessionAhead, HandsWeightsOverWhileAStepIsComputedOnceAUnit) {
   start_ahead(Mode::kAsync, 3);
-  assign(0, 0);
-  bring_weights(0);
-  compute();
-  const auto first = std::exchange(pushes_, {});
-  compute();
-  const auto second = std::exchange(pushes_, {});
+  const auto [first, second] = compute_two_steps();
   ASSERT_EQ(computing(), 2u);
   const session_effect::Compute third = all<session_effect::Compute>()[0];
-  const auto handed_over = [&](const auto& pushes, Version version) {
+  const auto handed_over = [&](const Pushes& pushes, Version version) {
     size_t units = 0;
     for (const auto& [unit, entries] : pushes) {
       answer({{unit, entries}}, version);
@@ -85,12 +91,7 @@ TEST_F(SessionAhead, HandsWeightsOverWhileAStepIsComputedOnceAUnit) {
 
 TEST_F(SessionAhead, DoesTheStepsOfALaneInTheirOrder) {
   start_ahead(Mode::kAsync);
-  assign(0, 0);
-  bring_weights(0);
-  compute();
-  const auto first = std::exchange(pushes_, {});
-  compute();
-  const auto second = std::exchange(pushes_, {});
+  const auto [first, second] = compute_two_steps();
 
   answer(second, 2);
 
